@@ -1,0 +1,18 @@
+/**
+ * How lists travel in one parameter. postgres.js would ask the server for array types (a round trip a connection) and
+ * quote every element; these forms need neither.
+ */
+
+/** Numbers or uuids as an array literal: `${list(nos)}::bigint[]`. Elements must not need quoting. */
+export const list = (values: readonly (number | string)[]): string => `{${values.join(',')}}`;
+
+/** U+001F may not stand unescaped in JSON, so it separates JSON texts without any quoting. */
+export const jsonSeparator = '\u001f';
+
+/** JSON texts for `string_to_array(${…}, E'\\x1f')`. An empty list gives null, since '' would be one empty text. */
+export const jsonTexts = (texts: readonly string[]): string | null =>
+  texts.length === 0 ? null : texts.join(jsonSeparator);
+
+/** Names as an array literal, quoted. */
+export const names = (values: readonly string[]): string =>
+  `{${values.map((value) => `"${value.replaceAll(/["\\]/g, String.raw`\$&`)}"`).join(',')}}`;

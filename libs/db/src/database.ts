@@ -1,0 +1,94 @@
+import { connect as connectSocket, type Socket } from 'node:net';
+import { sql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import postgres from 'postgres';
+import * as schema from './schema.ts';
+
+/** A statement may run this long; the server ends it then (57014). */
+const statementTimeoutMs = 30_000;
+/** A socket on which nothing moves this long is closed: postgres.js has no time-out of its own for a server that froze. */
+const silentSocketMs = statementTimeoutMs + 5000;
+
+export interface DatabaseOptions {
+  url: string;
+  /** Connections at most. */
+  max: number;
+  /** Shown in pg_stat_activity. */
+  name: string;
+  /** False: a commit does not wait for the disk. Only for statements that may be lost whole; the rest asks for it itself. */
+  durable: boolean;
+  /** Schema all tables are in. */
+  schema?: string;
+}
+
+export const defaultSchema = 'bullpen';
+
+export function openDatabase(options: DatabaseOptions) {
+  const client = postgres(options.url, {
+    max: options.max,
+    fetch_types: false,
+    connect_timeout: 5,
+    idle_timeout: 20,
+    backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
+    onnotice: () => undefined,
+    connection: {
+      application_name: options.name,
+      search_path: options.schema ?? defaultSchema,
+      // A plan made on an empty table stays a sequential scan (28 ms instead of 0.5); jit costs more than it gives here.
+      plan_cache_mode: 'force_custom_plan',
+      jit: false,
+      statement_timeout: statementTimeoutMs,
+      synchronous_commit: options.durable ? 'on' : 'off',
+    },
+    ...tls(options.url),
+    socket: openSocket,
+  } as postgres.Options<Record<string, postgres.PostgresType>>);
+  const db = drizzle(client, { schema });
+  return { db, client, close: () => client.end({ timeout: 5 }), ping: () => ping(db), measure: () => measure(db) };
+}
+
+type Queryable = { execute: (query: ReturnType<typeof sql>) => PromiseLike<unknown> };
+
+/** What keeps the database from answering within a second, as lines; [] is good. */
+async function ping(db: Queryable): Promise<string[]> {
+  const late = new Promise<string[]>((resolve) =>
+    setTimeout(() => resolve(['PostgreSQL does not answer']), 1000).unref(),
+  );
+  const answer = Promise.resolve(db.execute(sql`select 1`)).then(
+    () => [],
+    () => ['PostgreSQL does not answer'],
+  );
+  return Promise.race([answer, late]);
+}
+
+/** Time of one round trip in ms: the median of five. */
+async function measure(db: Queryable): Promise<number> {
+  const times: number[] = [];
+  for (let run = 0; run < 6; run += 1) {
+    const started = performance.now();
+    await db.execute(sql`select 1`);
+    times.push(performance.now() - started);
+  }
+  // The first one also connected.
+  return Math.round(times.slice(1).sort((a, b) => a - b)[2]! * 100) / 100;
+}
+
+export type OpenDatabase = ReturnType<typeof openDatabase>;
+export type Database = OpenDatabase['db'];
+
+/** `sslmode` of the URL: `require` does not verify in postgres.js, so anything but `disable` and `no-verify` verifies here. */
+function tls(url: string): { ssl?: object | false } {
+  const mode = new URL(url).searchParams.get('sslmode');
+  if (mode === null || mode === 'disable') return {};
+  return { ssl: { rejectUnauthorized: mode !== 'no-verify' } };
+}
+
+/** Answers before it is connected: postgres.js would leak the connection if this failed, while it handles the socket's own errors. */
+function openSocket(options: { host: string[]; port: number[]; path?: string }): Socket {
+  const [host = '127.0.0.1'] = options.host;
+  const [port = 5432] = options.port;
+  const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });
+  socket.setTimeout(silentSocketMs, () => socket.destroy(new Error('the server was silent for too long')));
+  // postgres.js reads these two when it upgrades to TLS.
+  return Object.assign(socket, { host, port });
+}

@@ -1,0 +1,18 @@
+export { openDatabase, defaultSchema, type Database, type OpenDatabase } from './database.ts';
+export { checkDatabase } from './check.ts';
+export { migrate } from './migrate.ts';
+export { install, type Installation } from './installation.ts';
+export { codeOf, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
+export { createStatements, type Statements } from './statements/index.ts';
+export type { NewBatch, NewChunk } from './statements/accept.ts';
+export type { Claimed } from './statements/claim.ts';
+export type { BatchFilter, BatchPlan, BatchRow, BatchState } from './statements/counts.ts';
+export type { Flushed, Rest, Settled } from './statements/flush.ts';
+export type { Heartbeat, WorkerFacts } from './statements/heartbeat.ts';
+export type { Queued } from './statements/lost.ts';
+export type { Marked } from './statements/mark.ts';
+export type { Owned } from './statements/own.ts';
+export type { NewWorker } from './statements/register.ts';
+export type { ResultRow } from './statements/results.ts';
+export type { Window } from './statements/windows.ts';
+export type { WorkerRow } from './statements/workers.ts';

@@ -1,0 +1,184 @@
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  boolean,
+  doublePrecision,
+  index,
+  integer,
+  json,
+  pgTable,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+/**
+ * The tables. Words are those of docs/architecture.md.
+ *
+ * Batch  `running ⇄ paused → completed | cancelled`, `completed → running` by retry.
+ * Chunk  `pending → queued → running → done`; a rest is a new row, a chunk never goes back from `done`.
+ *
+ * What Drizzle cannot say was written into migrations/0000_tables by hand: `results` is partitioned by range of batch
+ * number, the sequence `batches_no` ends where the last partition ends, fill factors, lz4.
+ */
+
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
+
+/** One row: what was fixed when this database was first used. */
+export const installation = pgTable('installation', {
+  one: boolean().primaryKey().default(true),
+  id: uuid().notNull().defaultRandom(),
+  partitions: smallint().notNull(),
+  createdAt: at('created_at').notNull().defaultNow(),
+});
+
+export const batches = pgTable(
+  'batches',
+  {
+    /** Short key inside; never shown. */
+    no: integer()
+      .primaryKey()
+      .default(sql`nextval('batches_no'::regclass)`),
+    /** UUID v7, made by the producer before the first try: it makes accept repeatable. */
+    id: uuid().notNull().unique(),
+    kind: text({ enum: ['batch', 'jobs'] })
+      .notNull()
+      .default('batch'),
+    name: text(),
+    handler: text().notNull(),
+    state: text({ enum: ['running', 'paused', 'completed', 'cancelled'] }).notNull(),
+    reason: text({ enum: ['user', 'max-failures', 'canary'] }),
+    /** No more items come. */
+    sealed: boolean().notNull().default(true),
+    total: bigint({ mode: 'number' }).notNull(),
+    succeeded: bigint({ mode: 'number' }).notNull().default(0),
+    failed: bigint({ mode: 'number' }).notNull().default(0),
+    /** Place in the fair order: what was published of it, over its weight. */
+    pass: doublePrecision().notNull().default(0),
+    weight: integer().notNull().default(1),
+    params: json(),
+    options: json().notNull(),
+    createdAt: at('created_at').notNull().defaultNow(),
+    /** First publication. */
+    startedAt: at('started_at'),
+    finishedAt: at('finished_at'),
+  },
+  (t) => [
+    index('batches_running')
+      .on(t.pass)
+      .where(sql`${t.state} = 'running'`),
+  ],
+);
+
+/** `pending` waits here, `queued` stands in BullMQ, `running` is in a worker's hands, `done` is settled. */
+export const chunks = pgTable(
+  'chunks',
+  {
+    no: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    batch: integer().notNull(),
+    /** First index; with `size` the items, unless `picks` names them. */
+    first: integer().notNull(),
+    /** Items to run; of a done chunk the items it made final. */
+    size: integer().notNull(),
+    /** `inputs.first` of the row that holds the inputs; null in a count batch. Item i is element i − src. */
+    src: integer(),
+    picks: integer().array(),
+    state: text({ enum: ['pending', 'queued', 'running', 'done'] })
+      .notNull()
+      .default('pending'),
+    /** Queue it was bound to when it was marked. */
+    partition: smallint(),
+    /** Counts the publications; part of the job id, so that a stale job never blocks a new one. No fence. */
+    generation: integer().notNull().default(0),
+    /** The fence: the random id of the claim statement that took it. */
+    claim: uuid(),
+    worker: uuid(),
+    /** The attempt that its items are on, from 1. */
+    attempt: smallint().notNull().default(1),
+    /** Workers that died with it. */
+    crashes: smallint().notNull().default(0),
+    /** Layout of this row and of its inputs, for versions that run side by side. */
+    format: smallint().notNull().default(1),
+    notBefore: at('not_before'),
+    queuedAt: at('queued_at'),
+    claimedAt: at('claimed_at'),
+  },
+  (t) => [
+    index('chunks_pending')
+      .on(t.batch, t.first)
+      .where(sql`${t.state} = 'pending' and ${t.notBefore} is null`),
+    index('chunks_due')
+      .on(t.notBefore)
+      .where(sql`${t.state} = 'pending' and ${t.notBefore} is not null`),
+    index('chunks_queued')
+      .on(t.partition, t.queuedAt)
+      .where(sql`${t.state} = 'queued'`),
+    index('chunks_running')
+      .on(t.batch, t.size)
+      .where(sql`${t.state} = 'running'`),
+    index('chunks_worker')
+      .on(t.worker, t.partition)
+      .where(sql`${t.state} = 'running'`),
+  ],
+);
+
+/** Written once, never updated: rests and retries point here and copy nothing. `items` is a JSON array in text. */
+export const inputs = pgTable(
+  'inputs',
+  {
+    batch: integer().notNull(),
+    first: integer().notNull(),
+    items: text().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.batch, t.first] })],
+);
+
+/** One row an item that is final and has something to say; status 1 succeeded, 2 failed. */
+export const results = pgTable(
+  'results',
+  {
+    batch: integer().notNull(),
+    index: integer().notNull(),
+    finishedAt: at('finished_at').notNull(),
+    status: smallint().notNull(),
+    attempt: smallint().notNull(),
+    /** json, not jsonb: taken as it is, and twice as fast to write. */
+    output: json(),
+    error: json(),
+    /** Of a failed item: where its input is, for retry. */
+    src: integer(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.batch, t.index] }),
+    index('results_failed')
+      .on(t.batch, t.index)
+      .where(sql`${t.status} = 2`),
+  ],
+);
+
+/** One row a worker process, under a new id each start. */
+export const workers = pgTable('workers', {
+  id: uuid().primaryKey(),
+  name: text().notNull(),
+  host: text().notNull(),
+  pid: integer().notNull(),
+  startedAt: at('started_at').notNull().defaultNow(),
+  seen: at('seen').notNull().defaultNow(),
+  handlers: text().array().notNull(),
+  /** Items in handlers at once. */
+  concurrency: integer().notNull(),
+  /** What it said with its last heartbeat: {chunksInFlight, chunksMax, itemsDone, itemsPerSecond, chunksPerSecond, turnaroundMs, roundTripMs}. */
+  facts: json().notNull(),
+  /** It takes no more; its partitions are free. */
+  draining: boolean().notNull().default(false),
+});
+
+export const partitions = pgTable('partitions', {
+  no: smallint().primaryKey(),
+  owner: uuid(),
+  /** Counts the owners, for people. */
+  epoch: bigint({ mode: 'number' }).notNull().default(0),
+  expiresAt: at('expires_at'),
+});

@@ -1,0 +1,69 @@
+import { and, eq, inArray, sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { batches } from '../schema.ts';
+
+/**
+ * Pause, resume, cancel: each changes one row; chunks follow by claim and heartbeat. All are repeatable: the state they
+ * leave is the state they ask for. Each answers whether it changed anything.
+ */
+export function preparePause(db: Database) {
+  const query = db
+    .update(batches)
+    .set({ state: 'paused', reason: 'user' })
+    .where(and(eq(batches.no, sql.placeholder('batch')), eq(batches.state, 'running')))
+    .returning({ no: batches.no })
+    .prepare('pause');
+  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+}
+
+/** A batch whose last items were settled while it was paused is completed here. It resumes at the smallest `pass`: fair from now on. */
+export function prepareResume(db: Database) {
+  const ends = sql`sealed and succeeded + failed = total`;
+  const query = db
+    .update(batches)
+    .set({
+      state: sql`case when ${ends} then 'completed' else 'running' end`,
+      reason: null,
+      finishedAt: sql`case when ${ends} then clock_timestamp() end`,
+      pass: sql`greatest(pass, coalesce((select min(pass) from batches where state = 'running'), 0))`,
+    })
+    .where(and(eq(batches.no, sql.placeholder('batch')), eq(batches.state, 'paused')))
+    .returning({ no: batches.no })
+    .prepare('resume');
+  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+}
+
+export function prepareCancel(db: Database) {
+  const query = db
+    .update(batches)
+    .set({ state: 'cancelled', finishedAt: sql`clock_timestamp()` })
+    .where(and(eq(batches.no, sql.placeholder('batch')), inArray(batches.state, ['running', 'paused'])))
+    .returning({ no: batches.no })
+    .prepare('cancel');
+  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+}
+
+/**
+ * Retry: the failed results go, and new chunks point to their inputs.
+ *
+ * Repeatable: a second run finds no failed result. Answers how many items are tried again.
+ *
+ * Items of one inputs row share a chunk, at most 1 000, so that each chunk has one `src`.
+ */
+export function prepareRetry(db: Database) {
+  const batch = sql`${sql.placeholder('batch')}::int`;
+  const open = db.$with('open', {}).as(sql`
+    select no from batches where no = ${batch} and state in ('running', 'paused', 'completed') for update`);
+  const gone = db.$with('gone', {}).as(sql`
+    delete from results r using open where r.batch = open.no and r.status = 2 returning r.index, r.src`);
+  const again = db.$with('again', {}).as(sql`
+    insert into chunks (batch, first, size, src, picks)
+    select ${batch}, min(index), count(*), src, array_agg(index order by index)
+    from (select index, src, (row_number() over (partition by src order by index) - 1) / 1000 as k from gone) n group by src, k`);
+  const counted = db.$with('counted', { n: sql<number>`n`.as('n') }).as(sql`
+    update batches set failed = failed - x.n, finished_at = case when x.n > 0 then null else finished_at end,
+      state = case when state = 'completed' and x.n > 0 then 'running' else state end
+    from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);
+  const query = db.with(open, gone, again, counted).select({ n: counted.n }).from(counted).prepare('retry');
+  return async (no: number): Promise<number> => (await query.execute({ batch: no }))[0]?.n ?? 0;
+}

@@ -1,0 +1,61 @@
+import type { Database } from '../database.ts';
+import { type Patience, withRetry } from '../retry.ts';
+import { prepareAccept } from './accept.ts';
+import { prepareClaim } from './claim.ts';
+import { prepareCancel, preparePause, prepareResume, prepareRetry } from './control.ts';
+import { prepareBatches, prepareCounts, prepareEnded, preparePlan } from './counts.ts';
+import { prepareDue } from './due.ts';
+import { prepareExtend } from './extend.ts';
+import { prepareFlush } from './flush.ts';
+import { prepareHeartbeat } from './heartbeat.ts';
+import { prepareLost, prepareQueued } from './lost.ts';
+import { prepareMark } from './mark.ts';
+import { prepareOwn } from './own.ts';
+import { prepareProbe } from './probe.ts';
+import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
+import { prepareForget, prepareRepair } from './repair.ts';
+import { prepareOutcome, prepareResults } from './results.ts';
+import { prepareWindows } from './windows.ts';
+import { prepareWorkers } from './workers.ts';
+
+/** All statements, each of which may be repeated and is, where that helps (retry.ts). */
+export function createStatements(db: Database, patience: Patience) {
+  const again =
+    <Args extends readonly unknown[], Answer>(statement: (...args: Args) => Promise<Answer>) =>
+    (...args: Args): Promise<Answer> =>
+      withRetry(() => statement(...args), patience);
+  const { acceptCount, acceptInputs } = prepareAccept(db);
+  return {
+    acceptCount: again(acceptCount),
+    acceptInputs: again(acceptInputs),
+    due: again(prepareDue(db)),
+    windows: again(prepareWindows(db)),
+    mark: again(prepareMark(db)),
+    claim: again(prepareClaim(db)),
+    flush: again(prepareFlush(db)),
+    probe: again(prepareProbe(db)),
+    register: again(prepareRegister(db)),
+    heartbeat: again(prepareHeartbeat(db)),
+    own: again(prepareOwn(db)),
+    retire: again(prepareRetire(db)),
+    leave: again(prepareLeave(db)),
+    repair: again(prepareRepair(db)),
+    forget: again(prepareForget(db)),
+    queued: again(prepareQueued(db)),
+    lost: again(prepareLost(db)),
+    extend: again(prepareExtend(db)),
+    counts: again(prepareCounts(db)),
+    batches: again(prepareBatches(db)),
+    ended: again(prepareEnded(db)),
+    plan: again(preparePlan(db)),
+    results: again(prepareResults(db)),
+    outcome: again(prepareOutcome(db)),
+    workers: again(prepareWorkers(db)),
+    pause: again(preparePause(db)),
+    resume: again(prepareResume(db)),
+    cancel: again(prepareCancel(db)),
+    retry: again(prepareRetry(db)),
+  };
+}
+
+export type Statements = ReturnType<typeof createStatements>;

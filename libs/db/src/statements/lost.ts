@@ -1,0 +1,52 @@
+import { and, asc, eq, sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { list } from '../bind.ts';
+import { chunks } from '../schema.ts';
+
+export interface Queued {
+  no: number;
+  generation: number;
+  partition: number;
+}
+
+/**
+ * Queued: chunks that have stood in BullMQ for `ageMs`, oldest first, at most 1 000. The caller asks BullMQ for each.
+ *
+ * A read.
+ */
+export function prepareQueued(db: Database) {
+  const query = db
+    .select({ no: chunks.no, generation: chunks.generation, partition: sql<number>`${chunks.partition}` })
+    .from(chunks)
+    .where(
+      and(
+        eq(chunks.state, 'queued'),
+        sql`${chunks.queuedAt} < clock_timestamp() - make_interval(secs => ${sql.placeholder('ageMs')}::float8 / 1000)`,
+      ),
+    )
+    .orderBy(asc(chunks.queuedAt))
+    .limit(1000)
+    .prepare('queued');
+  return (request: { ageMs: number }): Promise<Queued[]> => query.execute(request);
+}
+
+/**
+ * Lost: chunks that are queued here, but whose job of this generation is neither waiting nor active in BullMQ, wait again.
+ * Also said of jobs that could not be added, and by a worker of jobs that it hands back.
+ *
+ * Repeatable: the generation tells a chunk that was marked anew since. Answers those that were put back.
+ */
+export function prepareLost(db: Database) {
+  const lost = db.$with('lost', { no: chunks.no, size: chunks.size }).as(sql`
+    update chunks c set state = 'pending'
+    from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('generations')}::int[]) u(no, generation)
+    where c.no = u.no and c.generation = u.generation and c.state = 'queued' returning c.no, c.size`);
+  const query = db.with(lost).select({ no: lost.no, size: lost.size }).from(lost).prepare('lost');
+  return (jobs: readonly { no: number; generation: number }[]): Promise<{ no: number; size: number }[]> => {
+    const sorted = [...jobs].sort((a, b) => a.no - b.no);
+    return query.execute({
+      nos: list(sorted.map((job) => job.no)),
+      generations: list(sorted.map((job) => job.generation)),
+    });
+  };
+}

@@ -1,0 +1,60 @@
+import { eq, sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { workers } from '../schema.ts';
+import type { WorkerFacts } from './heartbeat.ts';
+
+export interface NewWorker {
+  /** A new uuid each start. */
+  id: string;
+  name: string;
+  host: string;
+  pid: number;
+  handlers: readonly string[];
+  concurrency: number;
+  facts: WorkerFacts;
+}
+
+/**
+ * Register: a worker says that it is there, before its first claim. Also run when a heartbeat finds the row gone.
+ *
+ * Repeatable: the id is new each start; a second run sets the same row.
+ */
+export function prepareRegister(db: Database) {
+  return async (worker: NewWorker): Promise<void> => {
+    const values = { ...worker, handlers: [...worker.handlers] };
+    await db
+      .insert(workers)
+      .values(values)
+      .onConflictDoUpdate({ target: workers.id, set: { seen: sql`clock_timestamp()` } });
+  };
+}
+
+/**
+ * Retire: a worker that drains counts as live for no share any more, and its partitions are free at once.
+ *
+ * Repeatable: it sets what should be so.
+ */
+export function prepareRetire(db: Database) {
+  const id = sql`${sql.placeholder('worker')}::uuid`;
+  const freed = db
+    .$with('freed', {})
+    .as(sql`update partitions set owner = null, expires_at = null where owner = ${id}`);
+  const retired = db
+    .$with('retired', { id: workers.id })
+    .as(sql`update workers set draining = true where id = ${id} returning id`);
+  const query = db.with(freed, retired).select({ id: retired.id }).from(retired).prepare('retire');
+  return async (worker: string): Promise<void> => void (await query.execute({ worker }));
+}
+
+/**
+ * Leave: the last word of a worker that has drained. Nothing runs under it any more.
+ *
+ * Repeatable: a second run finds no row.
+ */
+export function prepareLeave(db: Database) {
+  const query = db
+    .delete(workers)
+    .where(eq(workers.id, sql.placeholder('worker')))
+    .prepare('leave');
+  return async (worker: string): Promise<void> => void (await query.execute({ worker }));
+}

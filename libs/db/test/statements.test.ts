@@ -1,0 +1,380 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, connect, type AddressInfo } from 'node:net';
+import { readFile } from 'node:fs/promises';
+import { createStatements, openDatabase, type Claimed, type Settled, type Statements } from '@bullpen/db';
+import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
+import { getTableColumns, getTableName, is, sql, Table } from 'drizzle-orm';
+import { describe, expect, it } from 'vitest';
+import * as schema from '../src/schema.ts';
+
+const facts = {
+  chunksInFlight: 0,
+  chunksMax: 8,
+  itemsDone: 0,
+  itemsPerSecond: 0,
+  chunksPerSecond: 0,
+  turnaroundMs: 0,
+  roundTripMs: { redis: 0, postgres: 0 },
+};
+const register = (statements: Statements, id: string, handlers = ['echo']): Promise<void> =>
+  statements.register({ id, name: 'w', host: 'h', pid: 1, handlers, concurrency: 4, facts });
+const accept = async (
+  { statements }: TestDatabase,
+  total: number,
+  size: number,
+): Promise<{ no: number; id: string }> => {
+  const id = randomUUID();
+  return {
+    no: await statements.acceptCount({ id, name: null, handler: 'echo', total, params: null, options: '{}' }, size),
+    id,
+  };
+};
+const mark = ({ statements }: TestDatabase, n = 12) =>
+  statements.mark({
+    handlers: ['echo'],
+    slots: Array.from({ length: n }, (_, i) => i % 12),
+    each: n,
+    itemsMax: 1_000_000,
+  });
+const whole = (held: Claimed, claim: string): Settled => ({
+  no: held.no, claim, first: held.first, succeeded: held.size,
+  outputs: JSON.stringify(Array.from({ length: held.size }, (_, i) => held.first + i)), indexes: null, failures: [], rests: [],
+}); // prettier-ignore
+async function claimAll(database: TestDatabase, worker: string, claim = randomUUID()): Promise<Claimed[]> {
+  const marked = await mark(database);
+  return database.statements.claim({ nos: marked.map((chunk) => chunk.no), claim, worker, handlers: ['echo'] });
+}
+
+describe('accept', () => {
+  it('repeated with the same id changes nothing and answers the same number', async () => {
+    const database = await databaseForTest();
+    const batch = { id: randomUUID(), name: null, handler: 'echo', total: 250, params: null, options: '{}' };
+    const [first, ...others] = await Promise.all(
+      Array.from({ length: 8 }, () => database.statements.acceptCount(batch, 100)),
+    );
+    expect(new Set(others)).toEqual(new Set([first]));
+    expect((await mark(database)).map((chunk) => chunk.size).sort((a, b) => b - a)).toEqual([100, 100, 50]);
+  });
+
+  it('keeps inputs as they came', async () => {
+    const database = await databaseForTest();
+    const items = String.raw`[ 1.10, "a,\"b\"", {"k":"\u0000\ud800"} ]`;
+    await database.statements.acceptInputs(
+      { id: randomUUID(), name: 'n', handler: 'echo', total: 3, params: '{"p":1}', options: '{}' },
+      [{ first: 0, size: 3, items }],
+    );
+    const [held] = await claimAll(database, randomUUID());
+    expect(held!.items).toBe(items);
+  });
+
+  it('goes on past the last partition of results', async () => {
+    const database = await databaseForTest();
+    await database.db.execute(sql`select setval('batches_no', 999)`);
+    const { no } = await accept(database, 10, 10);
+    expect(no).toBe(1000);
+    const claim = randomUUID();
+    const [held] = await claimAll(database, randomUUID(), claim);
+    await database.statements.flush([whole(held!, claim)]);
+    expect(await database.statements.results({ batch: 1000, after: -1, limit: 20, status: 'all' })).toHaveLength(10);
+  });
+});
+
+describe('mark', () => {
+  it('gives every running batch its head chunks before any its tail', async () => {
+    const database = await databaseForTest();
+    const long = await accept(database, 10_000, 10);
+    const short = await accept(database, 20, 10);
+    const marked = await database.statements.mark({
+      handlers: ['echo'],
+      slots: [0, 1, 2, 3, 4, 5, 6, 7],
+      each: 4,
+      itemsMax: 1000,
+    });
+    const shares = marked.map((chunk) => chunk.batch.id);
+    expect(shares.filter((id) => id === short.id)).toHaveLength(2);
+    expect(shares.filter((id) => id === long.id)).toHaveLength(4);
+  });
+
+  it('takes no more items than asked for, but at least one chunk', async () => {
+    const database = await databaseForTest();
+    await accept(database, 1000, 100);
+    expect(
+      await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], each: 4, itemsMax: 150 }),
+    ).toHaveLength(2);
+    expect(
+      await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], each: 4, itemsMax: 1 }),
+    ).toHaveLength(1);
+    expect(await database.statements.mark({ handlers: ['other'], slots: [0], each: 4, itemsMax: 1000 })).toHaveLength(
+      0,
+    );
+  });
+});
+
+describe('the fence', () => {
+  it('a worker whose claim is old writes nothing', async () => {
+    const database = await databaseForTest();
+    const { id, no } = await accept(database, 100, 100);
+    const [old, young] = [randomUUID(), randomUUID()];
+    const [held] = await claimAll(database, randomUUID(), old);
+    await database.db.execute(sql`update workers set seen = now() - interval '1 day'`);
+    expect(await database.statements.repair({ leaseMs: 500 })).toHaveLength(1);
+    await claimAll(database, randomUUID(), young);
+    expect(await database.statements.flush([whole(held!, old)])).toEqual([]);
+    expect(await database.statements.counts(id)).toMatchObject({ succeeded: 0, running: 100 });
+    expect(await database.statements.results({ batch: no, after: -1, limit: 1, status: 'all' })).toEqual([]);
+    expect(await database.statements.flush([whole(held!, young)])).toMatchObject([{ batchState: 'completed' }]);
+  });
+
+  it('a claim is answered again under its own id, and to nobody else', async () => {
+    const database = await databaseForTest();
+    await accept(database, 100, 50);
+    const worker = randomUUID();
+    const claim = randomUUID();
+    const held = await claimAll(database, worker, claim);
+    const nos = held.map((chunk) => chunk.no);
+    expect(await database.statements.claim({ nos, claim, worker, handlers: ['echo'] })).toEqual(held);
+    expect(await database.statements.claim({ nos, claim: randomUUID(), worker, handlers: ['echo'] })).toEqual([]);
+  });
+
+  it('a worker without the handler gives the chunk back', async () => {
+    const database = await databaseForTest();
+    await accept(database, 10, 10);
+    const nos = (await mark(database)).map((chunk) => chunk.no);
+    expect(
+      await database.statements.claim({ nos, claim: randomUUID(), worker: randomUUID(), handlers: ['other'] }),
+    ).toEqual([]);
+    expect(await mark(database)).toMatchObject([{ generation: 2 }]);
+  });
+});
+
+describe('flush', () => {
+  it('settles what is final and puts the rest back, and counts stay whole', async () => {
+    const database = await databaseForTest();
+    const { id, no } = await accept(database, 10, 10);
+    const claim = randomUUID();
+    const [held] = await claimAll(database, randomUUID(), claim);
+    const settled: Settled = {
+      no: held!.no, claim, first: 0, succeeded: 3, outputs: '[{"i":2},null]', indexes: [2, 5],
+      failures: [{ index: 7, error: { code: 'boom', message: 'no' } }],
+      rests: [{ first: 0, size: 2, picks: null, attempt: 1, delayMs: 0 }, { first: 3, size: 4, picks: [3, 4, 8, 9], attempt: 2, delayMs: 60_000 }],
+    }; // prettier-ignore
+    await database.statements.flush([settled]);
+    expect(await database.statements.counts(id)).toMatchObject({
+      state: 'running',
+      succeeded: 3,
+      failed: 1,
+      running: 0,
+    });
+    const rows = await database.statements.results({ batch: no, after: -1, limit: 10, status: 'all' });
+    expect(rows.map(({ index, status, output, error }) => [index, status, output, error])).toEqual([
+      [2, 'succeeded', '{"i":2}', null],
+      [5, 'succeeded', 'null', null],
+      [7, 'failed', null, '{"code":"boom","message":"no"}'],
+    ]);
+    expect(await claimAll(database, randomUUID())).toMatchObject([{ first: 0, size: 2, picks: null, attempt: 1 }]);
+    expect(await database.statements.due()).toBe(0);
+    await database.db.execute(sql`update chunks set not_before = now() where not_before is not null`);
+    expect(await database.statements.due()).toBe(1);
+    expect(await claimAll(database, randomUUID())).toMatchObject([{ picks: [3, 4, 8, 9], attempt: 2 }]);
+    expect(await database.statements.outcome({ batch: no, index: 6 })).toMatchObject({ row: null, open: false });
+    expect(await database.statements.outcome({ batch: no, index: 8 })).toMatchObject({ row: null, open: true });
+  });
+
+  it('completes a batch once, by whichever flush was last', async () => {
+    const database = await databaseForTest();
+    const { id } = await accept(database, 1200, 100);
+    const claim = randomUUID();
+    const held = await claimAll(database, randomUUID(), claim);
+    const answers = await Promise.all(held.map((chunk) => database.statements.flush([whole(chunk, claim)])));
+    expect(answers.flat().filter((row) => row.batchState === 'completed')).toHaveLength(1);
+    expect(await database.statements.counts(id)).toMatchObject({ state: 'completed', succeeded: 1200 });
+  });
+
+  it('waits for the disk only when it completes a batch', async () => {
+    const database = await databaseForTest();
+    await accept(database, 20, 10);
+    const claim = randomUUID();
+    const [a, b] = await claimAll(database, randomUUID(), claim);
+    expect(await database.statements.flush([whole(a!, claim)])).toMatchObject([{ durable: 'off' }]);
+    expect(await database.statements.flush([whole(b!, claim)])).toMatchObject([{ durable: 'on' }]);
+  });
+});
+
+describe('heartbeat', () => {
+  it('frees what runs under the worker but is not in its hands, and only after the grace', async () => {
+    const database = await databaseForTest();
+    await accept(database, 30, 10);
+    const worker = randomUUID();
+    await register(database.statements, worker);
+    const claim = randomUUID();
+    const held = await claimAll(database, worker, claim);
+    const beat = (claims: string[], orphanMs: number) =>
+      database.statements.heartbeat({ worker, claims, batches: [held[0]!.batch], facts, orphanMs });
+    expect(await beat([claim], 0)).toMatchObject({ orphans: [], stopped: [], known: true });
+    expect(await beat([], 60_000)).toMatchObject({ orphans: [] });
+    await database.statements.pause(held[0]!.batch);
+    const answer = await beat([], 0);
+    expect(new Set(answer.orphans)).toEqual(new Set(held.map((chunk) => chunk.no)));
+    expect(answer.stopped).toEqual([{ no: held[0]!.batch, state: 'paused' }]);
+    await database.statements.leave(worker);
+    expect(await beat([], 0)).toMatchObject({ known: false });
+  });
+});
+
+describe('own', () => {
+  it('shares all partitions, moves them when workers come and go, and leaves none behind', async () => {
+    const { statements } = await databaseForTest({ partitions: 12 });
+    const workers = Array.from({ length: 5 }, () => randomUUID());
+    for (const worker of workers) await register(statements, worker);
+    const shares = new Map<string, number[]>();
+    const renew = async (worker: string): Promise<void> => {
+      const held = shares.get(worker) ?? [];
+      const { share } = await statements.own({ worker, leaseMs: 5000, releasing: [] });
+      const releasing = held.slice(share);
+      const { mine } = await statements.own({ worker, leaseMs: 5000, releasing });
+      shares.set(
+        worker,
+        mine.map((each) => each.no),
+      );
+    };
+    await renew(workers[0]!);
+    for (let round = 0; round < 3; round += 1) for (const worker of workers) await renew(worker);
+    expect([...shares.values()].map((held) => held.length).sort((a, b) => a - b)).toEqual([2, 2, 2, 3, 3]);
+    expect([...shares.values()].flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, i) => i));
+    await statements.retire(workers[0]!);
+    await statements.leave(workers[0]!);
+    shares.delete(workers[0]!);
+    for (let round = 0; round < 2; round += 1) for (const worker of workers.slice(1)) await renew(worker);
+    expect([...shares.values()].map((held) => held.length)).toEqual([3, 3, 3, 3]);
+  });
+});
+
+describe('control', () => {
+  it('cancel keeps what was done and the counts whole', async () => {
+    const database = await databaseForTest();
+    const { id, no } = await accept(database, 100, 50);
+    const claim = randomUUID();
+    const [a, b] = await claimAll(database, randomUUID(), claim);
+    await database.statements.flush([whole(a!, claim)]);
+    expect(await database.statements.cancel(no)).toBe(true);
+    expect(await database.statements.cancel(no)).toBe(false);
+    await database.statements.flush([
+      {
+        ...whole(b!, claim),
+        succeeded: 0,
+        outputs: '[]',
+        indexes: [],
+        rests: [{ first: b!.first, size: 50, picks: null, attempt: 1, delayMs: 0 }],
+      },
+    ]);
+    expect(await database.statements.counts(id)).toMatchObject({ state: 'cancelled', succeeded: 50, running: 0 });
+    expect(await mark(database)).toEqual([]);
+  });
+});
+
+/** Counts the trips between client and server: how often the direction of the bytes turns. */
+async function countingProxy(target: URL): Promise<{ url: string; trips: () => number; close: () => void }> {
+  let trips = 0;
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    let last: 'up' | 'down' = 'down';
+    client.on('data', (bytes) => {
+      if (last === 'down') trips += 1;
+      last = 'up';
+      upstream.write(bytes);
+    });
+    upstream.on('data', (bytes) => {
+      last = 'down';
+      client.write(bytes);
+    });
+    for (const socket of [client, upstream])
+      socket.on('error', () => undefined).on('close', () => (client.destroy(), upstream.destroy()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = new URL(target);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+  return { url: url.href, trips: () => trips, close: () => server.close() };
+}
+
+describe('round trips', () => {
+  it('each statement takes one, once its session knows it', async () => {
+    const database = await databaseForTest();
+    const proxy = await countingProxy(new URL(database.url));
+    const { db, close } = openDatabase({ url: proxy.url, max: 1, name: 'trips', durable: true });
+    const statements = createStatements(db, { reconnectMs: 0 });
+    const worker = randomUUID();
+    const claim = randomUUID();
+    await register(statements, worker);
+    const { id } = await accept(database, 100, 10);
+    const batch = () => ({ id: randomUUID(), name: null, handler: 'echo', total: 1, params: null, options: '{}' });
+    const each: Record<string, () => Promise<unknown>> = {
+      acceptCount: () => statements.acceptCount(batch(), 1),
+      acceptInputs: () => statements.acceptInputs(batch(), [{ first: 0, size: 1, items: '[1]' }]),
+      due: () => statements.due(),
+      windows: () => statements.windows({ leaseMs: 5000 }),
+      mark: () => statements.mark({ handlers: ['echo'], slots: [1, 2], each: 4, itemsMax: 1000 }),
+      claim: () => statements.claim({ nos: [1, 2, 3], claim, worker, handlers: ['echo'] }),
+      flush: () =>
+        statements.flush([
+          { no: 1, claim, first: 0, succeeded: 1, outputs: '[1]', indexes: null, failures: [], rests: [] },
+        ]),
+      heartbeat: () => statements.heartbeat({ worker, claims: [claim], batches: [1], facts, orphanMs: 0 }),
+      own: () => statements.own({ worker, leaseMs: 5000, releasing: [] }),
+      repair: () => statements.repair({ leaseMs: 5000 }),
+      queued: () => statements.queued({ ageMs: 0 }),
+      lost: () => statements.lost([{ no: 1, generation: 1 }]),
+      counts: () => statements.counts(id),
+      results: () => statements.results({ batch: 1, after: -1, limit: 10, status: 'all' }),
+    };
+    const trips: Record<string, number> = {};
+    for (const [name, run] of Object.entries(each)) {
+      await run();
+      const before = proxy.trips();
+      await run();
+      trips[name] = proxy.trips() - before;
+    }
+    await close();
+    proxy.close();
+    expect(trips).toEqual(Object.fromEntries(Object.keys(each).map((name) => [name, 1])));
+  });
+});
+
+describe('the schema', () => {
+  it('is the same in Drizzle and in the database', async () => {
+    const database = await databaseForTest();
+    const rows = (await database.db.execute(sql`
+      select table_name, column_name, data_type, is_nullable from information_schema.columns where table_schema = 'bullpen'`)) as unknown as {
+      table_name: string;
+      column_name: string;
+      data_type: string;
+      is_nullable: string;
+    }[];
+    const found = rows
+      .filter((row) => row.table_name !== 'migrations' && !row.table_name.startsWith('results_'))
+      .map(
+        (row) =>
+          `${row.table_name}.${row.column_name} ${row.data_type} ${row.is_nullable === 'YES' ? 'null' : 'not null'}`,
+      );
+    const said = Object.values(schema)
+      .filter((table) => is(table, Table))
+      .flatMap((table) =>
+        Object.values(getTableColumns(table)).map(
+          (column) =>
+            `${getTableName(table)}.${column.name} ${column.getSQLType().replace(/.*\[\]$/, 'ARRAY')} ${column.notNull ? 'not null' : 'null'}`,
+        ),
+      );
+    expect(found.sort()).toEqual(said.sort());
+  });
+
+  it('has each index that Drizzle says, and a migration that says so', async () => {
+    const database = await databaseForTest();
+    const rows = (await database.db.execute(
+      sql`select indexname from pg_indexes where schemaname = 'bullpen'`,
+    )) as unknown as { indexname: string }[];
+    const migration = await readFile(new URL('../migrations/0000_tables.sql', import.meta.url), 'utf8');
+    const named = [...migration.matchAll(/CREATE INDEX "(\w+)"/g)].map((match) => match[1]);
+    expect(named.length).toBeGreaterThan(5);
+    for (const name of named) expect(rows.map((row) => row.indexname)).toContain(name);
+  });
+});
