@@ -1,0 +1,88 @@
+import { LRUCache } from 'lru-cache';
+import { createRandom } from './random.ts';
+
+/** What a handler may log with; pino fits. */
+export interface HandlerLog {
+  info: (facts: object, message?: string) => void;
+  warn: (facts: object, message?: string) => void;
+  error: (facts: object, message?: string) => void;
+}
+
+/** What the items of one batch share in one worker. */
+export interface BatchScope<Params> {
+  batchId: string;
+  params: Params;
+  /** Seed of the batch. */
+  seed: number;
+  log: HandlerLog;
+  caches: Caches;
+  /** Made on first use; aborted when the batch is cancelled. */
+  abort: { signal: AbortSignal };
+}
+
+export interface StartContext<Params> {
+  params: Params;
+  log: HandlerLog;
+  cache: <Value extends {}>(name: string, options: { max: number }) => LRUCache<string, Value>;
+}
+
+/** What `run` gets beside its input. Everything but `index` and `attempt` is made when it is first used. */
+export class ItemContext<Params = unknown> implements StartContext<Params> {
+  readonly index: number;
+  /** From 1; counts the times the handler said no. */
+  readonly attempt: number;
+  readonly #scope: BatchScope<Params>;
+  #random: (() => number) | undefined;
+
+  constructor(scope: BatchScope<Params>, index: number, attempt: number) {
+    this.#scope = scope;
+    this.index = index;
+    this.attempt = attempt;
+  }
+
+  /** Names this item for ever, over all attempts and workers: use it to make effects outside idempotent. */
+  get itemKey(): string {
+    return `${this.#scope.batchId}:${this.index}`;
+  }
+
+  get params(): Params {
+    return this.#scope.params;
+  }
+
+  /** Aborted when the batch is cancelled. */
+  get signal(): AbortSignal {
+    return this.#scope.abort.signal;
+  }
+
+  /** Numbers in [0, 1) that depend on the batch's seed and the index only. */
+  get random(): () => number {
+    this.#random ??= createRandom(this.#scope.seed, this.index);
+    return this.#random;
+  }
+
+  get log(): HandlerLog {
+    return this.#scope.log;
+  }
+
+  /** A cache of this worker by name, kept from batch to batch; at most `max` entries, the least recently used go. */
+  cache<Value extends {}>(name: string, options: { max: number }): LRUCache<string, Value> {
+    return this.#scope.caches.open<Value>(name, options.max);
+  }
+}
+
+export type Caches = ReturnType<typeof createCaches>;
+
+/** The named caches of a worker. The first `max` of a name counts. */
+export function createCaches() {
+  const caches = new Map<string, LRUCache<string, {}>>();
+  return {
+    open<Value extends {}>(name: string, max: number): LRUCache<string, Value> {
+      let cache = caches.get(name);
+      if (cache === undefined) {
+        cache = new LRUCache<string, {}>({ max });
+        caches.set(name, cache);
+      }
+      return cache as unknown as LRUCache<string, Value>;
+    },
+  };
+}

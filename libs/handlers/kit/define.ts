@@ -1,0 +1,57 @@
+import type { z } from 'zod';
+import type { ItemContext, StartContext } from './context.ts';
+
+/** What a handler gets and gives. Say `run` for one item at a time, or `runChunk` for the items of a slice at once. */
+export interface HandlerDefinition<Input, Output, Params> {
+  /** Lower case, digits and dashes; what a batch names. */
+  name: string;
+  description: string;
+  /** Checked at the door and again in the worker, so that defaults and transforms of the schema apply. */
+  input?: z.ZodType<Input>;
+  /** What all items of a batch share; parsed once per worker and batch. */
+  params?: z.ZodType<Params>;
+  /**
+   * Runs one item; a value or a promise of one. `undefined` means acknowledge: counted, no result row. Throw `Fail` to
+   * fail for good, `Retry` to be tried again later, anything else to be tried again with backoff. In a `count` batch an
+   * item has no input: it gets `ctx.index` and `ctx.params`.
+   */
+  run?: (input: Input, ctx: ItemContext<Params>) => Output | Promise<Output>;
+  /**
+   * Runs items together: answers one output each, in order; an `Error` in place of an output concerns that item alone.
+   * A throw concerns all.
+   */
+  runChunk?: (inputs: Input[], ctx: ItemContext<Params>[]) => (Output | Error)[] | Promise<(Output | Error)[]>;
+  /** Once per worker and batch, before its first item there. */
+  start?: (ctx: StartContext<Params>) => void | Promise<void>;
+  /** Items of a chunk where the batch does not say; default `CHUNK_SIZE`. */
+  chunkSize?: number;
+}
+
+/** A handler as the processes carry it, whatever its types. */
+export type Handler = HandlerDefinition<unknown, unknown, unknown>;
+
+/** A handler cannot be used as it is written; ends the process with 78 (EX_CONFIG). */
+export class HandlerError extends Error {
+  readonly exitCode = 78;
+}
+
+const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
+const notBuilt = ['reduce', 'dryRun', 'threads'];
+
+/** Checks a handler and answers it. Throws HandlerError with what is wrong. */
+export function defineHandler<Input = unknown, Output = unknown, Params = unknown>(
+  definition: HandlerDefinition<Input, Output, Params>,
+): HandlerDefinition<Input, Output, Params> {
+  const { name, run, runChunk, chunkSize } = definition;
+  if (!namePattern.test(name))
+    throw new HandlerError(`handler name "${name}": use lower-case letters, digits and dashes, at most 63`);
+  if ((run === undefined) === (runChunk === undefined))
+    throw new HandlerError(`handler ${name}: give either run or runChunk`);
+  if (chunkSize !== undefined && !(Number.isInteger(chunkSize) && chunkSize >= 1 && chunkSize <= 10_000)) {
+    throw new HandlerError(`handler ${name}: chunkSize must be a whole number from 1 to 10000`);
+  }
+  for (const field of notBuilt) {
+    if (field in definition) throw new HandlerError(`handler ${name}: ${field} is not built yet`);
+  }
+  return definition;
+}

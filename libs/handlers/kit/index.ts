@@ -1,0 +1,13 @@
+export { defineHandler, HandlerError, type Handler, type HandlerDefinition } from './define.ts';
+export {
+  createCaches,
+  ItemContext,
+  type BatchScope,
+  type Caches,
+  type HandlerLog,
+  type StartContext,
+} from './context.ts';
+export { Fail, Retry } from './errors.ts';
+export { loadHandlers, type Catalog } from './load.ts';
+export { createRandom } from './random.ts';
+export { runHandler } from './run-handler.ts';

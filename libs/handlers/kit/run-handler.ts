@@ -1,0 +1,38 @@
+import { type BatchScope, createCaches, ItemContext } from './context.ts';
+import type { HandlerDefinition } from './define.ts';
+
+const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/**
+ * Runs a handler over inputs in memory, without servers, one attempt each: for tests of handlers. Inputs and params
+ * pass their schemas first. Rejects with the first error that the handler throws.
+ */
+export async function runHandler<Input, Output, Params>(
+  handler: HandlerDefinition<Input, Output, Params>,
+  inputs: readonly unknown[],
+  options: { params?: unknown; seed?: number } = {},
+): Promise<Output[]> {
+  const params = (handler.params ? handler.params.parse(options.params) : options.params) as Params;
+  const scope: BatchScope<Params> = {
+    batchId: '00000000-0000-7000-8000-000000000000',
+    params,
+    seed: options.seed ?? 0,
+    log: silent,
+    caches: createCaches(),
+    abort: new AbortController(),
+  };
+  const contexts = inputs.map((_, index) => new ItemContext(scope, index, 1));
+  const parsed = inputs.map((input) =>
+    handler.input && input !== undefined ? handler.input.parse(input) : (input as Input),
+  );
+  await handler.start?.(contexts[0] ?? new ItemContext(scope, 0, 1));
+  if (handler.runChunk) {
+    const outputs = await handler.runChunk(parsed, contexts);
+    const error = outputs.find((output) => output instanceof Error);
+    if (error !== undefined) throw error;
+    return outputs as Output[];
+  }
+  const outputs: Output[] = [];
+  for (const [index, context] of contexts.entries()) outputs.push(await handler.run!(parsed[index] as Input, context));
+  return outputs;
+}

@@ -1,0 +1,44 @@
+import { Redis } from 'ioredis';
+import { withDeadline } from './connection.ts';
+
+/** Looks at a Redis or Valkey server before anything relies on it. Answers each problem as one line with the remedy; [] is good. */
+export async function checkRedis(url: string): Promise<string[]> {
+  const { host, username } = new URL(url);
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    connectTimeout: 5000,
+    maxRetriesPerRequest: 0,
+  });
+  redis.on('error', () => undefined);
+  try {
+    await withDeadline(6000, 'connect', redis.connect());
+    const problems: string[] = [];
+    const info = await withDeadline(5000, 'info', redis.info());
+    const version = /redis_version:(\d+)\.(\d+)/.exec(info);
+    const [, major = '0', minor = '0'] = version ?? [];
+    if (Number(major) * 100 + Number(minor) < 602)
+      problems.push(`Redis ${major}.${minor} at ${host} is too old: Bullpen needs 6.2 or newer, or Valkey`);
+    const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1];
+    if (policy !== undefined && policy !== 'noeviction') {
+      problems.push(
+        `Redis at ${host} evicts keys (maxmemory-policy ${policy}), and would lose jobs: run: redis-cli -u ${redacted(url)} CONFIG SET maxmemory-policy noeviction`,
+      );
+    }
+    return problems;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (/NOAUTH|WRONGPASS|invalid password/i.test(message))
+      return [`Redis at ${host} refuses ${username || 'the password'}: check the password in REDIS_URL`];
+    const code = (error as NodeJS.ErrnoException).code ?? 'no answer';
+    return [`Redis at ${host} cannot be reached (${code}): start it, check REDIS_URL, or unset it for an embedded one`];
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function redacted(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.password) parsed.password = '***';
+  return parsed.href;
+}

@@ -1,0 +1,6 @@
+export { checkRedis } from './check.ts';
+export { createConsumer, type Consumer } from './consume.ts';
+export { type JobData, jobId, queueName } from './names.ts';
+export { measureRedis } from './ping.ts';
+export { type ChunkJob, createPublisher, type Publisher } from './publish.ts';
+export { publishParallelism, publishQueueSize } from './sizing.ts';

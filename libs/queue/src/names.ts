@@ -1,0 +1,17 @@
+/** How things are called in Redis. One installation (a database) never sees another's keys. */
+export const queueName = (partition: number): string => `partition-${partition}`;
+
+/** The braces are a hash tag: in a cluster all keys of one partition live on one node, and partitions spread over nodes. */
+export const queuePrefix = (installationId: string, partition: number): string =>
+  `{bullpen-${installationId.slice(0, 8)}-${partition}}`;
+
+/** The generation makes it new each time a chunk is published: BullMQ silently ignores an id that it still keeps. */
+export const jobId = (chunk: number, generation: number): string => `c-${chunk}-${generation}`;
+
+/** What a job carries: a wake-up with a few fields for the board, never inputs or results. */
+export interface JobData {
+  chunk: number;
+  generation: number;
+  batch: string;
+  items: number;
+}

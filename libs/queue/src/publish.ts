@@ -1,0 +1,143 @@
+import { Queue } from 'bullmq';
+import { openRedis, withDeadline } from './connection.ts';
+import { type JobData, jobId, queueName, queuePrefix } from './names.ts';
+
+/** A chunk that was marked: what its job says. */
+export interface ChunkJob {
+  chunk: number;
+  generation: number;
+  partition: number;
+  handler: string;
+  batch: string;
+  items: number;
+}
+
+export interface PublisherOptions {
+  redisUrl: string;
+  installationId: string;
+  partitions: number;
+  /** addBulk calls at once. */
+  parallelism: number;
+  /** Jobs of one addBulk call. */
+  jobsPerCall: number;
+}
+
+/** addBulk of 1 000 jobs takes about 45 ms; a Redis that needs longer than this is away. */
+const addDeadlineMs = 5000;
+/** Job states in which a job will still run. With kept completed jobs, that the key exists says nothing. */
+const alive = new Set(['waiting', 'active', 'prioritized', 'delayed', 'waiting-children', 'paused']);
+
+export type Publisher = ReturnType<typeof createPublisher>;
+
+/** The queues of all partitions, from the side that adds. */
+export function createPublisher(options: PublisherOptions) {
+  const redis = openRedis(options.redisUrl, 'producer');
+  const queues = Array.from({ length: options.partitions }, (_, partition) =>
+    openQueue(redis, options.installationId, partition),
+  );
+
+  async function addSlice(partition: number, jobs: readonly ChunkJob[]): Promise<void> {
+    const bulk = jobs.map((job) => ({
+      name: job.handler,
+      data: { chunk: job.chunk, generation: job.generation, batch: job.batch, items: job.items } satisfies JobData,
+      opts: { jobId: jobId(job.chunk, job.generation) },
+    }));
+    await withDeadline(addDeadlineMs, 'addBulk', queues[partition]!.addBulk(bulk));
+  }
+
+  return {
+    queues: queues as readonly Queue[],
+
+    /** Whether Redis answers now: asked before anything is marked. */
+    async reachable(): Promise<boolean> {
+      if (redis.status !== 'ready') return false;
+      return withDeadline(1000, 'ping', redis.ping()).then(
+        () => true,
+        () => false,
+      );
+    },
+
+    /**
+     * Adds a job for each chunk, partition by partition in slices, in parallel. Answers those of the slices that failed;
+     * some of them may be in the queue all the same (addBulk is a pipeline, not atomic), where the claim refuses them.
+     */
+    async publish(jobs: readonly ChunkJob[]): Promise<{ failed: ChunkJob[]; error: unknown }> {
+      const failed: ChunkJob[] = [];
+      let firstError: unknown = null;
+      const slices = cutSlices(jobs, options.jobsPerCall);
+      await inParallel(options.parallelism, slices, async ({ partition, jobs }) => {
+        try {
+          await addSlice(partition, jobs);
+        } catch (error) {
+          firstError ??= error;
+          failed.push(...jobs);
+        }
+      });
+      return { failed, error: firstError };
+    },
+
+    /** Of these jobs, those that BullMQ does not hold any more. Throws when Redis gives no answer, which is no verdict. */
+    async findLost<Job extends { no: number; generation: number; partition: number }>(
+      jobs: readonly Job[],
+    ): Promise<Job[]> {
+      const lost: Job[] = [];
+      await inParallel(32, jobs, async (job) => {
+        const state = await withDeadline(
+          addDeadlineMs,
+          'getState',
+          queues[job.partition]!.getJobState(jobId(job.no, job.generation)),
+        );
+        if (!alive.has(state)) lost.push(job);
+      });
+      return lost;
+    },
+
+    async close(): Promise<void> {
+      await Promise.allSettled(queues.map((queue) => withDeadline(2000, 'close', queue.close())));
+      redis.disconnect();
+    },
+  };
+}
+
+function openQueue(redis: ReturnType<typeof openRedis>, installationId: string, partition: number): Queue {
+  const queue = new Queue(queueName(partition), {
+    connection: redis,
+    prefix: queuePrefix(installationId, partition),
+    defaultJobOptions: { attempts: 1, removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } },
+    streams: { events: { maxLen: 100 } },
+  });
+  queue.on('error', () => undefined);
+  return queue;
+}
+
+/** Jobs by partition, at most `size` together. */
+export function cutSlices(jobs: readonly ChunkJob[], size: number): { partition: number; jobs: ChunkJob[] }[] {
+  const slices: { partition: number; jobs: ChunkJob[] }[] = [];
+  const open = new Map<number, ChunkJob[]>();
+  for (const job of jobs) {
+    let slice = open.get(job.partition);
+    if (slice === undefined || slice.length >= size) {
+      slice = [];
+      open.set(job.partition, slice);
+      slices.push({ partition: job.partition, jobs: slice });
+    }
+    slice.push(job);
+  }
+  return slices;
+}
+
+async function inParallel<Item>(
+  limit: number,
+  items: readonly Item[],
+  run: (item: Item) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length) {
+      const item = items[next]!;
+      next += 1;
+      await run(item);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+}
