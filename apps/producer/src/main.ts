@@ -1,0 +1,95 @@
+import { createServer } from 'node:http';
+import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
+import { loadHandlers } from '@bullpen/handlers';
+import { checkRedis, createPublisher, publishParallelism, publishQueueSize } from '@bullpen/queue';
+import { createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { createApp } from './http/app.ts';
+import { tuneServer } from './http/server.ts';
+import { listen } from './listen.ts';
+import { createMend } from './publish/mend.ts';
+import { publishOnce } from './publish/publish.ts';
+import { createReport } from './publish/report.ts';
+
+const settings = loadSettings();
+const log = createLog({ name: 'producer', level: settings.logLevel });
+
+await runProcess(log, settings.drainTimeoutMs, async () => {
+  const { databaseUrl, redisUrl, leaseMs } = settings;
+  if (databaseUrl === undefined || redisUrl === undefined)
+    throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm producer');
+  const handlers = await loadHandlers(settings.handlers.split(','));
+  const pools = settings.databasePoolMax * (settings.workers + 1);
+  const problems = (await Promise.all([checkDatabase(databaseUrl, pools), checkRedis(redisUrl)])).flat();
+  if (problems.length > 0) throw new Refusal(problems.join('\n'));
+  await migrate(databaseUrl);
+  const database = openDatabase({
+    url: databaseUrl,
+    max: settings.databasePoolMax,
+    name: 'bullpen producer',
+    durable: true,
+  });
+  const installation = await install(database.db, settings.partitions ?? null);
+  if (settings.partitions !== undefined && settings.partitions !== installation.partitions) {
+    throw new Refusal(
+      `PARTITIONS is ${settings.partitions}, but this database was set up with ${installation.partitions}: unset it, or use another database`,
+    );
+  }
+  // A client waits: it is told 503 after 4 s. The loops go on by themselves.
+  const statements = createStatements(database.db, { reconnectMs: 4000 });
+
+  const parallelism = publishParallelism({ cpus: settings.cpus, override: settings.publishParallelism });
+  const queueSize = publishQueueSize({ parallelism, batchSize: settings.publishChunkSize * settings.chunkSize });
+  const publisher = createPublisher({
+    redisUrl,
+    installationId: installation.id,
+    partitions: installation.partitions,
+    parallelism,
+    jobsPerCall: settings.publishChunkSize,
+  });
+  const report = createReport(log, { parallelism, queueSize, windowMs: settings.metricsWindowMs });
+  const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, log };
+  const publish = createLoop({
+    name: 'publish',
+    log,
+    once: async () => {
+      const { busy, more } = await publishOnce(deps);
+      report.flush();
+      return more ? 0 : busy ? 20 : 250;
+    },
+  });
+  const mendOnce = createMend(deps);
+  const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
+
+  const app = createApp({
+    statements,
+    handlers,
+    settings,
+    installation,
+    log,
+    queues: publisher.queues,
+    onAccepted: () => publish.nudge(),
+    readiness: async () =>
+      (
+        await Promise.all([database.ping(), publisher.reachable().then((ok) => (ok ? [] : ['Redis does not answer']))])
+      ).flat(),
+  });
+  const server = createServer(app);
+  tuneServer(server);
+  const url = await listen(server, settings);
+  log.info(
+    { url, partitions: installation.partitions, parallelism, queueSize, handlers: handlers.size },
+    'producer is ready',
+  );
+  return {
+    ready: { url },
+    drain: async () => {
+      server.close();
+      server.closeIdleConnections();
+      await Promise.all([publish.stop(), mend.stop()]);
+      report.flush(true);
+      server.closeAllConnections();
+      await publisher.close();
+      await database.close();
+    },
+  };
+});

@@ -1,0 +1,65 @@
+import type { Marked, Statements } from '@bullpen/db';
+import type { ChunkJob, Publisher } from '@bullpen/queue';
+import { errorFacts, type Log, type Settings } from '@bullpen/runtime';
+import type { createReport } from './report.ts';
+import { findRoom, type Room } from './room.ts';
+
+export interface PublishDeps {
+  statements: Statements;
+  publisher: Publisher;
+  settings: Pick<Settings, 'leaseMs'>;
+  /** Items that may be marked and not yet in BullMQ. */
+  queueSize: number;
+  report: ReturnType<typeof createReport>;
+  log: Log;
+}
+
+/**
+ * One round of publishing, level-triggered: compares what PostgreSQL holds with what stands in BullMQ and tops up.
+ * Start, recovery, Redis loss, resume, retry and rebalancing are all this. Answers whether any batch runs, and whether
+ * there may be more to mark at once.
+ */
+export async function publishOnce(deps: PublishDeps): Promise<{ busy: boolean; more: boolean }> {
+  await deps.statements.due();
+  const { windows, batchesRunning } = await deps.statements.windows({ leaseMs: deps.settings.leaseMs });
+  if (batchesRunning === 0) return { busy: false, more: false };
+  let more = false;
+  // Nothing is marked while Redis is away: it would only stand there as queued.
+  if (!(await deps.publisher.reachable())) return { busy: true, more: false };
+  for (const room of findRoom(windows)) {
+    const started = performance.now();
+    const marked = await markInto(deps, room, batchesRunning);
+    if (marked.length === 0) continue;
+    const failed = await addJobs(deps, marked);
+    deps.report.add(marked, failed, started);
+    if (failed.size === 0 && marked.length < room.slots.length) more ||= marked.length >= batchesRunning;
+  }
+  return { busy: true, more };
+}
+
+/** Shares the room between the batches: the head of each first, more of each where they are few. */
+const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promise<Marked[]> =>
+  deps.statements.mark({
+    handlers: room.handlers,
+    slots: room.slots,
+    each: Math.max(4, Math.ceil(room.slots.length / Math.min(batchesRunning, room.slots.length))),
+    itemsMax: deps.queueSize,
+  });
+
+/** Adds the jobs; chunks whose job could not be added wait again. Answers their numbers. */
+async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Set<number>> {
+  const jobs = marked.map((chunk): ChunkJob => ({
+    chunk: chunk.no,
+    generation: chunk.generation,
+    partition: chunk.partition,
+    handler: chunk.batch.handler,
+    batch: chunk.batch.id,
+    items: chunk.size,
+  }));
+  const { failed, error } = await deps.publisher.publish(jobs);
+  if (failed.length > 0) {
+    deps.log.warn({ ...errorFacts(error), jobs: failed.length }, 'jobs could not be added: their chunks wait again');
+    await deps.statements.lost(failed.map((job) => ({ no: job.chunk, generation: job.generation })));
+  }
+  return new Set(failed.map((job) => job.chunk));
+}

@@ -1,0 +1,65 @@
+import type { Window } from '@bullpen/db';
+
+/** Chunks that may be marked for workers which know the same handlers: the partition of each, in order. */
+export interface Room {
+  handlers: string[];
+  slots: number[];
+}
+
+/** Chunks of one partition in BullMQ at most. */
+export const windowMax = 64;
+
+/**
+ * Chunks that a worker should have queued and running, over all its partitions: what it settles in half a second and in
+ * the time from mark to flush, and at least what it can hold at once and two more. More would only bind chunks to a
+ * worker that others could run.
+ */
+export function windowOf(worker: { chunksMax: number; chunksPerSecond: number; turnaroundMs: number }): number {
+  const byRate = worker.chunksPerSecond * (0.5 + Math.min(worker.turnaroundMs, 2000) / 1000);
+  return Math.max(worker.chunksMax + 2, Math.ceil(byRate));
+}
+
+/**
+ * Where there is room now. Slots go round the workers, and to the partition of each that holds least, so that equal
+ * workers get equal shares and all get their first chunk before any gets its second.
+ */
+export function findRoom(windows: readonly Window[]): Room[] {
+  const rooms = new Map<string, Room>();
+  const workers = [...groupByOwner(windows).values()];
+  for (let found = true; found;) {
+    found = false;
+    for (const worker of workers) {
+      const least = worker.partitions.reduce((a, b) => (b.held < a.held ? b : a));
+      if (worker.free <= 0 || least.held >= windowMax) continue;
+      const key = worker.handlers.join('\n');
+      let room = rooms.get(key);
+      if (room === undefined) rooms.set(key, (room = { handlers: worker.handlers, slots: [] }));
+      room.slots.push(least.no);
+      worker.free -= 1;
+      least.held += 1;
+      found = true;
+    }
+  }
+  return [...rooms.values()];
+}
+
+interface Owner {
+  handlers: string[];
+  free: number;
+  partitions: { no: number; held: number }[];
+}
+
+function groupByOwner(windows: readonly Window[]): Map<string, Owner> {
+  const owners = new Map<string, Owner>();
+  for (const { owner, partition, queued, running } of windows) {
+    if (owner === null) continue;
+    let found = owners.get(owner.id);
+    if (found === undefined) {
+      const free = windowOf(owner.facts);
+      owners.set(owner.id, (found = { handlers: [...owner.handlers].sort(), free, partitions: [] }));
+    }
+    found.free -= queued + running;
+    found.partitions.push({ no: partition, held: queued + running });
+  }
+  return owners;
+}

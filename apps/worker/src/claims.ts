@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Claimed, Statements } from '@bullpen/db';
+import type { Figures } from './figures.ts';
+
+/** A chunk in this worker's hands. */
+export interface Held extends Claimed {
+  claim: string;
+}
+
+/** Chunks of one claim statement at most, and statements in flight. */
+const mergeMax = 200;
+const inFlightMax = 2;
+
+export interface ClaimsDeps {
+  statements: Pick<Statements, 'claim'>;
+  workerId: string;
+  handlers: readonly string[];
+  jitterMs: number;
+  figures: Figures;
+}
+
+/**
+ * Claims chunks, many in one statement: whatever is asked for while one is on its way goes with the next. The claim id
+ * is made here and known to the heartbeat before the statement leaves, so that a lost reply can be repaired.
+ */
+export function createClaims(deps: ClaimsDeps) {
+  /** Chunks still in hand, by claim id. */
+  const live = new Map<string, number>();
+  let asked: { no: number; resolve: (held: Held | null) => void; reject: (error: unknown) => void }[] = [];
+  let inFlight = 0;
+  let scheduled = false;
+
+  async function send(): Promise<void> {
+    scheduled = false;
+    const batch = asked.splice(0, mergeMax);
+    if (batch.length === 0) return;
+    inFlight += 1;
+    const claim = randomUUID();
+    live.set(claim, batch.length);
+    try {
+      if (deps.jitterMs > 0) await sleep(Math.random() * deps.jitterMs);
+      const started = performance.now();
+      const nos = batch.map((each) => each.no);
+      const rows = await deps.statements.claim({ nos, claim, worker: deps.workerId, handlers: deps.handlers });
+      deps.figures.claimed(rows.length, performance.now() - started);
+      const byNo = new Map(rows.map((row) => [row.no, row]));
+      for (const { no, resolve } of batch) {
+        const row = byNo.get(no);
+        if (row === undefined) settle(claim);
+        resolve(row === undefined ? null : { ...row, claim });
+      }
+    } catch (error) {
+      live.delete(claim);
+      for (const { reject } of batch) reject(error);
+    } finally {
+      inFlight -= 1;
+      schedule();
+    }
+  }
+
+  function schedule(): void {
+    if (scheduled || inFlight >= inFlightMax || asked.length === 0) return;
+    scheduled = true;
+    setImmediate(() => void send());
+  }
+
+  function settle(claim: string): void {
+    const left = (live.get(claim) ?? 0) - 1;
+    if (left > 0) live.set(claim, left);
+    else live.delete(claim);
+  }
+
+  return {
+    /** The chunk, or null when it is not to be had: taken, done, or its batch does not run. */
+    claim: (no: number): Promise<Held | null> =>
+      new Promise((resolve, reject) => {
+        asked.push({ no, resolve, reject });
+        schedule();
+      }),
+    /** Says that a chunk has left this worker's hands. */
+    settle,
+    /** Claim ids in hand: what runs under this worker with any other id is an orphan. */
+    live: (): string[] => [...live.keys()],
+  };
+}
+
+export type Claims = ReturnType<typeof createClaims>;

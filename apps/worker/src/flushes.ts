@@ -1,0 +1,112 @@
+import { type Settled, type Statements, verdictOf } from '@bullpen/db';
+import type { Figures } from './figures.ts';
+import { withoutGuilty } from './guilty.ts';
+
+/** Two statements in flight are as fast as three; one leaves the server idle while the next is built. */
+const inFlightMax = 2;
+
+export interface FlushesDeps {
+  statements: Pick<Statements, 'flush' | 'probe'>;
+  maxItems: number;
+  maxBytes: number;
+  intervalMs: number;
+  figures: Figures;
+}
+
+interface Waiting {
+  settled: Settled;
+  resolve: (mine: boolean) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Flushes settled chunks, many in one statement: when `maxItems` or `maxBytes` have come together, or `intervalMs` after
+ * the first of them. Back-pressure is the number of chunks a worker may hold: a chunk is held until it is flushed.
+ */
+export function createFlushes(deps: FlushesDeps) {
+  let waiting: Waiting[] = [];
+  let items = 0;
+  let bytes = 0;
+  let timer: NodeJS.Timeout | null = null;
+  let inFlight = 0;
+
+  function pump(): void {
+    if (waiting.length === 0 || inFlight >= inFlightMax) return;
+    const full = items >= deps.maxItems || bytes >= deps.maxBytes;
+    if (full) return void send();
+    timer ??= setTimeout(() => {
+      timer = null;
+      if (inFlight < inFlightMax) void send();
+    }, deps.intervalMs);
+  }
+
+  async function send(): Promise<void> {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    const batch = cut();
+    if (batch.length === 0) return;
+    inFlight += 1;
+    try {
+      await settle(batch);
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    } finally {
+      inFlight -= 1;
+      pump();
+    }
+  }
+
+  /** Takes from the front what fits into one statement, at least one chunk. */
+  function cut(): Waiting[] {
+    let [itemsTaken, bytesTaken, n] = [0, 0, 0];
+    while (n < waiting.length && (n === 0 || (itemsTaken < deps.maxItems && bytesTaken < deps.maxBytes))) {
+      itemsTaken += sizeOf(waiting[n]!.settled);
+      bytesTaken += waiting[n]!.settled.outputs.length;
+      n += 1;
+    }
+    items -= itemsTaken;
+    bytes -= bytesTaken;
+    return waiting.splice(0, n);
+  }
+
+  async function settle(batch: readonly Waiting[]): Promise<void> {
+    const started = performance.now();
+    try {
+      const rows = await deps.statements.flush(batch.map((each) => each.settled));
+      const mine = new Set(rows.map((row) => row.no));
+      const itemCount = batch.reduce((sum, each) => sum + sizeOf(each.settled), 0);
+      deps.figures.flushed(itemCount, performance.now() - started, batch.length - mine.size);
+      for (const { settled, resolve } of batch) resolve(mine.has(settled.no));
+    } catch (error) {
+      if (verdictOf(error) !== 'value') throw error;
+      await settleApart(batch);
+    }
+  }
+
+  /** The database refuses some value: each chunk alone, and in a chunk that it refuses only the guilty items fail. */
+  async function settleApart(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length > 1) {
+      for (const each of batch) await settle([each]);
+      return;
+    }
+    const [{ settled, resolve, reject }] = batch as [Waiting];
+    const mended = await withoutGuilty(settled, deps.statements.probe);
+    if (mended === null) throw new Error(`chunk ${settled.no}: the database refuses it, but none of its outputs`);
+    await settle([{ settled: mended, resolve, reject }]);
+  }
+
+  return {
+    /** Resolves after the commit: true when this worker settled the chunk, false when another claim holds it by now. */
+    flush: (settled: Settled): Promise<boolean> =>
+      new Promise((resolve, reject) => {
+        waiting.push({ settled, resolve, reject });
+        items += sizeOf(settled);
+        bytes += settled.outputs.length;
+        pump();
+      }),
+  };
+}
+
+export type Flushes = ReturnType<typeof createFlushes>;
+
+const sizeOf = (settled: Settled): number => settled.succeeded + settled.failures.length;

@@ -1,0 +1,56 @@
+import type { NewWorker, Statements, WorkerFacts } from '@bullpen/db';
+import type { Log } from '@bullpen/runtime';
+import type { Claims } from './claims.ts';
+import type { Plans } from './plans.ts';
+
+export interface HeartbeatDeps {
+  statements: Pick<Statements, 'heartbeat' | 'register'>;
+  worker: Omit<NewWorker, 'facts'>;
+  leaseMs: number;
+  claims: Claims;
+  plans: Plans;
+  inHand: ReadonlyMap<number, { batch: number | null }>;
+  facts: () => WorkerFacts;
+  log: Log;
+}
+
+/**
+ * Renews this worker's row, frees orphans and stops batches that do not run any more. A worker that could not renew for
+ * 0.8 of its lease starts nothing: others may already have its chunks.
+ */
+export function createHeartbeat(deps: HeartbeatDeps) {
+  let renewedAt = performance.now();
+
+  async function stopBatches(stopped: readonly { no: number; state: string }[]): Promise<void> {
+    for (const { no, state } of stopped) {
+      const plan = await deps.plans.open(no);
+      plan.stopped = true;
+      if (state === 'cancelled') plan.cancel();
+      deps.plans.drop(no);
+      deps.log.info({ batchId: plan.scope.batchId, state }, 'batch does not run any more: its chunks go back');
+    }
+  }
+
+  return {
+    async beat(): Promise<void> {
+      const sentAt = performance.now();
+      const batches = new Set<number>();
+      for (const { batch } of deps.inHand.values()) if (batch !== null) batches.add(batch);
+      const { orphans, stopped, known } = await deps.statements.heartbeat({
+        worker: deps.worker.id,
+        claims: deps.claims.live(),
+        batches: [...batches],
+        facts: deps.facts(),
+        orphanMs: deps.leaseMs / 2,
+      });
+      if (!known) await deps.statements.register({ ...deps.worker, facts: deps.facts() });
+      renewedAt = sentAt;
+      if (orphans.length > 0)
+        deps.log.warn({ chunks: orphans.length }, 'claims whose reply was lost: their chunks wait again');
+      await stopBatches(stopped);
+    },
+    isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
+  };
+}
+
+export type Heartbeat = ReturnType<typeof createHeartbeat>;

@@ -1,0 +1,48 @@
+import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
+import { loadHandlers } from '@bullpen/handlers';
+import { checkRedis, measureRedis } from '@bullpen/queue';
+import { createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { startWorker } from './worker.ts';
+
+const settings = loadSettings();
+const log = createLog({ name: settings.workerId, level: settings.logLevel });
+
+await runProcess(log, settings.drainTimeoutMs, async () => {
+  const { databaseUrl, redisUrl } = settings;
+  if (databaseUrl === undefined || redisUrl === undefined)
+    throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm worker');
+  const handlers = await loadHandlers(settings.handlers.split(','));
+  const problems = (
+    await Promise.all([checkDatabase(databaseUrl, settings.databasePoolMax), checkRedis(redisUrl)])
+  ).flat();
+  if (problems.length > 0) throw new Refusal(problems.join('\n'));
+  await migrate(databaseUrl);
+  // Nothing of a worker needs to wait for the disk: what is lost in a server crash is done again. The flush that ends a
+  // batch asks for it itself.
+  const database = openDatabase({
+    url: databaseUrl,
+    max: settings.databasePoolMax,
+    name: `bullpen worker ${settings.workerId}`,
+    durable: false,
+  });
+  const installation = await install(database.db, settings.partitions ?? null);
+  if (settings.partitions !== undefined && settings.partitions !== installation.partitions) {
+    throw new Refusal(
+      `PARTITIONS is ${settings.partitions}, but this database was set up with ${installation.partitions}: unset it, or use another database`,
+    );
+  }
+  const statements = createStatements(database.db, {
+    reconnectMs: Infinity,
+    onRetry: (verdict, error, tries) =>
+      tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
+  });
+  const roundTripMs = { redis: await measureRedis(redisUrl), postgres: await database.measure() };
+  const worker = await startWorker({ statements, installation, redisUrl, handlers, settings, roundTripMs, log });
+  return {
+    ready: { id: worker.id },
+    drain: async () => {
+      await worker.drain();
+      await database.close();
+    },
+  };
+});

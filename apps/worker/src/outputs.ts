@@ -1,0 +1,67 @@
+/** What became of an item in one run of its chunk. */
+export const Item = { open: 0, succeeded: 1, acknowledged: 2, failed: 3, again: 4 } as const;
+
+export interface ItemError {
+  code: string;
+  message: string;
+}
+
+const messageMax = 1000;
+
+/** Any thrown value as code and message, bounded; a getter that throws does no harm. */
+export function describeError(thrown: unknown): ItemError {
+  try {
+    if (thrown instanceof Error) {
+      const code = (thrown as { code?: unknown }).code;
+      return {
+        code: typeof code === 'string' && code.length > 0 ? code.slice(0, 100) : 'error',
+        message: String((thrown as { message: unknown }).message).slice(0, messageMax),
+      };
+    }
+    return { code: 'error', message: String(thrown).slice(0, messageMax) };
+  } catch {
+    return { code: 'error', message: 'an error that cannot be read' };
+  }
+}
+
+/**
+ * The outputs of a chunk as the text of a JSON array. Usually one JSON.stringify; only when that throws, or the whole is
+ * longer than one output may be, each output is looked at: those that are too large or cannot be written are answered
+ * in `refused`, by position.
+ */
+export function encodeOutputs(
+  outputs: readonly unknown[],
+  maxBytes: number,
+): { text: string; refused: Map<number, ItemError> } {
+  const refused = new Map<number, ItemError>();
+  try {
+    const text = JSON.stringify(outputs);
+    // UTF-8 takes at most three bytes for a UTF-16 unit.
+    if (text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return { text, refused };
+  } catch {
+    // One of them is a cycle, a BigInt, too deep: found below.
+  }
+  const texts: string[] = [];
+  for (const [position, output] of outputs.entries()) {
+    const written = encodeOne(output, maxBytes);
+    if (typeof written === 'string') texts.push(written);
+    else refused.set(position, written);
+  }
+  return { text: `[${texts.join(',')}]`, refused };
+}
+
+function encodeOne(output: unknown, maxBytes: number): string | ItemError {
+  try {
+    const text = JSON.stringify(output) as string | undefined;
+    if (text === undefined) return { code: 'output-not-json', message: `a ${typeof output} cannot be written as JSON` };
+    const bytes = Buffer.byteLength(text);
+    if (bytes > maxBytes)
+      return {
+        code: 'output-too-large',
+        message: `the output has ${bytes} bytes, OUTPUT_MAX_BYTES allows ${maxBytes}`,
+      };
+    return text;
+  } catch (error) {
+    return { code: 'output-not-json', message: describeError(error).message };
+  }
+}

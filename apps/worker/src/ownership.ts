@@ -1,0 +1,81 @@
+import type { Statements } from '@bullpen/db';
+import type { Consumer, JobData } from '@bullpen/queue';
+import type { Log } from '@bullpen/runtime';
+
+export interface OwnershipDeps {
+  statements: Pick<Statements, 'own' | 'retire'>;
+  workerId: string;
+  leaseMs: number;
+  /** Starts to take the jobs of a partition. */
+  openConsumer: (
+    partition: number,
+    process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>,
+  ) => Consumer;
+  process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
+  log: Log;
+}
+
+interface Open {
+  consumer: Consumer;
+  closing: boolean;
+}
+
+/**
+ * The partitions of this worker: takes its fair share, gives up what is too much once it is drained, and forgets what
+ * others took while it was away.
+ */
+export function createOwnership(deps: OwnershipDeps) {
+  const open = new Map<number, Open>();
+  /** Drained, to be given back with the next renewal. */
+  const releasing = new Set<number>();
+
+  function start(partition: number): void {
+    const state: Open = { consumer: null as never, closing: false };
+    state.consumer = deps.openConsumer(partition, (job, publishedAt) =>
+      deps.process(job, publishedAt, () => state.closing),
+    );
+    open.set(partition, state);
+  }
+
+  async function close(partition: number): Promise<void> {
+    const state = open.get(partition);
+    if (state === undefined || state.closing) return;
+    state.closing = true;
+    await state.consumer.close();
+    open.delete(partition);
+  }
+
+  function drain(partition: number): void {
+    void close(partition).then(() => releasing.add(partition));
+  }
+
+  return {
+    partitions: (): number[] => [...open.keys()].sort((a, b) => a - b),
+
+    async renew(): Promise<void> {
+      const given = [...releasing];
+      const { mine, share } = await deps.statements.own({
+        worker: deps.workerId,
+        leaseMs: deps.leaseMs,
+        releasing: given,
+      });
+      for (const partition of given) releasing.delete(partition);
+      const owned = new Set(mine.map((each) => each.no));
+      for (const partition of open.keys())
+        if (!owned.has(partition) && !releasing.has(partition)) void close(partition);
+      const taken = [...owned].filter((partition) => !open.has(partition) && !releasing.has(partition));
+      for (const partition of taken) start(partition);
+      if (taken.length > 0) deps.log.info({ partitions: this.partitions() }, 'owns');
+      const kept = [...open].filter(([, state]) => !state.closing).map(([partition]) => partition);
+      for (const partition of kept.sort((a, b) => b - a).slice(0, Math.max(0, kept.length - share))) drain(partition);
+    },
+
+    /** Gives up everything: others take the partitions at once, what is claimed is finished or flushed with its rest. */
+    async retire(): Promise<void> {
+      await deps.statements.retire(deps.workerId);
+      await Promise.all([...open.keys()].map(close));
+    },
+  };
+}
+
+export type Ownership = ReturnType<typeof createOwnership>;

@@ -1,0 +1,244 @@
+import type { Rest, Settled } from '@bullpen/db';
+import { Fail, type Handler, ItemContext, Retry } from '@bullpen/handlers';
+import type { Held } from './claims.ts';
+import type { Figures } from './figures.ts';
+import { describeError, encodeOutputs, Item, type ItemError } from './outputs.ts';
+import type { Plan } from './plans.ts';
+import { backoffMs } from './backoff.ts';
+import type { Slots } from './slots.ts';
+import { createTurn, type Turn } from './turn.ts';
+
+export interface RunDeps {
+  slots: Slots;
+  figures: Figures;
+  sliceMs: number;
+  outputMaxBytes: number;
+  /** False while the worker drains, or cannot be sure of its lease. */
+  mayStart: () => boolean;
+}
+
+/** One run of a chunk: what goes in, and what has become of each item so far, by position. */
+interface Run {
+  held: Held;
+  plan: Plan;
+  inputs: readonly unknown[] | null;
+  state: Uint8Array;
+  values: unknown[];
+  errors: Map<number, ItemError>;
+  retries: Map<number, number>;
+}
+
+/**
+ * Runs the items of a chunk and answers what is to be flushed: final items, items to be tried again, and those that
+ * were not started because the slice was over, the batch stopped or the worker drains.
+ */
+export async function runChunk(held: Held, plan: Plan, order: number, deps: RunDeps): Promise<Settled> {
+  const size = held.picks?.length ?? held.size;
+  const run: Run = {
+    held,
+    plan,
+    inputs: held.items === null ? null : (JSON.parse(held.items) as unknown[]),
+    state: new Uint8Array(size),
+    values: Array.from({ length: size }),
+    errors: new Map(),
+    retries: new Map(),
+  };
+  if (plan.broken !== null) for (let at = 0; at < size; at += 1) refuse(run, at, plan.broken);
+  else if (plan.handler.runChunk) await runTogether(run, plan.handler.runChunk, deps);
+  else await runEach(run, plan.handler.run!, order, deps);
+  return settle(run, deps.outputMaxBytes);
+}
+
+/** Item by item. A synchronous handler costs no promise; one that answers a promise holds a slot until it settles. */
+async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: number, deps: RunDeps): Promise<void> {
+  const turn = createTurn(deps.sliceMs);
+  const goesOn = (): boolean => deps.mayStart() && !run.plan.stopped;
+  let open = 0;
+  let allSettled: (() => void) | null = null;
+  for (let at = 0; at < run.state.length; at += 1) {
+    if (!(await haveSlot(deps.slots, order, turn, goesOn)) || !(await keepTurn(turn, goesOn))) {
+      // A slot that was granted and is not used goes to the next who waits.
+      deps.slots.pass();
+      break;
+    }
+    const outcome = callOne(run, at, handle);
+    if (outcome === null) continue;
+    deps.slots.take();
+    open += 1;
+    const over = (): void => {
+      deps.slots.release();
+      open -= 1;
+      if (open === 0) allSettled?.();
+    };
+    outcome.then(
+      (value) => (accept(run, at, value), over()),
+      (error: unknown) => (refuse(run, at, error), over()),
+    );
+  }
+  deps.figures.workMs += turn.workMs();
+  if (open > 0) await new Promise<void>((resolve) => (allSettled = resolve));
+}
+
+/** Waits for a free slot; false when there is no more use for one. */
+async function haveSlot(slots: Slots, order: number, turn: Turn, goesOn: () => boolean): Promise<boolean> {
+  while (slots.free <= 0) {
+    await turn.wait(slots.wait(order));
+    if (turn.sliceIsOver() || !goesOn()) return false;
+  }
+  return true;
+}
+
+/** Whether the next item may start; lets other work in first when it is time. */
+async function keepTurn(turn: Turn, goesOn: () => boolean): Promise<boolean> {
+  if (!turn.isTimeToLook()) return true;
+  if (turn.sliceIsOver() || !goesOn()) return false;
+  if (!turn.hasRunLong()) return true;
+  await turn.yield();
+  return !turn.sliceIsOver() && goesOn();
+}
+
+/** Starts one item. Answers its promise, or null when it is over already. */
+function callOne(run: Run, at: number, handle: NonNullable<Handler['run']>): PromiseLike<unknown> | null {
+  try {
+    const index = indexAt(run.held, at);
+    const context = new ItemContext(run.plan.scope, index, run.held.attempt);
+    const output = handle(inputAt(run, index), context);
+    if (output !== null && typeof output === 'object' && typeof (output as PromiseLike<unknown>).then === 'function') {
+      return Promise.resolve(output as PromiseLike<unknown>);
+    }
+    accept(run, at, output);
+  } catch (error) {
+    refuse(run, at, error);
+  }
+  return null;
+}
+
+/** All items in one call. */
+async function runTogether(run: Run, handle: NonNullable<Handler['runChunk']>, deps: RunDeps): Promise<void> {
+  if (!deps.mayStart() || run.plan.stopped) return;
+  const started = performance.now();
+  const size = run.state.length;
+  try {
+    const positions: number[] = [];
+    const inputs: unknown[] = [];
+    const contexts: ItemContext[] = [];
+    for (let at = 0; at < size; at += 1) {
+      const index = indexAt(run.held, at);
+      try {
+        inputs.push(inputAt(run, index));
+        positions.push(at);
+        contexts.push(new ItemContext(run.plan.scope, index, run.held.attempt));
+      } catch (error) {
+        refuse(run, at, error);
+      }
+    }
+    const outputs = await handle(inputs, contexts);
+    if (!Array.isArray(outputs) || outputs.length !== inputs.length)
+      throw new Fail('wrong-output-count', `runChunk must answer ${inputs.length} outputs, one an input`);
+    for (const [i, at] of positions.entries()) {
+      const output = outputs[i];
+      if (output instanceof Error) refuse(run, at, output);
+      else accept(run, at, output);
+    }
+  } catch (error) {
+    for (let at = 0; at < size; at += 1) if (run.state[at] === Item.open) refuse(run, at, error);
+  }
+  deps.figures.workMs += performance.now() - started;
+}
+
+const indexAt = (held: Held, at: number): number => held.picks?.[at] ?? held.first + at;
+
+function inputAt(run: Run, index: number): unknown {
+  if (run.inputs === null) return undefined;
+  const input = run.inputs[index - run.held.src!];
+  const schema = run.plan.handler.input;
+  if (schema === undefined) return input;
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Fail('invalid-input', `${issue?.path.join('.') || 'input'}: ${issue?.message ?? 'is not valid'}`);
+}
+
+function accept(run: Run, at: number, output: unknown): void {
+  if (output === undefined) {
+    run.state[at] = Item.acknowledged;
+  } else if (typeof output === 'function' || typeof output === 'symbol') {
+    refuse(run, at, new Fail('output-not-json', `a ${typeof output} cannot be written as JSON`));
+  } else {
+    run.state[at] = Item.succeeded;
+    run.values[at] = output;
+  }
+}
+
+function refuse(run: Run, at: number, error: unknown): void {
+  const final = error instanceof Fail || run.held.attempt >= run.plan.maxAttempts;
+  if (final) {
+    run.state[at] = Item.failed;
+    run.errors.set(at, describeError(error));
+  } else {
+    run.state[at] = Item.again;
+    run.retries.set(
+      at,
+      error instanceof Retry
+        ? error.afterMs
+        : backoffMs({ attempt: run.held.attempt, baseMs: run.plan.backoffMs, random: Math.random }),
+    );
+  }
+}
+
+/** Turns the states of the items into what the flush statement takes. */
+function settle(run: Run, outputMaxBytes: number): Settled {
+  const { held, state, values } = run;
+  const whole = state.every((each) => each === Item.succeeded);
+  const positions = whole ? null : positionsOf(state, Item.succeeded);
+  const encoded = encodeOutputs(positions === null ? values : positions.map((at) => values[at]), outputMaxBytes);
+  for (const [i, error] of encoded.refused) {
+    const at = positions?.[i] ?? i;
+    state[at] = Item.failed;
+    run.errors.set(at, error);
+  }
+  const kept = encoded.refused.size > 0 ? positionsOf(state, Item.succeeded) : positions;
+  const indexes = kept === null ? held.picks : kept.map((at) => indexAt(held, at));
+  const acknowledged = state.reduce((n, each) => (each === Item.acknowledged ? n + 1 : n), 0);
+  return {
+    no: held.no,
+    claim: held.claim,
+    first: held.first,
+    succeeded: (kept?.length ?? state.length) + acknowledged,
+    outputs: encoded.text,
+    indexes,
+    failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
+    rests: restsOf(run),
+  };
+}
+
+function positionsOf(state: Uint8Array, wanted: number): number[] {
+  const positions: number[] = [];
+  for (let at = 0; at < state.length; at += 1) if (state[at] === wanted) positions.push(at);
+  return positions;
+}
+
+/** Items that were not started go back as they are; those that failed go back for the next attempt, one rest a wait. */
+function restsOf(run: Run): Rest[] {
+  const { held, state } = run;
+  const rests: Rest[] = [];
+  const undone = positionsOf(state, Item.open).map((at) => indexAt(held, at));
+  if (undone.length > 0) rests.push(restOf(undone, held.attempt, 0));
+  const byWait = new Map<number, number[]>();
+  for (const [at, waitMs] of run.retries) {
+    const rounded = Math.ceil(Math.max(0, waitMs) / 250) * 250;
+    const indexes = byWait.get(rounded);
+    if (indexes === undefined) byWait.set(rounded, [indexAt(held, at)]);
+    else indexes.push(indexAt(held, at));
+  }
+  for (const [delayMs, indexes] of byWait) rests.push(restOf(indexes, held.attempt + 1, delayMs));
+  return rests;
+}
+
+/** Indexes without a gap need no list. */
+function restOf(indexes: number[], attempt: number, delayMs: number): Rest {
+  indexes.sort((a, b) => a - b);
+  const first = indexes[0]!;
+  const gapless = indexes.at(-1)! - first === indexes.length - 1;
+  return { first, size: indexes.length, picks: gapless ? null : indexes, attempt, delayMs };
+}

@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
+import { type Catalog, createCaches } from '@bullpen/handlers';
+import { createConsumer, type JobData } from '@bullpen/queue';
+import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
+import { createClaims } from './claims.ts';
+import { createFigures } from './figures.ts';
+import { createFlushes } from './flushes.ts';
+import { autoConcurrency, createHands } from './hands.ts';
+import { createHeartbeat } from './heartbeat.ts';
+import { createOwnership } from './ownership.ts';
+import { createPlans } from './plans.ts';
+import { processChunk } from './process-chunk.ts';
+import { createSlots } from './slots.ts';
+
+export interface WorkerDeps {
+  statements: Statements;
+  installation: Installation;
+  redisUrl: string;
+  handlers: Catalog;
+  settings: Settings;
+  roundTripMs: { redis: number; postgres: number };
+  log: Log;
+}
+
+/** Jobs of a partition that are taken from BullMQ at once; they wait here for a hand. */
+const prefetch = 64;
+
+/** Starts a worker: registers, owns partitions, runs their chunks. `drain` ends it and loses nothing. */
+export async function startWorker(deps: WorkerDeps) {
+  const { statements, settings, log } = deps;
+  const id = randomUUID();
+  const names = [...deps.handlers.keys()];
+  const figures = createFigures();
+  const concurrency = settings.workerConcurrency === 'auto' ? autoConcurrency : settings.workerConcurrency;
+  const slots = createSlots(concurrency);
+  const hands = createHands({ chunks: settings.workerChunks, concurrency });
+  const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
+  const plans = createPlans({ statements, handlers: deps.handlers, caches: createCaches(), log, figures });
+  const flushes = createFlushes({
+    statements,
+    maxItems: settings.flushMaxItems,
+    maxBytes: settings.flushMaxBytes,
+    intervalMs: settings.flushIntervalMs,
+    figures,
+  });
+  const inHand = new Map<number, { batch: number | null }>();
+  let draining = false;
+
+  const speed = createSpeed(figures.totals);
+  const facts = (): WorkerFacts => {
+    const rates = speed.measure();
+    hands.settles(rates.chunksPerSecond);
+    return {
+      chunksInFlight: inHand.size,
+      itemsDone: figures.totals.items,
+      chunksMax: hands.limit(),
+      ...rates,
+      turnaroundMs: figures.turnaroundMs,
+      roundTripMs: deps.roundTripMs,
+    };
+  };
+  const worker = {
+    id,
+    name: settings.workerId,
+    host: hostname(),
+    pid: process.pid,
+    handlers: names,
+    concurrency,
+  };
+  await statements.register({ ...worker, facts: facts() });
+
+  const heartbeat = createHeartbeat({
+    statements,
+    worker,
+    leaseMs: settings.leaseMs,
+    claims,
+    plans,
+    inHand,
+    facts,
+    log,
+  });
+  const processDeps = {
+    hands,
+    claims,
+    plans,
+    flushes,
+    figures,
+    slots,
+    inHand,
+    sliceMs: settings.chunkSliceMs,
+    outputMaxBytes: settings.outputMaxBytes,
+    mayStart: () => !draining && heartbeat.isFresh(),
+    handBack: async (job: JobData) => void (await statements.lost([{ no: job.chunk, generation: job.generation }])),
+  };
+  const ownership = createOwnership({
+    statements,
+    workerId: id,
+    leaseMs: settings.leaseMs,
+    process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
+    openConsumer: (partition, process) =>
+      createConsumer({
+        redisUrl: deps.redisUrl,
+        installationId: deps.installation.id,
+        partition,
+        prefetch,
+        // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
+        process: (job, publishedAt) => process(job, publishedAt, () => false).catch(crash),
+        onError: (error) => log.debug(errorFacts(error), 'redis'),
+      }),
+    log,
+  });
+
+  await ownership.renew();
+  log.info(
+    {
+      worker: settings.workerId,
+      partitions: ownership.partitions(),
+      concurrency,
+      concurrencyFrom: settings.workerConcurrency === 'auto' ? 'auto' : 'WORKER_CONCURRENCY',
+      chunks: hands.limit(),
+      chunksFrom: settings.workerChunks === 'auto' ? 'auto, up to 64' : 'WORKER_CHUNKS',
+      roundTripMs: deps.roundTripMs,
+    },
+    'worker is ready',
+  );
+
+  const everyMs = Math.min(1000, settings.leaseMs / 5);
+  const beats = createLoop({
+    name: 'heartbeat',
+    log,
+    once: async () => (await heartbeat.beat(), everyMs),
+    afterErrorMs: 200,
+  });
+  const renewals = createLoop({
+    name: 'own',
+    log,
+    once: async () => (await ownership.renew(), everyMs),
+    afterErrorMs: 200,
+  });
+  const idle = setInterval(() => inHand.size === 0 && figures.idled(100), 100);
+  const writeWindow = (): void => {
+    const window = figures.closeWindow();
+    if (window !== null) log.info(window, 'window');
+  };
+  const windows = setInterval(writeWindow, settings.metricsWindowMs);
+
+  return {
+    id,
+    async drain(): Promise<void> {
+      draining = true;
+      await renewals.stop();
+      await ownership.retire();
+      await beats.stop();
+      await statements.leave(id);
+      clearInterval(idle);
+      clearInterval(windows);
+      writeWindow();
+      log.info(
+        { items: figures.totals.items, chunks: figures.totals.chunks, fenced: figures.totals.fenced },
+        'worker has drained',
+      );
+    },
+  };
+}
+
+/** Items and chunks a second, since the last time it was asked. */
+function createSpeed(totals: { items: number; chunks: number }) {
+  let last = { at: performance.now(), items: 0, chunks: 0 };
+  let rates = { itemsPerSecond: 0, chunksPerSecond: 0 };
+  return {
+    measure(): { itemsPerSecond: number; chunksPerSecond: number } {
+      const now = performance.now();
+      const seconds = (now - last.at) / 1000;
+      if (seconds > 0.2) {
+        rates = {
+          itemsPerSecond: Math.round((totals.items - last.items) / seconds),
+          chunksPerSecond: Math.round(((totals.chunks - last.chunks) / seconds) * 10) / 10,
+        };
+        last = { at: now, items: totals.items, chunks: totals.chunks };
+      }
+      return rates;
+    },
+  };
+}
+
+/** Out of the promise chain of BullMQ, to where the process ends for it. */
+function crash(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}

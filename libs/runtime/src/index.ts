@@ -1,0 +1,6 @@
+export * from './settings.ts';
+export * from './log.ts';
+export * from './lifecycle.ts';
+export * from './loop.ts';
+export * from './services/index.ts';
+export * from './supervise.ts';

@@ -1,0 +1,63 @@
+import type { Log } from './log.ts';
+import { errorFacts } from './log.ts';
+
+/** Expected trouble at start: the message is a whole sentence with the way out, the process ends with 78 (EX_CONFIG) and is not started again. */
+export class Refusal extends Error {
+  readonly exitCode = 78;
+}
+
+/**
+ * Runs a process to its end: `start` opens everything and answers what to do on a stop.
+ * SIGTERM and SIGINT drain once; a second one ends at once. A parent that vanished (IPC closed) drains too.
+ * An uncaught error ends the process with 1: the supervisor starts it again.
+ */
+export async function runProcess(
+  log: Log,
+  drainTimeoutMs: number,
+  start: () => Promise<{ ready: Record<string, unknown>; drain: () => Promise<void> }>,
+): Promise<void> {
+  process.on('uncaughtException', (error) => die(log, error));
+  process.on('unhandledRejection', (error) => die(log, error));
+  let drain: (() => Promise<void>) | null = null;
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    if (drain === null) process.exit(0);
+    log.info({ signal, drainTimeoutMs }, 'draining');
+    setTimeout(() => {
+      log.warn({ drainTimeoutMs }, 'drain took too long: what is left will be repaired by others');
+      process.exit(1);
+    }, drainTimeoutMs).unref();
+    drain().then(
+      () => process.exit(0),
+      (error) => die(log, error),
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+  if (process.send) process.on('disconnect', () => stop('parent is gone'));
+  try {
+    const started = await start();
+    drain = started.drain;
+    process.send?.({ type: 'ready', ...started.ready });
+  } catch (error) {
+    die(log, error);
+  }
+}
+
+function die(log: Log, error: unknown): never {
+  const exitCode = (error as { exitCode?: number })?.exitCode ?? 1;
+  if (exitCode === 78) for (const line of (error as Error).message.split('\n')) log.fatal(line);
+  else log.fatal({ ...errorFacts(error), at: framesOf(error) }, 'uncaught error');
+  process.exit(exitCode);
+}
+
+/** Only the frames: the message of a database error holds parameters. */
+const framesOf = (error: unknown): string[] | undefined =>
+  error instanceof Error
+    ? error.stack
+        ?.split('\n')
+        .filter((line) => line.startsWith('    at '))
+        .slice(0, 8)
+    : undefined;

@@ -1,0 +1,225 @@
+import { availableParallelism, hostname } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+
+/** One setting: what it means to people (`about`, `unit`, `bounds`) and how its text is read (`read`). */
+interface Setting<Value> {
+  about: string;
+  unit: string;
+  bounds: string;
+  /** What `.env.example` shows; '' where the setting is unset by default. */
+  shown: string;
+  read: z.ZodType<Value, string | undefined>;
+}
+
+const whole = (min: number, max: number, normal: number, unit: string, about: string): Setting<number> => ({
+  about,
+  unit,
+  bounds: `${min}…${max}`,
+  shown: String(normal),
+  read: z
+    .string()
+    .optional()
+    .transform((text, ctx) => {
+      if (text === undefined) return normal;
+      const value = Number(text);
+      if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+      ctx.addIssue(`must be a whole number from ${min} to ${max} (${unit}), not "${text}"`);
+      return z.NEVER;
+    }),
+});
+
+const wholeOrAuto = (min: number, max: number, unit: string, about: string): Setting<number | 'auto'> => {
+  const number = whole(min, max, min, unit, about);
+  return {
+    ...number,
+    bounds: `auto or ${number.bounds}`,
+    shown: 'auto',
+    read: z.union([z.undefined().transform(() => 'auto' as const), z.literal('auto'), number.read], {
+      error: `must be "auto" or a whole number from ${min} to ${max} (${unit})`,
+    }),
+  };
+};
+
+const optionalWhole = (min: number, max: number, unit: string, about: string): Setting<number | undefined> => ({
+  ...whole(min, max, min, unit, about),
+  shown: '',
+  read: z.union([z.undefined(), whole(min, max, min, unit, about).read], {
+    error: `must be a whole number from ${min} to ${max} (${unit})`,
+  }),
+});
+
+const oneOf = <const Values extends readonly [string, ...string[]]>(
+  values: Values,
+  normal: Values[number],
+  about: string,
+): Setting<Values[number]> => ({
+  about,
+  unit: 'one of',
+  bounds: values.join(' | '),
+  shown: normal,
+  read: z
+    .string()
+    .optional()
+    .transform((text, ctx) => {
+      const value = values.find((each) => each === (text ?? normal));
+      if (value !== undefined) return value;
+      ctx.addIssue(`must be one of ${values.join(', ')}, not "${text}"`);
+      return z.NEVER;
+    }),
+});
+
+const text = (normal: string, unit: string, about: string): Setting<string> => ({
+  about,
+  unit,
+  bounds: 'text',
+  shown: normal,
+  read: z.string().default(normal),
+});
+
+const url = (protocols: readonly string[], about: string): Setting<string | undefined> => ({
+  about,
+  unit: 'url',
+  bounds: protocols.map((each) => `${each}//…`).join(' or '),
+  shown: '',
+  read: z
+    .string()
+    .optional()
+    .transform((value, ctx) => {
+      if (value === undefined) return undefined;
+      if (URL.canParse(value) && protocols.includes(new URL(value).protocol)) return value;
+      // The value is not repeated: a connection URL holds a password.
+      ctx.addIssue(`must be a URL that starts with ${protocols.map((each) => `${each}//`).join(' or ')}`);
+      return z.NEVER;
+    }),
+});
+
+const kibi = 1024;
+const mebi = 1024 * kibi;
+
+/** Every setting, in the order in which `.env.example` shows them. The names and defaults are the contract of docs. */
+export const settingTable = {
+  PORT: whole(0, 65_535, 3000, 'TCP port', 'Where the producer listens; 0 takes a free one'),
+  HOST: text('127.0.0.1', 'address', 'Address the producer listens on'),
+  DATABASE_URL: url(['postgres:', 'postgresql:'], 'PostgreSQL 15 or newer; unset: an embedded server in DATA_DIR'),
+  REDIS_URL: url(
+    ['redis:', 'rediss:'],
+    'Redis 6.2 or newer, or Valkey, with noeviction; unset: an embedded server in DATA_DIR',
+  ),
+  DATA_DIR: text('.data', 'folder', 'Where the embedded servers keep their data'),
+  WORKERS: whole(0, 64, 3, 'processes', 'Workers that `npm start` runs'),
+  HANDLERS: text('libs/handlers/src', 'folders, by comma', 'Where handlers are loaded from'),
+  WORKER_ID: text('', 'name', 'Name of this worker in logs and /v1/workers; unset: host-pid-random'),
+  WORKER_CONCURRENCY: wholeOrAuto(1, 10_000, 'items', 'Items in handlers at once, a worker'),
+  WORKER_CHUNKS: wholeOrAuto(
+    1,
+    1000,
+    'chunks',
+    'Chunks claimed or on their way at once, a worker; hides the distance to the servers',
+  ),
+  PARTITIONS: optionalWhole(
+    1,
+    256,
+    'queues',
+    'Partition queues; fixed in the database at the first start (12 when unset)',
+  ),
+  CHUNK_SIZE: whole(1, 10_000, 1000, 'items', 'Items of a chunk'),
+  CHUNK_MAX_BYTES: whole(kibi, 64 * mebi, mebi, 'bytes', 'Inputs of a chunk'),
+  CHUNK_SLICE_MS: whole(10, 3_600_000, 1000, 'ms', 'How long a chunk runs before it is flushed with its rest'),
+  MAX_CHUNKS_PER_BATCH: whole(1, 10_000_000, 100_000, 'chunks', 'Chunks of a batch'),
+  MAX_ITEMS_PER_BATCH: whole(1, 1_000_000_000, 10_000_000, 'items', 'Items of a batch'),
+  OUTPUT_MAX_BYTES: whole(1, 64 * mebi, mebi, 'bytes', 'Output of one item as JSON; more fails the item'),
+  FLUSH_MAX_ITEMS: whole(1, 100_000, 4000, 'items', 'Results that make a flush go at once'),
+  FLUSH_MAX_BYTES: whole(kibi, 256 * mebi, 4 * mebi, 'bytes', 'Output bytes that make a flush go at once'),
+  FLUSH_INTERVAL_MS: whole(0, 5000, 5, 'ms', 'How long results wait for others before a flush'),
+  CLAIM_JITTER_MS: whole(0, 500, 0, 'ms', 'Random wait before a claim'),
+  PUBLISH_PARALLELISM: optionalWhole(1, 10_000, 'calls', 'addBulk calls at once; unset: cpus × 4, always within 2…512'),
+  PUBLISH_CHUNK_SIZE: whole(1, 1000, 100, 'jobs', 'Jobs of one addBulk call'),
+  LEASE_MS: whole(500, 600_000, 5000, 'ms', 'How long a silent worker keeps its chunks and partitions'),
+  DRAIN_TIMEOUT_MS: whole(0, 3_600_000, 25_000, 'ms', 'How long a process that was asked to stop may take'),
+  DATABASE_POOL_MAX: whole(2, 1000, 10, 'connections', 'PostgreSQL connections of a process'),
+  METRICS_WINDOW_MS: whole(100, 3_600_000, 10_000, 'ms', 'A worker logs one line of figures each window'),
+  LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'info', 'What is logged'),
+  BULLPEN_URL: url(
+    ['http:', 'https:'],
+    'Where the CLI finds the producer; unset: the one that runs on DATA_DIR, else port 3000',
+  ),
+} satisfies Record<string, Setting<unknown>>;
+
+/** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
+export const settingsNotBuilt = [
+  'QUEUE_BACKEND', 'WORKER_INDEX', 'WORKER_COUNT', 'WORKER_PARTITIONS', 'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES',
+  'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED', 'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT',
+  'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
+] as const; // prettier-ignore
+
+type Pascal<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Capitalize<Lowercase<Head>>}${Pascal<Tail>}`
+  : Capitalize<Lowercase<S>>;
+type SettingName = keyof typeof settingTable;
+type SettingValue<Name extends SettingName> = z.output<(typeof settingTable)[Name]['read']>;
+
+/** All settings of a process, in camel case: `LEASE_MS` is `leaseMs`. */
+export type Settings = { [Name in SettingName as Uncapitalize<Pascal<Name>>]: SettingValue<Name> } & {
+  /** min(available, cgroup quota): Node 20 does not see a container's quota. */
+  cpus: number;
+};
+
+/** The settings cannot be used; `problems` has a line for each fault. The process ends with 78 (EX_CONFIG). */
+export class SettingsError extends Error {
+  readonly exitCode = 78;
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+    this.name = 'SettingsError';
+  }
+}
+
+const camel = (name: string): string =>
+  name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** Reads all settings from `env` at once. An empty value counts as unset. Throws SettingsError with every problem. */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const problems: string[] = [];
+  const settings: Record<string, unknown> = { cpus: countCpus() };
+  for (const [name, setting] of Object.entries(settingTable)) {
+    const parsed = (setting.read as z.ZodType).safeParse(env[name] === '' ? undefined : env[name]);
+    if (parsed.success) settings[camel(name)] = parsed.data;
+    else problems.push(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
+  }
+  for (const name of settingsNotBuilt) {
+    if (env[name]) problems.push(`${name} is not built yet: leave it unset`);
+  }
+  if (settings['workerId'] === '')
+    settings['workerId'] = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  if (problems.length > 0) throw new SettingsError(problems);
+  return settings as Settings;
+}
+
+function countCpus(): number {
+  const quota = readCgroupCpus();
+  return Math.max(1, Math.min(availableParallelism(), quota ?? Infinity));
+}
+
+/** The cpu quota of cgroup v2, rounded up; null where there is none. */
+function readCgroupCpus(): number | null {
+  try {
+    const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ');
+    return quota === 'max' ? null : Math.ceil(Number(quota) / Number(period));
+  } catch {
+    return null;
+  }
+}
+
+/** The settings of this process; ends it with one line a problem when they cannot be used. Call it once, in `main.ts`. */
+export function loadSettings(): Settings {
+  try {
+    return readSettings(process.env);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    for (const problem of error.problems) process.stderr.write(`${problem}\n`);
+    process.exit(error.exitCode);
+  }
+}
