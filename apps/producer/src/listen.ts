@@ -22,3 +22,15 @@ function refusalFor(error: NodeJS.ErrnoException, host: string, port: number): E
     return new Refusal(`HOST ${host} is no address of this machine: use 127.0.0.1, or 0.0.0.0 for all`);
   return error;
 }
+
+/** A request that is being answered has this long before its connection is cut. */
+const answerMs = 5000;
+
+/** Takes no more requests and waits for those that are being answered. */
+export async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const late = setTimeout(() => server.closeAllConnections(), answerMs);
+  await closed;
+  clearTimeout(late);
+}

@@ -5,7 +5,7 @@ import { checkRedis, createPublisher, publishParallelism, publishQueueSize } fro
 import { createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
-import { listen } from './listen.ts';
+import { closeServer, listen } from './listen.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
@@ -60,7 +60,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const mendOnce = createMend(deps);
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
+  const stopping = new AbortController();
   const app = createApp({
+    stopping: stopping.signal,
     statements,
     handlers,
     settings,
@@ -83,11 +85,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   return {
     ready: { url },
     drain: async () => {
-      server.close();
-      server.closeIdleConnections();
-      await Promise.all([publish.stop(), mend.stop()]);
+      stopping.abort();
+      const answered = closeServer(server);
+      await Promise.all([publish.stop(), mend.stop(), answered]);
       report.flush(true);
-      server.closeAllConnections();
       await publisher.close();
       await database.close();
     },

@@ -12,6 +12,8 @@ export interface OwnershipDeps {
     process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>,
   ) => Consumer;
   process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
+  /** A partition is drained and waits for the next renewal to be given back. */
+  onDrained: () => void;
   log: Log;
 }
 
@@ -46,13 +48,17 @@ export function createOwnership(deps: OwnershipDeps) {
   }
 
   function drain(partition: number): void {
-    void close(partition).then(() => releasing.add(partition));
+    void close(partition).then(() => {
+      releasing.add(partition);
+      deps.onDrained();
+    });
   }
 
   return {
     partitions: (): number[] => [...open.keys()].sort((a, b) => a - b),
 
-    async renew(): Promise<void> {
+    /** Answers whether it now has what it should have. */
+    async renew(): Promise<boolean> {
       const given = [...releasing];
       const { mine, share } = await deps.statements.own({
         worker: deps.workerId,
@@ -68,6 +74,7 @@ export function createOwnership(deps: OwnershipDeps) {
       if (taken.length > 0) deps.log.info({ partitions: this.partitions() }, 'owns');
       const kept = [...open].filter(([, state]) => !state.closing).map(([partition]) => partition);
       for (const partition of kept.sort((a, b) => b - a).slice(0, Math.max(0, kept.length - share))) drain(partition);
+      return kept.length === share;
     },
 
     /** Gives up everything: others take the partitions at once, what is claimed is finished or flushed with its rest. */

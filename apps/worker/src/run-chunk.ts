@@ -6,7 +6,7 @@ import { describeError, encodeOutputs, Item, type ItemError } from './outputs.ts
 import type { Plan } from './plans.ts';
 import { backoffMs } from './backoff.ts';
 import type { Slots } from './slots.ts';
-import { createTurn, type Turn } from './turn.ts';
+import { createTurn } from './turn.ts';
 
 export interface RunDeps {
   slots: Slots;
@@ -52,14 +52,19 @@ export async function runChunk(held: Held, plan: Plan, order: number, deps: RunD
 /** Item by item. A synchronous handler costs no promise; one that answers a promise holds a slot until it settles. */
 async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: number, deps: RunDeps): Promise<void> {
   const turn = createTurn(deps.sliceMs);
-  const goesOn = (): boolean => deps.mayStart() && !run.plan.stopped;
   let open = 0;
   let allSettled: (() => void) | null = null;
   for (let at = 0; at < run.state.length; at += 1) {
-    if (!(await haveSlot(deps.slots, order, turn, goesOn)) || !(await keepTurn(turn, goesOn))) {
-      // A slot that was granted and is not used goes to the next who waits.
-      deps.slots.pass();
-      break;
+    const look = turn.isTimeToLook();
+    const wait = deps.slots.free <= 0;
+    if (look || wait) {
+      if (turn.hasRunLong()) await turn.yield();
+      // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
+      while (deps.slots.free <= 0) await turn.wait(deps.slots.wait(order));
+      if (turn.sliceIsOver() || !deps.mayStart() || run.plan.stopped) {
+        deps.slots.pass();
+        break;
+      }
     }
     const outcome = callOne(run, at, handle);
     if (outcome === null) continue;
@@ -77,24 +82,6 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
   }
   deps.figures.workMs += turn.workMs();
   if (open > 0) await new Promise<void>((resolve) => (allSettled = resolve));
-}
-
-/** Waits for a free slot; false when there is no more use for one. */
-async function haveSlot(slots: Slots, order: number, turn: Turn, goesOn: () => boolean): Promise<boolean> {
-  while (slots.free <= 0) {
-    await turn.wait(slots.wait(order));
-    if (turn.sliceIsOver() || !goesOn()) return false;
-  }
-  return true;
-}
-
-/** Whether the next item may start; lets other work in first when it is time. */
-async function keepTurn(turn: Turn, goesOn: () => boolean): Promise<boolean> {
-  if (!turn.isTimeToLook()) return true;
-  if (turn.sliceIsOver() || !goesOn()) return false;
-  if (!turn.hasRunLong()) return true;
-  await turn.yield();
-  return !turn.sliceIsOver() && goesOn();
 }
 
 /** Starts one item. Answers its promise, or null when it is over already. */

@@ -46,5 +46,3 @@ export function createTurn(sliceMs: number) {
     workMs: (): number => workMs + performance.now() - resumedAt,
   };
 }
-
-export type Turn = ReturnType<typeof createTurn>;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
 import { createConsumer, type JobData } from '@bullpen/queue';
@@ -9,7 +10,7 @@ import { createFigures } from './figures.ts';
 import { createFlushes } from './flushes.ts';
 import { autoConcurrency, createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
-import { createOwnership } from './ownership.ts';
+import { createOwnership, type Ownership } from './ownership.ts';
 import { createPlans } from './plans.ts';
 import { processChunk } from './process-chunk.ts';
 import { createSlots } from './slots.ts';
@@ -26,6 +27,9 @@ export interface WorkerDeps {
 
 /** Jobs of a partition that are taken from BullMQ at once; they wait here for a hand. */
 const prefetch = 64;
+/** Workers that start together find each other by looking often, at first and while shares are uneven. */
+const settleMs = 5000;
+const unevenMs = 200;
 
 /** Starts a worker: registers, owns partitions, runs their chunks. `drain` ends it and loses nothing. */
 export async function startWorker(deps: WorkerDeps) {
@@ -109,10 +113,22 @@ export async function startWorker(deps: WorkerDeps) {
         process: (job, publishedAt) => process(job, publishedAt, () => false).catch(crash),
         onError: (error) => log.debug(errorFacts(error), 'redis'),
       }),
+    onDrained: () => renewals.nudge(),
     log,
   });
 
-  await ownership.renew();
+  const everyMs = Math.min(1000, settings.leaseMs / 5);
+  const startedAt = performance.now();
+  const renewals = createLoop({
+    name: 'own',
+    log,
+    once: async () => {
+      const even = await ownership.renew();
+      return even && performance.now() - startedAt > settleMs ? everyMs : Math.min(everyMs, unevenMs);
+    },
+    afterErrorMs: unevenMs,
+  });
+  await hasPartitions(ownership);
   log.info(
     {
       worker: settings.workerId,
@@ -126,18 +142,11 @@ export async function startWorker(deps: WorkerDeps) {
     'worker is ready',
   );
 
-  const everyMs = Math.min(1000, settings.leaseMs / 5);
   const beats = createLoop({
     name: 'heartbeat',
     log,
     once: async () => (await heartbeat.beat(), everyMs),
-    afterErrorMs: 200,
-  });
-  const renewals = createLoop({
-    name: 'own',
-    log,
-    once: async () => (await ownership.renew(), everyMs),
-    afterErrorMs: 200,
+    afterErrorMs: unevenMs,
   });
   const idle = setInterval(() => inHand.size === 0 && figures.idled(100), 100);
   const writeWindow = (): void => {
@@ -163,6 +172,11 @@ export async function startWorker(deps: WorkerDeps) {
       );
     },
   };
+}
+
+/** Waits a moment for the first partitions. Without any (more workers than partitions) the worker is ready all the same. */
+async function hasPartitions(ownership: Ownership): Promise<void> {
+  for (let tries = 0; tries < 20 && ownership.partitions().length === 0; tries += 1) await sleep(50);
 }
 
 /** Items and chunks a second, since the last time it was asked. */

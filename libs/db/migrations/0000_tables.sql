@@ -61,6 +61,7 @@ CREATE TABLE "partitions" (
 	"no" smallint PRIMARY KEY NOT NULL,
 	"owner" uuid,
 	"epoch" bigint DEFAULT 0 NOT NULL,
+	"taken_at" timestamp with time zone,
 	"expires_at" timestamp with time zone
 );
 --> statement-breakpoint

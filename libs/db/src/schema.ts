@@ -180,5 +180,7 @@ export const partitions = pgTable('partitions', {
   owner: uuid(),
   /** Counts the owners, for people. */
   epoch: bigint({ mode: 'number' }).notNull().default(0),
+  /** When its present owner took it. */
+  takenAt: at('taken_at'),
   expiresAt: at('expires_at'),
 });

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createDatabase, type TestDatabase } from '@bullpen/testkit';
+import { createDatabase, createDice, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { control, publish, work, type World } from './chaos/actors.ts';
-import { createDice } from './chaos/random.ts';
 
 const playMs = 7000;
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { type Handler, HandlerError } from './define.ts';
+import { importFile } from './import-file.ts';
 
 /** Handlers by name. A Map, so that `constructor` is no handler. */
 export type Catalog = ReadonlyMap<string, Handler>;
@@ -43,7 +43,7 @@ async function filesOf(folder: string): Promise<string[]> {
 async function loadFile(file: string): Promise<Handler> {
   let loaded: { default?: unknown };
   try {
-    loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
+    loaded = (await importFile(file)) as { default?: unknown };
   } catch (error) {
     throw new HandlerError(`${file} cannot be loaded: ${(error as Error).message}`, { cause: error });
   }

@@ -76,8 +76,12 @@ export function createPublisher(options: PublisherOptions) {
       return { failed, error: firstError };
     },
 
-    /** Of these jobs, those that BullMQ does not hold any more. Throws when Redis gives no answer, which is no verdict. */
-    async findLost<Job extends { no: number; generation: number; partition: number }>(
+    /**
+     * Of these jobs, those that will not run: BullMQ does not hold them any more, or they are `active` under a worker
+     * that has lost the partition (`orphaned`; BullMQ itself would notice after 30…60 s). Throws when Redis gives no
+     * answer, which is no verdict.
+     */
+    async findLost<Job extends { no: number; generation: number; partition: number; orphaned: boolean }>(
       jobs: readonly Job[],
     ): Promise<Job[]> {
       const lost: Job[] = [];
@@ -87,7 +91,7 @@ export function createPublisher(options: PublisherOptions) {
           'getState',
           queues[job.partition]!.getJobState(jobId(job.no, job.generation)),
         );
-        if (!alive.has(state)) lost.push(job);
+        if (!alive.has(state) || (state === 'active' && job.orphaned)) lost.push(job);
       });
       return lost;
     },

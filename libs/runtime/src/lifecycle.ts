@@ -6,6 +6,9 @@ export class Refusal extends Error {
   readonly exitCode = 78;
 }
 
+/** A key press may reach a process twice, from the terminal and from its parent. */
+const sameSignalMs = 250;
+
 /**
  * Runs a process to its end: `start` opens everything and answers what to do on a stop.
  * SIGTERM and SIGINT drain once; a second one ends at once. A parent that vanished (IPC closed) drains too.
@@ -19,10 +22,11 @@ export async function runProcess(
   process.on('uncaughtException', (error) => die(log, error));
   process.on('unhandledRejection', (error) => die(log, error));
   let drain: (() => Promise<void>) | null = null;
-  let stopping = false;
+  let stoppedAt: number | null = null;
   const stop = (signal: string): void => {
-    if (stopping) process.exit(130);
-    stopping = true;
+    if (stoppedAt !== null && performance.now() - stoppedAt < sameSignalMs) return;
+    if (stoppedAt !== null) process.exit(130);
+    stoppedAt = performance.now();
     if (drain === null) process.exit(0);
     log.info({ signal, drainTimeoutMs }, 'draining');
     setTimeout(() => {

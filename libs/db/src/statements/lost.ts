@@ -1,12 +1,14 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list } from '../bind.ts';
-import { chunks } from '../schema.ts';
+import { chunks, partitions } from '../schema.ts';
 
 export interface Queued {
   no: number;
   generation: number;
   partition: number;
+  /** No worker that owns the partition now can have taken the job: it changed hands since, or nobody owns it. */
+  orphaned: boolean;
 }
 
 /**
@@ -16,8 +18,14 @@ export interface Queued {
  */
 export function prepareQueued(db: Database) {
   const query = db
-    .select({ no: chunks.no, generation: chunks.generation, partition: sql<number>`${chunks.partition}` })
+    .select({
+      no: chunks.no,
+      generation: chunks.generation,
+      partition: sql<number>`${chunks.partition}`,
+      orphaned: sql<boolean>`coalesce(${partitions.expiresAt} < clock_timestamp() or ${partitions.takenAt} > ${chunks.queuedAt}, true)`,
+    })
     .from(chunks)
+    .innerJoin(partitions, eq(partitions.no, chunks.partition))
     .where(
       and(
         eq(chunks.state, 'queued'),

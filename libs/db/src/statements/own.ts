@@ -34,7 +34,7 @@ export function prepareOwn(db: Database) {
     update partitions set expires_at = clock_timestamp() + ${lease} where owner = ${worker} and no <> all(${releasing})
     returning no, epoch`);
   const taken = db.$with('taken', {}).as(sql`
-    update partitions set owner = ${worker}, epoch = epoch + 1, expires_at = clock_timestamp() + ${lease}
+    update partitions set owner = ${worker}, epoch = epoch + 1, taken_at = clock_timestamp(), expires_at = clock_timestamp() + ${lease}
     where no = any(array(
       select no from partitions
       where owner is distinct from ${worker} and (owner is null or expires_at < clock_timestamp()) order by no

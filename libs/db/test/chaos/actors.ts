@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claimed, Settled, Statements, WorkerFacts } from '@bullpen/db';
-import type { Dice } from './random.ts';
+import type { Dice } from '@bullpen/testkit';
 
 /** What the actors share: the statements, the "BullMQ" of this test (it loses, doubles and reorders), and what they saw. */
 export interface World {

@@ -1,0 +1,46 @@
+import express, { type Express } from 'express';
+import { guardAccess } from './access.ts';
+import { listBatches, showBatch } from './batches.ts';
+import { addBoard } from './board.ts';
+import { createBodyReader } from './body.ts';
+import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
+import { createImpatient } from './deadline.ts';
+import type { HttpDeps } from './deps.ts';
+import { setHeaders } from './headers.ts';
+import { showAlive, showReady } from './health.ts';
+import { addResource } from './resource.ts';
+import { listResults, showResult } from './results.ts';
+import { showStatus } from './status-page.ts';
+import { submitBatch } from './submit.ts';
+import { answerErrors, answerNotFound } from './trouble.ts';
+import { createWatcher } from './watch.ts';
+
+export type { HttpDeps } from './deps.ts';
+
+/** The REST API, Bull Board and the status page, as docs/api.md describes them. It does not listen. */
+export function createApp(given: HttpDeps): Express {
+  const deps = { ...given, statements: createImpatient(given.statements) };
+  const { statements } = deps;
+  const watcher = createWatcher(deps);
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+
+  app.use(setHeaders);
+  addResource(app, '/livez', { get: showAlive });
+  app.use(guardAccess);
+  addResource(app, '/readyz', { get: showReady(deps) });
+  addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, createBodyReader()) });
+  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher) });
+  addResource(app, '/v1/batches/:id/results', { get: listResults(deps) });
+  addResource(app, '/v1/batches/:id/results/:index', { get: showResult(deps) });
+  addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });
+  addResource(app, '/v1/workers', { get: listWorkers(deps) });
+  addResource(app, '/v1/partitions', { get: listPartitions(deps) });
+  addBoard(app, deps);
+  addResource(app, '/', { get: showStatus(deps) });
+  app.use(answerNotFound);
+  app.use(answerErrors(deps.log));
+  return app;
+}

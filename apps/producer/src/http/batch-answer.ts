@@ -1,0 +1,62 @@
+import type { Batch } from '@bullpen/api';
+import type { BatchRow, NewBatch } from '@bullpen/db';
+
+/** A row as the API shows it. The counts sum to `total`, since they come from one snapshot. */
+export function toBatch(row: BatchRow, now: number = Date.now()): Batch {
+  const { total, running, succeeded, failed } = row;
+  const rest = total - running - succeeded - failed;
+  const cancelled = row.state === 'cancelled';
+  const itemsPerSecond = rateOf(row, now);
+  const waiting = rest + running;
+  return {
+    id: row.id,
+    kind: row.kind,
+    name: row.name,
+    handler: row.handler,
+    state: row.state,
+    stateReason: row.reason,
+    sealed: row.sealed,
+    counts: { total, pending: cancelled ? 0 : rest, running, succeeded, failed, cancelled: cancelled ? rest : 0 },
+    params: row.params,
+    options: row.options as Batch['options'],
+    createdAt: row.createdAt.toISOString(),
+    startedAt: row.startedAt?.toISOString() ?? null,
+    finishedAt: row.finishedAt?.toISOString() ?? null,
+    itemsPerSecond,
+    etaSeconds:
+      row.state === 'running' && itemsPerSecond !== null && itemsPerSecond > 0 ? round(waiting / itemsPerSecond) : null,
+    summary: null,
+  };
+}
+
+/** Over the whole run. A batch that ended within a millisecond ran for one. */
+function rateOf(row: BatchRow, now: number): number | null {
+  if (row.startedAt === null) return null;
+  const ms = Math.max(1, (row.finishedAt?.getTime() ?? now) - row.startedAt.getTime());
+  return round(((row.succeeded + row.failed) * 1000) / ms);
+}
+
+/** Three digits after the point are more than anybody reads. */
+const round = (value: number): number => Math.round(value * 1000) / 1000;
+
+/** A batch that was stored a moment ago and cannot be read back now. */
+export const freshBatch = (batch: NewBatch): Batch =>
+  toBatch({
+    no: 0,
+    id: batch.id,
+    kind: 'batch',
+    name: batch.name,
+    handler: batch.handler,
+    state: 'running',
+    reason: null,
+    sealed: true,
+    total: batch.total,
+    succeeded: 0,
+    failed: 0,
+    running: 0,
+    params: batch.params === null ? null : JSON.parse(batch.params),
+    options: JSON.parse(batch.options),
+    createdAt: new Date(),
+    startedAt: null,
+    finishedAt: null,
+  });

@@ -1,0 +1,79 @@
+import { type Batch, batchesQuerySchema, batchQuerySchema, isId } from '@bullpen/api';
+import type { BatchRow, Statements } from '@bullpen/db';
+import type { Request, Response } from 'express';
+import { sendJson, sendText } from './answer.ts';
+import { toBatch } from './batch-answer.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { HttpProblem } from './problem.ts';
+import { readQuery } from './query.ts';
+import type { Route } from './resource.ts';
+import type { Watcher } from './watch.ts';
+
+/** Rows of one read, and the bytes at which a page ends early: params may have 256 KiB each. */
+const rowsPerRead = 100;
+const pageMaxBytes = 8 * 1024 * 1024;
+
+/** `GET /v1/batches`: newest first. */
+export function listBatches(statements: Statements): Route {
+  return async (req, res) => {
+    const { state, handler, kind, limit, cursor } = readQuery(req, batchesQuerySchema);
+    const scope = ['batches', state ?? '', handler ?? '', kind];
+    let before = cursor === undefined ? undefined : decodeCursor(scope, cursor);
+    const texts: string[] = [];
+    let bytes = 0;
+    for (let more = true; more;) {
+      const wanted = Math.min(rowsPerRead, limit - texts.length);
+      // One more than is shown says whether there is a next page.
+      const rows = await statements.batches({ kind, state, handler, before, limit: wanted + 1 });
+      for (const row of rows.slice(0, wanted)) {
+        const text = JSON.stringify(toBatch(row));
+        texts.push(text);
+        bytes += text.length;
+        before = row.no;
+      }
+      more = rows.length > wanted;
+      if (texts.length >= limit || bytes >= pageMaxBytes) {
+        return sendPage(res, texts, more ? encodeCursor(scope, before!) : null);
+      }
+    }
+    sendPage(res, texts, null);
+  };
+}
+
+/** A page of items that are JSON text already. */
+export const sendPage = (res: Response, texts: readonly string[], nextCursor: string | null): void =>
+  sendText(res, 200, 'application/json', `{"items":[${texts.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}}`);
+
+/** `GET /v1/batches/{id}`: now, or when it ends, at the latest after `wait` seconds. */
+export function showBatch(statements: Statements, watcher: Watcher): Route {
+  return async (req, res) => {
+    const { wait } = readQuery(req, batchQuerySchema);
+    let batch = await findBatch(statements, req);
+    if (wait > 0 && !hasEnded(batch)) {
+      const left = leftSignal(res);
+      await watcher.wait(batch.id, wait * 1000, left);
+      if (left.aborted) return;
+      batch = await findBatch(statements, req);
+    }
+    sendJson(res, toBatch(batch));
+  };
+}
+
+/** The batch that the path names; 404 where there is none. */
+export async function findBatch(statements: Statements, req: Request): Promise<BatchRow> {
+  const id = String(req.params['id']);
+  const row = isId(id) ? await statements.counts(id) : null;
+  if (row === null) throw new HttpProblem('not-found', 'There is no such batch');
+  return row;
+}
+
+/** Nothing of it changes any more, but for a retry. A cancelled one may still have chunks in a worker's hands. */
+export const hasEnded = ({ state }: { state: Batch['state'] }): boolean =>
+  state === 'completed' || state === 'cancelled';
+
+/** Aborted when the client has left. */
+function leftSignal(res: Response): AbortSignal {
+  const left = new AbortController();
+  res.once('close', () => left.abort());
+  return left.signal;
+}

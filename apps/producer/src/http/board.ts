@@ -1,0 +1,85 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { ExpressAdapter } from '@bull-board/express';
+import type { Statements } from '@bullpen/db';
+import type { Express, Request, RequestHandler, Response } from 'express';
+import { sendProblem } from './answer.ts';
+import type { HttpDeps } from './deps.ts';
+import { contentPolicy } from './headers.ts';
+import { HttpProblem } from './problem.ts';
+import { refuseMethod } from './resource.ts';
+
+const boardPath = '/queues';
+/** Bull Board looks for its pages from the file that is running, which may be our one built file. */
+const uiBasePath = dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json'));
+/** Redis answers in milliseconds; the board itself would wait for ever for one that is away. */
+const boardDeadlineMs = 4500;
+const ownersKeptMs = 1000;
+
+/**
+ * Bull Board at `/queues`, to look at only: its queues are read-only, and besides only GET passes. Its errors carry stacks
+ * in development and are no problem+json, so that they are answered here.
+ */
+export function addBoard(app: Express, deps: Pick<HttpDeps, 'queues' | 'statements' | 'settings'>): void {
+  const serverAdapter = new ExpressAdapter();
+  serverAdapter.setBasePath(boardPath);
+  const owners = createOwners(deps.statements, deps.settings.leaseMs);
+  const queues = deps.queues.map((queue, partition) => {
+    const adapter = new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false });
+    adapter.getDescription = () => `partition ${partition} · owner ${owners.of(partition) ?? 'none'}`;
+    return adapter;
+  });
+  createBullBoard({ queues, serverAdapter, options: { uiBasePath, uiConfig: { boardTitle: 'Bullpen', hideRedisDetails: true } } });
+  const board = serverAdapter.getRouter() as Express;
+  board.disable('x-powered-by');
+  app.use(boardPath, guardBoard, owners.refresh, board);
+}
+
+const guardBoard: RequestHandler = (req, res, next) => {
+  if (req.method !== 'GET' && req.method !== 'HEAD') return refuseMethod(req, res, 'GET, HEAD');
+  res.setHeader('Content-Security-Policy', contentPolicy.board);
+  const unavailable = (): void => {
+    const detail = 'The queues cannot be read at the moment: Redis does not answer';
+    if (!res.headersSent)
+      sendProblem(req, res, new HttpProblem('unavailable', detail, { headers: { 'Retry-After': '2' } }));
+  };
+  const deadline = setTimeout(unavailable, boardDeadlineMs);
+  res.once('close', () => clearTimeout(deadline));
+  replaceErrors(req, res, unavailable);
+  next();
+};
+
+/** The board answers by `json` and `send`: what it says with an error status becomes a problem. */
+function replaceErrors(req: Request, res: Response, unavailable: () => void): void {
+  const json = res.json.bind(res);
+  const send = res.send.bind(res);
+  const instead = (answer: (body: unknown) => Response) => (body: unknown) => {
+    if (res.headersSent) return res;
+    if (res.statusCode < 400) return answer(body);
+    if (res.statusCode >= 500) unavailable();
+    else sendProblem(req, res, new HttpProblem('not-found', 'The board has no such queue or job'));
+    return res;
+  };
+  res.json = instead(json);
+  res.send = instead(send);
+}
+
+/** Names of the workers that own the partitions, at most a second old. */
+function createOwners(statements: Statements, leaseMs: number) {
+  let names = new Map<number, string>();
+  let readAt = -Infinity;
+  const refresh: RequestHandler = async (req, _res, next) => {
+    if (req.path === '/api/queues' && performance.now() - readAt > ownersKeptMs) {
+      readAt = performance.now();
+      // Without the database the board still shows its queues.
+      const workers = await statements.workers({ leaseMs }).catch(() => []);
+      names = new Map(
+        workers.flatMap(({ name, partitions }) => partitions.map((partition) => [partition, name] as const)),
+      );
+    }
+    next();
+  };
+  return { refresh, of: (partition: number): string | undefined => names.get(partition) };
+}

@@ -1,0 +1,81 @@
+import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from '@bullpen/api';
+import type { Statements, Window, WorkerRow } from '@bullpen/db';
+import type { Catalog, Handler } from '@bullpen/handlers';
+import { errorFacts, type Log } from '@bullpen/runtime';
+import { z } from 'zod';
+import { sendJson } from './answer.ts';
+import { noQuery, readQuery } from './query.ts';
+import type { Route } from './resource.ts';
+
+/** `GET /v1/handlers`: what batches can name, with JSON schemas of what goes in. Made once: handlers do not change. */
+export function listHandlers(handlers: Catalog, log: Log): Route {
+  const items = [...handlers.values()].map((handler) => toHandler(handler, log));
+  return (req, res) => {
+    readQuery(req, noQuery);
+    sendJson(res, { items });
+  };
+}
+
+function toHandler(handler: Handler, log: Log): HandlerAnswer {
+  const schemaOf = (schema: z.ZodType | undefined): Record<string, unknown> | null => {
+    try {
+      return schema === undefined
+        ? null
+        : (z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>);
+    } catch (error) {
+      log.warn(
+        { handler: handler.name, ...errorFacts(error) },
+        'a schema of this handler cannot be shown as a JSON schema',
+      );
+      return {};
+    }
+  };
+  const { name, description, chunkSize = null } = handler;
+  return { name, description, input: schemaOf(handler.input), params: schemaOf(handler.params), chunkSize };
+}
+
+interface ClusterDeps {
+  statements: Statements;
+  settings: { leaseMs: number };
+}
+
+/** `GET /v1/workers`: those that were seen within a lease. */
+export function listWorkers({ statements, settings: { leaseMs } }: ClusterDeps): Route {
+  return async (req, res) => {
+    readQuery(req, noQuery);
+    sendJson(res, { items: (await statements.workers({ leaseMs })).map(toWorker) });
+  };
+}
+
+const toWorker = ({ seen, facts, startedAt, ...row }: WorkerRow): WorkerAnswer => ({
+  id: row.id,
+  name: row.name,
+  host: row.host,
+  pid: row.pid,
+  startedAt: startedAt.toISOString(),
+  heartbeatAt: seen.toISOString(),
+  concurrency: row.concurrency,
+  chunksInFlight: facts.chunksInFlight,
+  partitions: row.partitions,
+  itemsDone: facts.itemsDone,
+  itemsPerSecond: facts.itemsPerSecond,
+  roundTripMs: facts.roundTripMs,
+  draining: row.draining,
+});
+
+/** `GET /v1/partitions`: who owns each queue and what stands in it. */
+export function listPartitions({ statements, settings: { leaseMs } }: ClusterDeps): Route {
+  return async (req, res) => {
+    readQuery(req, noQuery);
+    sendJson(res, { items: (await statements.windows({ leaseMs })).windows.map(toPartition) });
+  };
+}
+
+const toPartition = ({ partition, owner, epoch, queued, running, oldestMs }: Window): PartitionAnswer => ({
+  partition,
+  owner: owner?.id ?? null,
+  epoch,
+  backlog: queued,
+  running,
+  oldestMs: oldestMs === null ? null : Math.max(0, Math.round(oldestMs)),
+});

@@ -1,0 +1,29 @@
+import type { Installation, Statements } from '@bullpen/db';
+import type { Catalog } from '@bullpen/handlers';
+import type { Log, Settings } from '@bullpen/runtime';
+import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+
+/** A queue as Bull Board wants it. */
+type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
+
+/** What the HTTP side is made of. It listens nowhere and reads no environment. */
+export interface HttpDeps {
+  /** Those that give up after some 4 s: a client waits. */
+  statements: Statements;
+  handlers: Catalog;
+  settings: Pick<
+    Settings,
+    'chunkSize' | 'chunkMaxBytes' | 'maxChunksPerBatch' | 'maxItemsPerBatch' | 'outputMaxBytes' | 'leaseMs'
+  >;
+  installation: Pick<Installation, 'partitions'>;
+  log: Log;
+  /** The queue of each partition, in order, for Bull Board. */
+  queues: readonly BoardQueue[];
+  /** A batch has committed: publish it. */
+  onAccepted: () => void;
+  /** What is in the way of work, one line each; [] is ready. */
+  readiness: () => Promise<readonly string[]>;
+  newId?: (() => string) | undefined;
+  /** Aborted when the process drains: whoever waits for a batch is answered at once. */
+  stopping?: AbortSignal | undefined;
+}

@@ -1,0 +1,20 @@
+import type { RequestHandler } from 'express';
+
+/** What a page may load. The API needs nothing; pages of their own say more. */
+export const contentPolicy = {
+  none: "default-src 'none'; frame-ancestors 'none'",
+  /** The status page: its own style, no script. */
+  page: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  /** Bull Board: its scripts, styles and images come from here; the fonts of Google it also asks for stay out. */
+  board:
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
+} as const;
+
+/** On every answer. Nothing may be cached: all of it changes, or is nobody else's business. */
+export const setHeaders: RequestHandler = (_req, res, next) => {
+  res.setHeader('Cache-Control', 'no-store');
+  res.setHeader('X-Content-Type-Options', 'nosniff');
+  res.setHeader('Referrer-Policy', 'no-referrer');
+  res.setHeader('Content-Security-Policy', contentPolicy.none);
+  next();
+};

@@ -1,0 +1,82 @@
+import { randomInt } from 'node:crypto';
+import {
+  type EffectiveOptions,
+  faultsOf,
+  newBatchSchema,
+  type NewBatchBody,
+  optionDefaults,
+  type Options,
+  optionsNotBuilt,
+  pointerOf,
+  seedMax,
+} from '@bullpen/api';
+import type { Catalog, Handler } from '@bullpen/handlers';
+import { HttpProblem } from './problem.ts';
+
+/** `params` stand in the batch's row and in every list of batches. */
+const paramsMaxBytes = 256 * 1024;
+const namesShown = 10;
+
+/** A body that was read, as a batch. Throws the problem that is in the way. */
+export function checkNewBatch(body: unknown, rules: { itemsMax: number }): NewBatchBody {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new HttpProblem('invalid', 'The body must be an object', {
+      errors: [{ pointer: '', message: 'must be an object' }],
+    });
+  }
+  refuseNotBuilt((body as { options?: unknown }).options);
+  const parsed = newBatchSchema.safeParse(body);
+  if (!parsed.success) throw new HttpProblem('invalid', 'The batch is not valid', { errors: faultsOf(parsed.error) });
+  const { count, inputs } = parsed.data;
+  const total = count ?? inputs!.length;
+  if (total > rules.itemsMax) {
+    const errors = [
+      { pointer: count === undefined ? '/inputs' : '/count', message: `must be at most ${rules.itemsMax}` },
+    ];
+    throw new HttpProblem('too-large', `A batch may have ${rules.itemsMax} items (MAX_ITEMS_PER_BATCH)`, { errors });
+  }
+  return parsed.data;
+}
+
+function refuseNotBuilt(options: unknown): void {
+  if (typeof options !== 'object' || options === null) return;
+  const errors = Object.keys(options)
+    .filter((name) => optionsNotBuilt.has(name))
+    .map((name) => ({ pointer: pointerOf(['options', name]), message: 'is not built yet' }));
+  if (errors.length > 0)
+    throw new HttpProblem('unsupported-option', 'Options that are not built yet cannot be given', { errors });
+}
+
+export function findHandler(handlers: Catalog, name: string): Handler {
+  const handler = handlers.get(name);
+  if (handler !== undefined) return handler;
+  const known = [...handlers.keys()].sort();
+  const shown = known.slice(0, namesShown).join(', ') + (known.length > namesShown ? ', …' : '');
+  throw new HttpProblem('unknown-handler', `There is no handler of that name; there are ${shown} (GET /v1/handlers)`, {
+    errors: [{ pointer: '/handler', message: 'is no name of a handler' }],
+  });
+}
+
+/** The params as JSON text, or null. They are stored as they came; the worker parses them again. */
+export function checkParams(handler: Handler, params: unknown): string | null {
+  const parsed = handler.params?.safeParse(params);
+  if (parsed !== undefined && !parsed.success) {
+    throw new HttpProblem('invalid', `The params do not fit the handler ${handler.name}`, {
+      errors: faultsOf(parsed.error, ['params']),
+    });
+  }
+  if (params === undefined) return null;
+  const text = JSON.stringify(params);
+  if (Buffer.byteLength(text) <= paramsMaxBytes) return text;
+  throw new HttpProblem('too-large', `The params may have ${paramsMaxBytes} bytes as JSON`, {
+    errors: [{ pointer: '/params', message: 'is too large' }],
+  });
+}
+
+/** The options that the batch will run with. A seed is always stored, so that a run can be repeated. */
+export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
+  ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
+  maxAttempts: options.maxAttempts ?? optionDefaults.maxAttempts,
+  backoffMs: options.backoffMs ?? optionDefaults.backoffMs,
+  seed: options.seed ?? randomInt(seedMax + 1),
+});

@@ -1,0 +1,38 @@
+import { codeOf, verdictOf } from '@bullpen/db';
+import { errorFacts, type Log } from '@bullpen/runtime';
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { sendProblem } from './answer.ts';
+import { HttpProblem } from './problem.ts';
+
+/** What no route took. */
+export const answerNotFound: RequestHandler = (req, res) => {
+  sendProblem(req, res, new HttpProblem('not-found', `There is no ${req.method} ${req.path} here`));
+};
+
+/** Whatever a route threw, as a problem without stack, SQL or parameters. After the first byte only a cut tells the client. */
+export function answerErrors(log: Log): ErrorRequestHandler {
+  return (error: unknown, req, res, _next) => {
+    const problem = problemFor(error);
+    if (problem.status >= 500 && !(error instanceof HttpProblem)) {
+      log.error(
+        { method: req.method, path: req.path, status: problem.status, ...errorFacts(error) },
+        'a request failed',
+      );
+    }
+    if (res.headersSent) res.destroy();
+    else sendProblem(req, res, problem);
+  };
+}
+
+export function problemFor(error: unknown): HttpProblem {
+  if (error instanceof HttpProblem) return error;
+  // Express itself: a path that cannot be decoded.
+  if ((error as { status?: unknown })?.status === 400)
+    return new HttpProblem('malformed', 'The URL is not encoded correctly');
+  const retry = { headers: { 'Retry-After': '2' } };
+  if (codeOf(error) === '53100') return new HttpProblem('disk-full', 'The database has no disk space left', retry);
+  const verdict = verdictOf(error);
+  if (verdict === 'value' || verdict === 'bug')
+    return new HttpProblem('internal', 'This is a fault of the service; its log says more');
+  return new HttpProblem('unavailable', 'The database does not answer at the moment', retry);
+}

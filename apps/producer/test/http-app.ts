@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createClient } from '@bullpen/api';
+import { defineHandler, type Handler } from '@bullpen/handlers';
+import { createLog, readSettings } from '@bullpen/runtime';
+import { createDatabase, type TestDatabase } from '@bullpen/testkit';
+import { z } from 'zod';
+import { createApp, type HttpDeps } from '../src/http/app.ts';
+import { tuneServer } from '../src/http/server.ts';
+
+const facts = {
+  chunksInFlight: 1,
+  chunksMax: 2,
+  itemsDone: 2,
+  itemsPerSecond: 3,
+  chunksPerSecond: 4,
+  turnaroundMs: 5,
+  roundTripMs: { redis: 0.1, postgres: 0.2 },
+};
+
+const handlers: Handler[] = [
+  defineHandler({ name: 'echo', description: 'Its input', run: (input) => input }),
+  defineHandler({
+    name: 'add',
+    description: 'Adds',
+    input: z.object({ a: z.number(), b: z.number().default(1) }),
+    run: () => 0,
+  }) as Handler,
+  defineHandler({
+    name: 'sleep',
+    description: 'Waits',
+    params: z.object({ ms: z.number().min(0) }),
+    run: () => 0,
+    chunkSize: 7,
+  }) as Handler,
+];
+
+export interface TestApp {
+  url: string;
+  client: ReturnType<typeof createClient>;
+  database: TestDatabase;
+  accepted: () => number;
+  close: () => Promise<void>;
+}
+
+/** The app over a database of its own, listening on a free port, with 4 partitions. */
+export async function openApp(
+  change: Omit<Partial<HttpDeps>, 'settings'> & { settings?: Partial<HttpDeps['settings']> } = {},
+): Promise<TestApp> {
+  const database = await createDatabase({ partitions: 4 });
+  let accepted = 0;
+  const app = createApp({
+    statements: database.statements,
+    handlers: new Map(handlers.map((handler) => [handler.name, handler])),
+    installation: database.installation,
+    log: createLog({ name: 'test', level: 'silent', pretty: false }),
+    queues: [],
+    onAccepted: () => (accepted += 1),
+    readiness: () => Promise.resolve([]),
+    ...change,
+    settings: { ...readSettings({}), ...change.settings },
+  });
+  const server = tuneServer(createServer(app));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url,
+    client: createClient({ url }),
+    database,
+    accepted: () => accepted,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await database.drop();
+    },
+  };
+}
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  text: string;
+  body: any; // oxlint-disable-line typescript/no-explicit-any
+}
+
+/** A request in which everything can be wrong: fetch would put it right. */
+export function ask(
+  app: TestApp,
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string | Buffer } = {},
+): Promise<Answer> {
+  const { hostname, port } = new URL(app.url);
+  return new Promise((resolve, reject) => {
+    const req = httpRequest(
+      { hostname, port, path, method: options.method ?? 'GET', headers: options.headers, agent: false },
+      (res) => {
+        const parts: Buffer[] = [];
+        res.on('data', (part: Buffer) => parts.push(part));
+        res.on('error', reject);
+        res.on('end', () => {
+          const text = Buffer.concat(parts).toString();
+          const isJson = /[/+]json(;|$)/.test(res.headers['content-type'] ?? '') && text !== '';
+          resolve({ status: res.statusCode!, headers: res.headers, text, body: isJson ? JSON.parse(text) : undefined });
+        });
+      },
+    );
+    req.on('error', reject);
+    req.end(options.body);
+  });
+}
+
+export const post = (
+  app: TestApp,
+  body: unknown,
+  headers: Record<string, string> = {},
+  path = '/v1/batches',
+): Promise<Answer> =>
+  ask(app, path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+  });
+
+/** Does up to `chunks` chunks of what waits, as a worker would: item i answers {"i":i}, those of `fail` fail. Answers the items done. */
+export async function work(
+  { statements }: TestDatabase,
+  options: { chunks?: number; fail?: ReadonlySet<number>; acknowledge?: boolean; hold?: boolean } = {},
+): Promise<number> {
+  const worker = randomUUID();
+  await statements.register({
+    id: worker,
+    name: 'tester',
+    host: 'here',
+    pid: 1,
+    handlers: ['echo', 'add', 'sleep'],
+    concurrency: 8,
+    facts,
+  });
+  await statements.own({ worker, leaseMs: 5000, releasing: [] });
+  const slots = Array.from({ length: options.chunks ?? 1000 }, (_, i) => i % 4);
+  const marked = await statements.mark({
+    handlers: ['echo', 'add', 'sleep'],
+    slots,
+    each: slots.length,
+    itemsMax: 1e9,
+  });
+  const claim = randomUUID();
+  const claimed = await statements.claim({
+    nos: marked.map(({ no }) => no),
+    claim,
+    worker,
+    handlers: ['echo', 'add', 'sleep'],
+  });
+  if (options.hold || claimed.length === 0) return 0;
+  let items = 0;
+  await statements.flush(
+    claimed.map(({ no, first, size }) => {
+      items += size;
+      const all = Array.from({ length: size }, (_, i) => first + i);
+      const failed = all.filter((index) => options.fail?.has(index));
+      const good = all.filter((index) => !options.fail?.has(index));
+      return {
+        no,
+        claim,
+        first,
+        succeeded: good.length,
+        outputs: options.acknowledge ? '[]' : `[${good.map((index) => `{"i":${index}}`).join(',')}]`,
+        indexes: options.acknowledge ? [] : good,
+        failures: failed.map((index) => ({ index, error: { code: 'bad', message: 'as asked' } })),
+        rests: [],
+      };
+    }),
+  );
+  await statements.leave(worker);
+  return items;
+}

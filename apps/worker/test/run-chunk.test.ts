@@ -1,0 +1,218 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createCaches, defineHandler, Fail, type Handler, Retry } from '@bullpen/handlers';
+import { describe, expect, it } from 'vitest';
+import type { Held } from '../src/claims.ts';
+import { createFigures } from '../src/figures.ts';
+import type { Plan } from '../src/plans.ts';
+import { runChunk } from '../src/run-chunk.ts';
+import { createSlots } from '../src/slots.ts';
+
+const held = (more: Partial<Held> = {}): Held => ({
+  no: 1,
+  batch: 1,
+  first: 0,
+  size: 10,
+  src: null,
+  picks: null,
+  attempt: 1,
+  format: 1,
+  items: null,
+  claim: 'c',
+  ...more,
+});
+const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+function planOf(handler: object): Plan {
+  const scope = { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), abort: new AbortController() };
+  return {
+    batch: 1,
+    handler: handler as Handler,
+    scope,
+    maxAttempts: 3,
+    backoffMs: 1000,
+    stopped: false,
+    cancel: () => undefined,
+    broken: null,
+  };
+}
+
+const deps = (more: object = {}) => ({
+  slots: createSlots(4),
+  figures: createFigures(),
+  sliceMs: 1000,
+  outputMaxBytes: 10_000,
+  mayStart: () => true,
+  ...more,
+});
+const handler = (run: (input: never, ctx: { index: number; attempt: number }) => unknown) =>
+  planOf(defineHandler({ name: 'h', description: '', run: run as never }));
+
+describe('runChunk', () => {
+  it('runs synchronous items in order, without gaps', async () => {
+    const settled = await runChunk(
+      held({ first: 5, size: 3 }),
+      handler((_, ctx) => ctx.index),
+      1,
+      deps(),
+    );
+    expect(settled).toMatchObject({ succeeded: 3, outputs: '[5,6,7]', indexes: null, failures: [], rests: [] });
+  });
+
+  it('keeps each output with its index when promises settle out of order', async () => {
+    const settled = await runChunk(
+      held({ size: 6 }),
+      handler(async (_, ctx) => (await sleep(10 - ctx.index), ctx.index)),
+      1,
+      deps(),
+    );
+    expect(settled.outputs).toBe('[0,1,2,3,4,5]');
+  });
+
+  it('holds no more than the slots allow', async () => {
+    let open = 0;
+    let most = 0;
+    const plan = handler(async () => {
+      open += 1;
+      most = Math.max(most, open);
+      await sleep(5);
+      open -= 1;
+    });
+    const shared = deps({ slots: createSlots(3) });
+    await Promise.all([runChunk(held(), plan, 1, shared), runChunk(held(), plan, 2, shared)]);
+    expect(most).toBe(3);
+    expect(shared.slots.free).toBe(3);
+  });
+
+  it('takes inputs from their place, also for picks of a rest', async () => {
+    const plan = handler((input) => input);
+    const settled = await runChunk(
+      held({ first: 21, size: 2, src: 20, picks: [21, 23], items: '["a","b","c","d"]' }),
+      plan,
+      1,
+      deps(),
+    );
+    expect(settled).toMatchObject({ outputs: '["b","d"]', indexes: [21, 23] });
+  });
+
+  it('counts undefined as acknowledged, without a row', async () => {
+    const settled = await runChunk(
+      held({ size: 4 }),
+      handler((_, ctx) => (ctx.index % 2 === 0 ? undefined : ctx.index)),
+      1,
+      deps(),
+    );
+    expect(settled).toMatchObject({ succeeded: 4, outputs: '[1,3]', indexes: [1, 3] });
+  });
+
+  it('tries again what was thrown, later for Retry, and never for Fail', async () => {
+    const plan = handler((_, ctx) => {
+      if (ctx.index === 1) throw new Error('again');
+      if (ctx.index === 2) throw new Retry({ afterMs: 60_000 });
+      if (ctx.index === 3) throw new Fail('bad', 'never');
+      return 1;
+    });
+    const settled = await runChunk(held({ size: 4 }), plan, 1, deps());
+    expect(settled.failures).toEqual([{ index: 3, error: { code: 'bad', message: 'never' } }]);
+    const [soon, later] = [...settled.rests].sort((a, b) => a.delayMs - b.delayMs);
+    expect(soon).toMatchObject({ first: 1, size: 1, attempt: 2 });
+    expect(soon!.delayMs).toBeGreaterThanOrEqual(500);
+    expect(soon!.delayMs).toBeLessThanOrEqual(1000);
+    expect(later).toMatchObject({ first: 2, size: 1, attempt: 2, delayMs: 60_000 });
+  });
+
+  it('fails after the last attempt', async () => {
+    const settled = await runChunk(
+      held({ size: 1, attempt: 3 }),
+      handler(() => Promise.reject(new Error('no'))),
+      1,
+      deps(),
+    );
+    expect(settled).toMatchObject({
+      succeeded: 0,
+      failures: [{ index: 0, error: { code: 'error', message: 'no' } }],
+      rests: [],
+    });
+  });
+
+  it.each([
+    ['undefined', undefined, 'undefined'],
+    ['null', null, 'null'],
+    ['a string', 'text', 'text'],
+    ['a getter that throws', Object.defineProperty(new Error('x'), 'message', { get: () => { throw new Error('y'); } }), 'an error that cannot be read'],
+  ])('takes %s for an error', async (_, thrown, message) => {
+    const plan = handler(() => { throw thrown; });
+    expect((await runChunk(held({ size: 1, attempt: 3 }), plan, 1, deps())).failures).toMatchObject([{ error: { message } }]);
+  }); // prettier-ignore
+
+  it('fails outputs that cannot be stored alone', async () => {
+    const cycle: Record<string, unknown> = {};
+    cycle['self'] = cycle;
+    const outputs = [1, cycle, 10n, 'x'.repeat(20_000), () => 1, Symbol('s'), { fine: true }];
+    const settled = await runChunk(
+      held({ size: 7 }),
+      handler((_, ctx) => outputs[ctx.index]),
+      1,
+      deps(),
+    );
+    expect(settled).toMatchObject({ succeeded: 2, outputs: '[1,{"fine":true}]', indexes: [0, 6] });
+    expect(settled.failures.map((each) => [each.index, each.error.code]).sort()).toEqual([
+      [1, 'output-not-json'],
+      [2, 'output-not-json'],
+      [3, 'output-too-large'],
+      [4, 'output-not-json'],
+      [5, 'output-not-json'],
+    ]);
+  });
+
+  it('gives back what it did not start when the slice is over', async () => {
+    const settled = await runChunk(
+      held({ size: 100 }),
+      handler(() => sleep(20)),
+      1,
+      deps({ sliceMs: 50, slots: createSlots(2) }),
+    );
+    const [rest] = settled.rests;
+    expect(settled.rests).toHaveLength(1);
+    expect(rest).toMatchObject({ picks: null, attempt: 1, delayMs: 0, first: settled.succeeded });
+    expect(settled.succeeded + rest!.size).toBe(100);
+    expect(settled.succeeded).toBeGreaterThan(0);
+  });
+
+  it('lets others work every 20 ms while items are synchronous', async () => {
+    let turns = 0;
+    const timer = setInterval(() => (turns += 1), 1);
+    const spin = (): void => { const until = performance.now() + 2; while (performance.now() < until); }; // prettier-ignore
+    await runChunk(held({ size: 60 }), handler(spin), 1, deps());
+    clearInterval(timer);
+    expect(turns).toBeGreaterThanOrEqual(3);
+  });
+
+  it('starts nothing when it may not', async () => {
+    const settled = await runChunk(
+      held({ size: 5 }),
+      handler(() => 1),
+      1,
+      deps({ mayStart: () => false }),
+    );
+    expect(settled).toMatchObject({ succeeded: 0, outputs: '[]', rests: [{ first: 0, size: 5, attempt: 1 }] });
+  });
+
+  it('runs a chunk at once where the handler wants it, and an Error concerns its item alone', async () => {
+    const plan = planOf(
+      defineHandler({
+        name: 'h',
+        description: '',
+        runChunk: (_, ctx) => ctx.map(({ index }) => (index === 1 ? new Fail('bad', 'one') : index)),
+      }),
+    );
+    const settled = await runChunk(held({ size: 3 }), plan, 1, deps());
+    expect(settled).toMatchObject({
+      succeeded: 2,
+      outputs: '[0,2]',
+      indexes: [0, 2],
+      failures: [{ index: 1, error: { code: 'bad' } }],
+    });
+    const short = planOf(defineHandler({ name: 'h', description: '', runChunk: () => [1] }));
+    expect((await runChunk(held({ size: 3 }), short, 1, deps())).failures).toHaveLength(3);
+  });
+});

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { listOf } from './page.ts';
+
+/** A handler that batches can name. `input` and `params` are JSON schemas; null takes anything. */
+export const handlerSchema = z.object({
+  name: z.string(),
+  description: z.string(),
+  input: z.record(z.string(), z.unknown()).nullable(),
+  params: z.record(z.string(), z.unknown()).nullable(),
+  /** Items of a chunk where the batch does not say; null: the service's CHUNK_SIZE. */
+  chunkSize: z.number().int().nullable(),
+});
+
+/** A worker that was seen within a lease. */
+export const workerSchema = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  host: z.string(),
+  pid: z.number().int(),
+  startedAt: z.iso.datetime(),
+  heartbeatAt: z.iso.datetime(),
+  /** Items in handlers at once. */
+  concurrency: z.number().int(),
+  chunksInFlight: z.number(),
+  partitions: z.array(z.number().int()),
+  itemsDone: z.number(),
+  itemsPerSecond: z.number(),
+  roundTripMs: z.object({ redis: z.number(), postgres: z.number() }),
+  /** It takes no more and ends. */
+  draining: z.boolean(),
+});
+
+/** A partition queue. */
+export const partitionSchema = z.object({
+  partition: z.number().int(),
+  /** Id of the worker that owns it; null while none does. */
+  owner: z.uuid().nullable(),
+  /** Counts the owners it has had. */
+  epoch: z.number().int(),
+  /** Chunks that wait in the queue. */
+  backlog: z.number().int(),
+  /** Chunks in a worker's hands. */
+  running: z.number().int(),
+  /** Age of the oldest chunk that waits; null where none does. */
+  oldestMs: z.number().nullable(),
+});
+
+export const handlerListSchema = listOf(handlerSchema);
+export const workerListSchema = listOf(workerSchema);
+export const partitionListSchema = listOf(partitionSchema);
+
+export type HandlerAnswer = z.infer<typeof handlerSchema>;
+export type WorkerAnswer = z.infer<typeof workerSchema>;
+export type PartitionAnswer = z.infer<typeof partitionSchema>;

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { type ChunkJob, createConsumer, createPublisher, type JobData } from '@bullpen/queue';
+import { eventually, redisCommand } from '@bullpen/testkit';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
+
+const jobs = (n: number, generation = 1): ChunkJob[] =>
+  Array.from({ length: n }, (_, chunk) => ({
+    chunk,
+    generation,
+    partition: chunk % 3,
+    handler: 'echo',
+    batch: 'b',
+    items: 10,
+  }));
+
+function open(redisUrl = inject('redisUrl')) {
+  const installationId = randomUUID();
+  const publisher = createPublisher({ redisUrl, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
+  onTestFinished(() => publisher.close());
+  const consume = (partition: number, process: (job: JobData) => Promise<void>) => {
+    const consumer = createConsumer({
+      redisUrl,
+      installationId,
+      partition,
+      prefetch: 8,
+      process,
+      onError: () => undefined,
+    });
+    onTestFinished(() => consumer.close());
+    return consumer;
+  };
+  return { publisher, consume };
+}
+
+describe('publish and consume', () => {
+  it('each partition gets its own jobs, once', async () => {
+    const { publisher, consume } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    const seen: number[][] = [[], [], []];
+    for (const partition of [0, 1, 2]) consume(partition, async (job) => void seen[partition]!.push(job.chunk));
+    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
+    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
+    await eventually('all are taken', () => seen.flat().length >= 100);
+    for (const [partition, chunks] of seen.entries()) {
+      expect(chunks.every((chunk) => chunk % 3 === partition)).toBe(true);
+      expect(new Set(chunks).size).toBe(chunks.length);
+    }
+  });
+
+  it('finds the jobs that are neither waiting nor active, by generation', async () => {
+    const { publisher, consume } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    let release!: () => void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    consume(0, () => held);
+    await publisher.publish(jobs(6));
+    const asked = [0, 1, 2, 3].map((no) => ({ no, generation: 1, partition: no % 3, orphaned: false }));
+    await eventually('one is active', async () => (await publisher.queues[0]!.getActiveCount()) > 0);
+    expect(await publisher.findLost(asked)).toEqual([]);
+    expect(await publisher.findLost([{ no: 0, generation: 2, partition: 0, orphaned: false }])).toHaveLength(1);
+    expect(await publisher.findLost([{ no: 0, generation: 1, partition: 0, orphaned: true }])).toHaveLength(1);
+    expect(await publisher.findLost([{ no: 1, generation: 1, partition: 1, orphaned: true }])).toEqual([]);
+    release();
+    await eventually('a job that is over counts as lost', async () => (await publisher.findLost(asked)).length === 2);
+  });
+
+  it('says which jobs could not be added when Redis is not there', async () => {
+    const { publisher } = open('redis://127.0.0.1:1');
+    expect(await publisher.reachable()).toBe(false);
+    const { failed, error } = await publisher.publish(jobs(3));
+    expect(failed).toHaveLength(3);
+    expect(error).toBeInstanceOf(Error);
+  }, 20_000);
+
+  it('acknowledges only when the processor returns', async () => {
+    const { publisher, consume } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    let release!: () => void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    consume(1, () => held);
+    await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
+    await eventually('it is active', async () => (await publisher.queues[1]!.getActiveCount()) === 1);
+    expect(await publisher.queues[1]!.getCompletedCount()).toBe(0);
+    release();
+    await eventually('it is acknowledged', async () => (await publisher.queues[1]!.getCompletedCount()) === 1);
+  });
+
+  it('keeps what Redis holds per chunk under 1 KB', async () => {
+    const { publisher } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    const used = async (): Promise<number> =>
+      Number(/used_memory:(\d+)/.exec(String(await redisCommand(inject('redisUrl'), 'INFO', 'memory')))?.[1]);
+    const before = await used();
+    await publisher.publish(jobs(2000));
+    expect(((await used()) - before) / 2000).toBeLessThan(1024);
+  });
+});

@@ -1,0 +1,67 @@
+import { readSettings, SettingsError, settingTable, settingsNotBuilt } from '@bullpen/runtime';
+import { describe, expect, it } from 'vitest';
+
+const problemsOf = (env: Record<string, string>): readonly string[] => {
+  try {
+    readSettings(env);
+    return [];
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems;
+    throw error;
+  }
+};
+
+/** .env.example, made from the table, so that no setting can be missing from it. */
+function example(): string {
+  const head = [
+    '# Every setting of Bullpen with its unit, default and bounds. Copy this file to .env and uncomment what you change.',
+    '',
+  ];
+  const entries = Object.entries(settingTable).flatMap(([name, setting]) => [
+    `# ${setting.about} (${setting.unit}; ${setting.bounds})`,
+    `# ${name}=${setting.shown}`,
+    '',
+  ]);
+  return [...head, ...entries].join('\n');
+}
+
+describe('settings', () => {
+  it('have the defaults of the contract', () => {
+    expect(readSettings({})).toMatchObject({
+      port: 3000, host: '127.0.0.1', dataDir: '.data', workers: 3, workerConcurrency: 'auto', workerChunks: 'auto', chunkSize: 1000,
+      chunkMaxBytes: 1_048_576, chunkSliceMs: 1000, maxChunksPerBatch: 100_000, outputMaxBytes: 1_048_576, flushMaxBytes: 4_194_304,
+      publishChunkSize: 100, flushMaxItems: 4000, flushIntervalMs: 5, claimJitterMs: 0, leaseMs: 5000, drainTimeoutMs: 25_000,
+      databasePoolMax: 10, metricsWindowMs: 10_000, maxItemsPerBatch: 10_000_000,
+    }); // prettier-ignore
+    expect(readSettings({ PORT: '', WORKER_CONCURRENCY: '50' })).toMatchObject({ port: 3000, workerConcurrency: 50 });
+    expect(readSettings({}).workerId).toMatch(/-\d+-[0-9a-f]{6}$/);
+  });
+
+  it('lists every problem at once', () => {
+    expect(
+      problemsOf({
+        PORT: 'x',
+        CHUNK_SIZE: '0',
+        LOG_LEVEL: 'loud',
+        WORKER_CHUNKS: 'many',
+        DATABASE_URL: 'mysql://u:secret@h/d',
+      }),
+    ).toEqual([
+      'PORT must be a whole number from 0 to 65535 (TCP port), not "x"',
+      expect.stringMatching(/^DATABASE_URL must be a URL that starts with postgres:/),
+      expect.stringMatching(/^WORKER_CHUNKS must be "auto" or/),
+      'CHUNK_SIZE must be a whole number from 1 to 10000 (items), not "0"',
+      expect.stringMatching(/^LOG_LEVEL must be one of fatal, error/),
+    ]);
+    expect(problemsOf({ DATABASE_URL: 'mysql://u:secret@h/d' }).join()).not.toContain('secret');
+  });
+
+  it('refuses what is not built yet instead of ignoring it', () => {
+    for (const name of settingsNotBuilt)
+      expect(problemsOf({ [name]: '1' })).toEqual([`${name} is not built yet: leave it unset`]);
+  });
+
+  it('.env.example shows each with unit, default and bounds (update: npm test -- -u settings)', async () => {
+    await expect(example()).toMatchFileSnapshot('../../../.env.example');
+  });
+});

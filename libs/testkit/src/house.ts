@@ -1,0 +1,113 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openServices, type Services } from '@bullpen/runtime';
+import { inject } from 'vitest';
+import { createDatabase, type TestDatabase } from './database.ts';
+import { eventually } from './eventually.ts';
+import { type AppProcess, startApp } from './process.ts';
+
+export interface HouseOptions {
+  workers: number;
+  /** Servers of its own, which the test may kill; they are started again by themselves. */
+  ownServers?: boolean;
+  /** Of all processes. */
+  env?: Record<string, string>;
+}
+
+/** What `GET /v1/batches/{id}` answers, as far as tests look. */
+export interface BatchAnswer {
+  id: string;
+  state: string;
+  counts: { total: number; pending: number; running: number; succeeded: number; failed: number; cancelled: number };
+}
+
+/** A whole Bullpen for a test: a database, a producer and workers, all real. */
+export async function startHouse(options: HouseOptions) {
+  const servers = options.ownServers ? await openOwnServers() : null;
+  const redisUrl = servers?.services.redisUrl ?? inject('redisUrl');
+  const database: TestDatabase = await createDatabase(
+    servers === null ? {} : { serverUrl: servers.services.databaseUrl },
+  );
+  const env = {
+    DATABASE_URL: database.url,
+    REDIS_URL: redisUrl,
+    PORT: '0',
+    LEASE_MS: '1500',
+    WORKERS: '3',
+    ...options.env,
+  };
+  const [producer, ...workers] = await Promise.all([
+    startApp('producer', env),
+    ...Array.from({ length: options.workers }, () => startApp('worker', env)),
+  ]);
+  const url = (): string => String(producer.facts()['url']);
+
+  async function request<Answer>(path: string, init?: RequestInit): Promise<{ status: number; body: Answer }> {
+    const response = await fetch(url() + path, init);
+    return { status: response.status, body: (await response.json()) as Answer };
+  }
+
+  const batch = async (id: string): Promise<BatchAnswer> => (await request<BatchAnswer>(`/v1/batches/${id}`)).body;
+
+  return {
+    database,
+    redisUrl,
+    producer,
+    workers,
+    url,
+    request,
+    batch,
+
+    async addWorker(more: Record<string, string> = {}): Promise<AppProcess> {
+      const worker = await startApp('worker', { ...env, ...more });
+      workers.push(worker);
+      return worker;
+    },
+
+    /** Submits and answers the id; throws unless it was accepted. */
+    async submit(body: object): Promise<string> {
+      const answer = await request<{ id: string }>('/v1/batches', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      if (answer.status !== 202) throw new Error(`not accepted: ${answer.status} ${JSON.stringify(answer.body)}`);
+      return answer.body.id;
+    },
+
+    /** Waits for the end of a batch. */
+    ended: (id: string, withinMs = 30_000): Promise<BatchAnswer> =>
+      eventually(
+        `batch ${id} ends`,
+        async () => {
+          const found = await batch(id).catch(() => null);
+          return found !== null && (found.state === 'completed' || found.state === 'cancelled') ? found : null;
+        },
+        withinMs,
+      ),
+
+    /** Pid of the PostgreSQL of a house with servers of its own. */
+    postmaster: async (): Promise<number> =>
+      Number((await readFile(join(servers!.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]),
+
+    async stop(): Promise<void> {
+      for (const app of workers) app.signal('SIGCONT');
+      await Promise.all([...workers, producer].map((app) => app.end('SIGKILL')));
+      await database.drop();
+      await servers?.close();
+    },
+  };
+}
+
+export type House = Awaited<ReturnType<typeof startHouse>>;
+
+async function openOwnServers(): Promise<{ services: Services; dataDir: string; close: () => Promise<void> }> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'bullpen-house-'));
+  const services = await openServices({ dataDir, mode: 'own', say: () => undefined });
+  const close = async (): Promise<void> => {
+    await services.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+  return { services, dataDir, close };
+}

@@ -1,0 +1,47 @@
+import { sql } from 'drizzle-orm';
+import type { TestDatabase } from './database.ts';
+
+/**
+ * Looks for anything that must not be (docs: what must hold, I1 and I2), and answers a line for each fault: a batch that
+ * ended with an index missing, doubled or out of range; counts that differ from the sums over chunks or results.
+ */
+export async function checkLedger(database: TestDatabase): Promise<string[]> {
+  const rows = (await database.db.execute(sql`
+    select b.no, b.state, b.total::int, b.succeeded::int, b.failed::int,
+      coalesce(c.done, 0)::int as done, coalesce(c.open, 0)::int as open,
+      coalesce(r.good, 0)::int as good, coalesce(r.bad, 0)::int as bad, coalesce(r.outside, 0)::int as outside
+    from batches b
+    left join (select batch, sum(size) filter (where state = 'done') as done, sum(size) filter (where state <> 'done') as open
+      from chunks group by batch) c on c.batch = b.no
+    left join (select x.batch, count(*) filter (where status = 1) as good, count(*) filter (where status = 2) as bad,
+        count(*) filter (where index < 0 or index >= y.total) as outside
+      from results x join batches y on y.no = x.batch group by x.batch) r on r.batch = b.no`)) as unknown as LedgerRow[];
+  return rows.flatMap(faultsOf);
+}
+
+interface LedgerRow {
+  no: number;
+  state: string;
+  total: number;
+  succeeded: number;
+  failed: number;
+  done: number;
+  open: number;
+  good: number;
+  bad: number;
+  outside: number;
+}
+
+function faultsOf(row: LedgerRow): string[] {
+  const faults: string[] = [];
+  const say = (what: string): void =>
+    void faults.push(`batch ${row.no} (${row.state}): ${what} ${JSON.stringify(row)}`);
+  if (row.done !== row.succeeded + row.failed) say('counts differ from the done chunks');
+  if (row.done + row.open !== row.total) say('chunks do not cover the items');
+  // Items that were only acknowledged have no row.
+  if (row.good > row.succeeded || row.bad !== row.failed) say('counts differ from the results');
+  if (row.outside > 0) say('results out of range');
+  if (row.state === 'completed' && row.open > 0) say('completed with open chunks');
+  if (row.state === 'running' && row.open === 0) say('all done and not completed');
+  return faults;
+}

@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+export type App = 'producer' | 'worker';
+
+/** A real process of one of the apps. `restart` starts it anew, after a kill too. */
+export interface AppProcess {
+  app: App;
+  pid: () => number;
+  /** What it said last, for a failing test. */
+  log: () => string;
+  facts: () => Record<string, unknown>;
+  signal: (signal: NodeJS.Signals) => void;
+  /** Sends the signal and waits for the end. Answers the exit code, null after a kill. */
+  end: (signal: NodeJS.Signals) => Promise<number | null>;
+  restart: () => Promise<void>;
+}
+
+/** The built app under `npm test`, its sources where vitest was called by hand. */
+function entryOf(app: App): string[] {
+  const build = process.env['BULLPEN_BUILD'];
+  return build === undefined ? ['--import', 'tsx', `apps/${app}/src/main.ts`] : ['--enable-source-maps', `${build}/${app}.mjs`];
+}
+
+/** Starts an app and waits until it says that it is ready. */
+export async function startApp(app: App, env: Record<string, string>): Promise<AppProcess> {
+  let child: ChildProcess;
+  let facts: Record<string, unknown> = {};
+  const lines: string[] = [];
+
+  async function start(): Promise<void> {
+    child = spawn(process.execPath, entryOf(app), {
+      cwd: root,
+      env: { ...process.env, LOG_LEVEL: 'info', ...env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        lines.push(...text.split('\n').filter(Boolean));
+        lines.splice(0, Math.max(0, lines.length - 300));
+      });
+    }
+    const exited = once(child, 'exit').then(([code]) => {
+      throw new Error(`${app} ended with ${code} before it was ready:\n${lines.slice(-20).join('\n')}`);
+    });
+    exited.catch(() => undefined);
+    [facts] = (await Promise.race([once(child, 'message'), exited])) as [Record<string, unknown>];
+  }
+
+  await start();
+  return {
+    app,
+    pid: () => child.pid!,
+    log: () => lines.join('\n'),
+    facts: () => facts,
+    signal: (signal) => void child.kill(signal),
+    end: async (signal) => {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      const [code] = (await ended) as [number | null];
+      return code;
+    },
+    restart: start,
+  };
+}

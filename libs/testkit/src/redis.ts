@@ -1,0 +1,18 @@
+import { Redis } from 'ioredis';
+
+/** Runs one command and answers its reply. */
+export async function redisCommand(url: string, command: string, ...args: string[]): Promise<unknown> {
+  const redis = new Redis(url, { maxRetriesPerRequest: 1, lazyConnect: true, retryStrategy: () => null });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return await redis.call(command, ...args);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+export async function redisPid(url: string): Promise<number> {
+  const info = String(await redisCommand(url, 'INFO', 'server'));
+  return Number(/process_id:(\d+)/.exec(info)?.[1]);
+}

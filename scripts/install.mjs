@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { withLock } from './install-lock.mjs';
+import { ROOT } from './root.mjs';
+
+const PNPM = 'pnpm@10.34.9';
+const STAMP = join(ROOT, 'node_modules/.bullpen-installed');
+const OWN_DATA = join(ROOT, '.data');
+
+/** Installs the packages when what describes them changed since the last time. Resolves with a text for the user when that failed. */
+export async function install() {
+  const wanted = fingerprint();
+  const isDone = () => existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted;
+  if (isDone()) return null;
+  try {
+    return await withLock(join(OWN_DATA, 'install-lock'), async (alsoHeldBy) => {
+      if (isDone()) return null; // by the run that held the lock
+      console.error('Installing packages (first start, about 20 s)…');
+      const { code, output } = await pnpmInstall(alsoHeldBy);
+      if (code !== 0) return remedy(output);
+      writeFileSync(STAMP, wanted);
+      return null;
+    });
+  } catch (error) {
+    return `The packages cannot be installed in ${ROOT}: ${error.message}`;
+  }
+}
+
+/** Of the lockfile and of every manifest in the workspace; and of the system, since packages with programs differ by it. */
+function fingerprint() {
+  const members = ['apps', 'libs'].flatMap((folder) =>
+    existsSync(join(ROOT, folder))
+      ? readdirSync(join(ROOT, folder)).map((name) => join(folder, name, 'package.json'))
+      : [],
+  );
+  const files = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', ...members.sort((a, b) => (a < b ? -1 : 1))];
+  const hash = createHash('sha256').update(`${PNPM} ${process.platform} ${process.arch}\n`);
+  for (const file of files) {
+    const path = join(ROOT, file);
+    if (existsSync(path)) hash.update(`${file}\n`).update(readFileSync(path));
+  }
+  return hash.digest('hex');
+}
+
+function pnpmInstall(alsoHeldBy) {
+  const [command, ...first] = npx();
+  const args = [...first, '--yes', PNPM, 'install', '--frozen-lockfile', '--config.confirmModulesPurge=false'];
+  // A group of its own: a Ctrl-C is heard by us, who end it, and not by half of npx's family.
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  if (child.pid !== undefined) alsoHeldBy(child.pid);
+  let output = '';
+  const collect = (bytes) => {
+    output = (output + bytes).slice(-20_000);
+  };
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+  const end = (signal) => {
+    try {
+      process.kill(-child.pid, 'SIGTERM');
+    } catch {
+      // It is gone already.
+    }
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  process.on('SIGINT', end).on('SIGTERM', end).on('SIGHUP', end);
+  return new Promise((resolve) => {
+    const settle = (result) => {
+      process.off('SIGINT', end).off('SIGTERM', end).off('SIGHUP', end);
+      resolve(result);
+    };
+    child.once('error', (error) => settle({ code: 1, output: error.message }));
+    child.once('close', (code) => settle({ code: code ?? 1, output }));
+  });
+}
+
+/** The npx that belongs to this Node, run by it: the one on PATH may be another's, whose Node is too old for pnpm. */
+function npx() {
+  const places = [
+    join(dirname(process.execPath), '../lib/node_modules/npm/bin/npx-cli.js'),
+    '/usr/share/nodejs/npm/bin/npx-cli.js',
+    join(dirname(process.env.npm_execpath ?? '/'), 'npx-cli.js'),
+  ];
+  const script = places.find((path) => existsSync(path));
+  return script ? [process.execPath, script] : ['npx'];
+}
+
+function environment() {
+  const env = {
+    ...process.env,
+    // pnpm asks questions unless it believes that nobody could answer. So it is the same everywhere.
+    CI: 'true',
+    // npm's defaults try for over a minute when there is no network.
+    npm_config_fetch_retries: '2',
+    npm_config_fetch_retry_mintimeout: '1000',
+    npm_config_fetch_retry_maxtimeout: '5000',
+  };
+  if (isWritable(process.env.HOME)) return env;
+  const home = join(OWN_DATA, 'home');
+  mkdirSync(home, { recursive: true });
+  return { ...env, HOME: home, npm_config_cache: join(OWN_DATA, 'npm-cache') };
+}
+
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function remedy(output) {
+  const last = output.trim().split('\n').filter(Boolean).slice(-15).join('\n');
+  const advice = [
+    [
+      /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ENETUNREACH|META_FETCH_FAIL/,
+      'The npm registry could not be reached. Check the network (behind a proxy: npm config set proxy <url>), then run the same command again.',
+    ],
+    [/ENOSPC/, 'The disk is full. Make room, then run the same command again.'],
+    [/EACCES|EPERM|EROFS/, `Some folder may not be written to. Run as the user who owns ${ROOT}.`],
+    [/OUTDATED_LOCKFILE/, `A package.json and pnpm-lock.yaml differ. Run: npx --yes ${PNPM} install`],
+  ].find(([pattern]) => pattern.test(output));
+  return `${last}\n\nThe packages could not be installed. ${advice ? advice[1] : 'The lines above say why. Run the same command again once that is repaired.'}`;
+}

@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkLedger, eventually, type House, redisCommand, redisPid, startHouse } from '@bullpen/testkit';
+import { afterEach, describe, expect, it } from 'vitest';
+
+let house: House;
+afterEach(() => house.stop());
+
+/** About 3 s of work for two workers. */
+const work = { handler: 'sleep', count: 30_000, params: { ms: 10 } };
+const env = { WORKER_CONCURRENCY: '50' };
+
+const runs = (id: string, done = 0): Promise<unknown> =>
+  eventually('it runs', async () => {
+    const { counts } = await house.batch(id);
+    return counts.running > 0 && counts.succeeded >= done;
+  });
+
+async function endsWhole(id: string, total: number): Promise<void> {
+  expect((await house.ended(id, 60_000)).counts).toMatchObject({
+    total,
+    succeeded: total,
+    failed: 0,
+    pending: 0,
+    running: 0,
+  });
+  expect(await checkLedger(house.database)).toEqual([]);
+}
+
+describe('a batch ends with every index exactly once', () => {
+  it('when a worker is killed in the middle', async () => {
+    house = await startHouse({ workers: 2, env });
+    const id = await house.submit(work);
+    await runs(id, 1000);
+    await house.workers[0]!.end('SIGKILL');
+    await endsWhole(id, work.count);
+  });
+
+  it('when the producer is killed between commit and publication', async () => {
+    house = await startHouse({ workers: 0, env });
+    const id = await house.submit({ ...work, count: 5000 });
+    expect((await house.batch(id)).counts.pending).toBe(5000);
+    await house.producer.end('SIGKILL');
+    await house.addWorker();
+    await house.producer.restart();
+    await endsWhole(id, 5000);
+  });
+
+  it('when Redis forgets everything at 10, 50 and 90 %', async () => {
+    house = await startHouse({ workers: 2, env });
+    const id = await house.submit(work);
+    for (const share of [0.1, 0.5, 0.9]) {
+      await runs(id, work.count * share);
+      await redisCommand(house.redisUrl, 'FLUSHALL');
+    }
+    await endsWhole(id, work.count);
+  });
+
+  it('when Redis is killed and restarted', async () => {
+    house = await startHouse({ workers: 2, env, ownServers: true });
+    const id = await house.submit(work);
+    await runs(id, 1000);
+    process.kill(await redisPid(house.redisUrl), 'SIGKILL');
+    await sleep(1000);
+    process.kill(await eventually('redis is back', () => redisPid(house.redisUrl).catch(() => null)), 'SIGTERM');
+    await endsWhole(id, work.count);
+  });
+
+  it('when PostgreSQL is killed five times, right after claims and flushes, and what was completed stays so', async () => {
+    house = await startHouse({ workers: 2, env, ownServers: true });
+    const completed = await house.submit({ handler: 'echo', count: 20_000 });
+    await house.ended(completed);
+    const id = await house.submit(work);
+    for (let kill = 0; kill < 5; kill += 1) {
+      // Right after a flush, or after a claim that no flush has followed.
+      const { counts: before } = await house.batch(id).catch(() => ({ counts: { succeeded: 0 } }));
+      await eventually('a flush or a claim', async () => {
+        const found = await house.batch(id).catch(() => null);
+        return found?.counts && (kill % 2 === 0 ? found.counts.succeeded > before.succeeded : found.counts.running > 0);
+      });
+      process.kill(await house.postmaster(), 'SIGKILL');
+      await eventually(
+        'PostgreSQL is back',
+        async () => (await house.batch(id).catch(() => null))?.counts !== undefined,
+      );
+      expect((await house.batch(completed)).state).toBe('completed');
+    }
+    await endsWhole(id, work.count);
+    expect((await house.batch(completed)).counts.succeeded).toBe(20_000);
+  });
+});
