@@ -2,7 +2,7 @@ export { openDatabase, defaultSchema, type Database, type OpenDatabase } from '.
 export { checkDatabase } from './check.ts';
 export { migrate } from './migrate.ts';
 export { install, type Installation } from './installation.ts';
-export { codeOf, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
+export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
 export { createStatements, type Statements } from './statements/index.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Claimed } from './statements/claim.ts';

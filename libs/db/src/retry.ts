@@ -29,6 +29,24 @@ const socketCodes = new Set([
   'ENETUNREACH',
 ]);
 
+/** Socket codes that say that nothing was sent. */
+const unsentCodes = new Set(['ECONNREFUSED', 'CONNECT_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+const unsure = new WeakSet<object>();
+
+/**
+ * Whether a statement that failed with this error may have committed all the same: some try of it lost its connection
+ * after it was sent. A server that answered with an error has rolled back.
+ */
+export const mayHaveCommitted = (error: unknown): boolean => unsure.has(Object(error));
+
+const leavesUnsure = (error: unknown): boolean => {
+  const code = codeOf(error);
+  return (socketCodes.has(code) && !unsentCodes.has(code)) || isSilence(error);
+};
+
+const isSilence = (error: unknown): boolean => /the server was silent/.test(String((error as Error)?.cause ?? error));
+
 /** The SQLSTATE or socket code; Drizzle puts the driver's error into `cause`. */
 export function codeOf(error: unknown): string {
   const { cause, code } = (error ?? {}) as { cause?: { code?: unknown }; code?: unknown };
@@ -45,7 +63,7 @@ export function verdictOf(error: unknown): Verdict {
   if (code === '57014') return 'once';
   if (code === '53100' || code === '53200') return 'pause';
   if ((code.startsWith('22') && code !== '2200H') || code.startsWith('54')) return 'value';
-  if (/the server was silent/.test(String((error as Error)?.cause ?? error))) return 'reconnect';
+  if (isSilence(error)) return 'reconnect';
   return 'bug';
 }
 
@@ -61,13 +79,16 @@ const triesMax = { again: 5, once: 1, reconnect: Infinity, pause: Infinity, valu
 /** Runs a statement, again where that helps. Throws the last error. */
 export async function withRetry<Result>(run: () => Promise<Result>, patience: Patience): Promise<Result> {
   const started = performance.now();
+  let sent = false;
   for (let tries = 1; ; tries += 1) {
     try {
       return await run();
     } catch (error) {
       const verdict = verdictOf(error);
+      sent ||= leavesUnsure(error);
       const waited = performance.now() - started;
       const out = tries > triesMax[verdict] || (triesMax[verdict] === Infinity && waited > patience.reconnectMs);
+      if (out && sent) unsure.add(Object(error));
       if (out) throw error;
       patience.onRetry?.(verdict, error, tries);
       await sleep(pauseMs(verdict, tries));

@@ -1,4 +1,5 @@
 export { createDatabase, databaseForTest, type TestDatabase } from './database.ts';
+export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
 export { type BatchAnswer, type House, type HouseOptions, startHouse } from './house.ts';

@@ -4,7 +4,7 @@ import type { Statements } from '@bullpen/db';
 const deadlineMs = 4800;
 
 /** A code that `verdictOf` takes for a server that is away. */
-class SilentDatabase extends Error {
+export class SilentDatabase extends Error {
   readonly code = 'ETIMEDOUT';
 }
 

@@ -22,3 +22,15 @@ export class HttpProblem extends Error {
     return problemTable[this.slug].status;
   }
 }
+
+/**
+ * The database went away while it stored a batch, so that nobody knows whether the batch is there. The connection is cut
+ * instead of answered: what was answered with an error must never run.
+ */
+export class NoAnswer extends Error {
+  readonly batchId: string;
+  constructor(batchId: string, options: { cause: unknown }) {
+    super('not confirmed', options);
+    this.batchId = batchId;
+  }
+}

@@ -1,16 +1,17 @@
 import { type NewBatchBody, newId, optionsNotBuilt } from '@bullpen/api';
-import { type NewBatch, verdictOf } from '@bullpen/db';
+import { mayHaveCommitted, type NewBatch } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
 import type { Request } from 'express';
 import { sendJson } from './answer.ts';
 import { freshBatch, toBatch } from './batch-answer.ts';
 import { type BodyReader, checkJsonType } from './body.ts';
 import { chunkSizeFor } from './chunk.ts';
+import { SilentDatabase } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
 import { cutInputs, refuseLargeInput } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { checkNewBatch, checkParams, effectiveOptions, findHandler } from './new-batch.ts';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, NoAnswer } from './problem.ts';
 import { queryNames } from './query.ts';
 import type { Route } from './resource.ts';
 import { decodeUtf8 } from './utf8.ts';
@@ -54,7 +55,8 @@ async function accept(deps: HttpDeps, body: NewBatchBody): Promise<NewBatch> {
     if (body.inputs === undefined) await acceptCount(deps, batch, size);
     else await acceptInputs(deps, batch, { handler, inputs: body.inputs, size });
   } catch (error) {
-    throw unconfirmed(error, batch.id);
+    // It may be there and run: any answer could be a lie.
+    throw mayHaveCommitted(error) || error instanceof SilentDatabase ? new NoAnswer(batch.id, { cause: error }) : error;
   }
   return batch;
 }
@@ -90,13 +92,6 @@ function refuseManyChunks(chunks: number, deps: HttpDeps): void {
   );
 }
 
-/** A database that went away may have stored the batch all the same: the id tells. */
-function unconfirmed(error: unknown, id: string): unknown {
-  const verdict = verdictOf(error);
-  if (error instanceof HttpProblem || verdict === 'value' || verdict === 'bug' || verdict === 'pause') return error;
-  const detail = `The database did not confirm the batch in time. Before you send it again, look whether it is there: GET /v1/batches/${id}`;
-  return new HttpProblem('unavailable', detail, { headers: { 'Retry-After': '2' } });
-}
 
 /** What the contract promises and this release does not do yet is refused by name. */
 function refuseNotBuilt({ headers }: Request): void {

@@ -2,7 +2,7 @@ import { codeOf, verdictOf } from '@bullpen/db';
 import { errorFacts, type Log } from '@bullpen/runtime';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { sendProblem } from './answer.ts';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, NoAnswer } from './problem.ts';
 
 /** What no route took. */
 export const answerNotFound: RequestHandler = (req, res) => {
@@ -12,6 +12,11 @@ export const answerNotFound: RequestHandler = (req, res) => {
 /** Whatever a route threw, as a problem without stack, SQL or parameters. After the first byte only a cut tells the client. */
 export function answerErrors(log: Log): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
+    if (error instanceof NoAnswer) {
+      log.error({ batchId: error.batchId, ...errorFacts(error) }, 'an accept was not confirmed: its connection is cut');
+      res.destroy();
+      return;
+    }
     const problem = problemFor(error);
     if (problem.status >= 500 && !(error instanceof HttpProblem)) {
       log.error(

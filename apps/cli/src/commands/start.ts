@@ -1,0 +1,68 @@
+import type { Command } from 'commander';
+import { readSettings, type Settings } from '@bullpen/runtime';
+import type { Context } from '../context.ts';
+import { printLines } from '../context.ts';
+import { durationText, itemsText } from '../text/numbers.ts';
+import { requireFreePort } from '../processes/port.ts';
+import { runFleet, untilAborted, type Up } from '../processes/run-fleet.ts';
+
+export function addStart(program: Command, context: Context): void {
+  program
+    .command('start')
+    .summary('serve until Ctrl-C: servers, producer and workers (npm start)')
+    .description(
+      'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set),\n' +
+        'the producer with REST, dashboard and Bull Board, and WORKERS workers, each started again when it dies.',
+    )
+    .addHelpText('after', '\nExamples:\n  npm start\n  PORT=3001 WORKERS=8 npm start')
+    .action(async () => {
+      context.setExitCode(await start(context));
+    });
+}
+
+async function start(context: Context): Promise<number> {
+  const began = performance.now();
+  const settings = readSettings(context.env);
+  const say = (line: string): void => printLines(context.stdout, [line]);
+  await requireFreePort(settings, 'npm start');
+  const { workers } = settings;
+  const plan = { settings, env: context.env, mode: 'own', producer: true, workers, say, log: null } as const;
+  const code = await runFleet({ ...plan, codeWhenStopped: () => 0 }, async (up) => {
+    await tell(up, settings, began, say);
+    await untilAborted(up.signal);
+    return 0;
+  });
+  if (code === 0) say('Stopped.');
+  return code;
+}
+
+async function tell(
+  { fleet, services }: Up,
+  settings: Settings,
+  began: number,
+  say: (line: string) => void,
+): Promise<void> {
+  const url = await fleet.url;
+  await services.announce({ url });
+  say(welcome(url, settings).join('\n'));
+  await fleet.ready;
+  say(`Ready after ${durationText(performance.now() - began)}: producer and ${itemsText(settings.workers, 'worker')}.`);
+}
+
+const welcome = (url: string, { workers }: Settings): string[] => [
+  '',
+  `  Bullpen runs at ${url}`,
+  '',
+  `  Dashboard    ${url}/`,
+  `  Bull Board   ${url}/queues`,
+  `  REST         ${url}/v1/batches   (docs: ${url}/docs)`,
+  '',
+  '  Submit       ' + curlExample(url),
+  '  or           pnpm bullpen submit --handler echo --count 1000 --watch',
+  `  More speed   pnpm worker   in another terminal (${itemsText(workers, 'worker')} so far)`,
+  '  Stop         Ctrl-C',
+  '',
+];
+
+const curlExample = (url: string): string =>
+  `curl ${url}/v1/batches -H 'content-type: application/json' -d '{"handler": "echo", "count": 1000}'`;

@@ -1,0 +1,64 @@
+import { perSecond, tookMs } from '../batch.ts';
+import { countText, itemsText, percentText, rateText } from '../text/numbers.ts';
+import { facts, shortText, table } from '../text/table.ts';
+import type { DemoOutcome } from './run-batch.ts';
+
+/** What the demo tells at its end, for a person. */
+export function summaryLines({ batch, shares, samples }: DemoOutcome): string[] {
+  const { counts } = batch;
+  const took = tookMs(batch) ?? 1;
+  const told = shares.reduce((sum, share) => sum + share.items, 0);
+  return [
+    '',
+    ...facts([
+      ['items', countText(counts.total)],
+      ['succeeded', countText(counts.succeeded)],
+      ['failed', countText(counts.failed)],
+      ['seconds', (took / 1000).toFixed(2)],
+      ['items/s', rateText(perSecond(counts.total, took))],
+    ]).map((line) => `  ${line}`),
+    '',
+    ...table<DemoOutcome['shares'][number]>(
+      [
+        { title: itemsText(shares.length, 'worker'), text: ({ worker }) => worker },
+        { title: 'items', align: 'right', text: ({ items }) => countText(items) },
+        { title: 'share', align: 'right', text: ({ items }) => (told === 0 ? '–' : percentText(items, told)) },
+      ],
+      shares,
+    ).map((line) => `  ${line}`),
+    ...(told > counts.total ? ['  with what they did of other batches meanwhile'] : []),
+    '',
+    '  the first results',
+    ...samples.map((sample) => `    ${shortText(JSON.stringify(sample), 150)}`),
+    '',
+  ];
+}
+
+/** The same for a script. */
+export function summaryJson({ batch, shares, samples }: DemoOutcome): Record<string, unknown> {
+  const took = tookMs(batch) ?? 1;
+  return {
+    batch,
+    durationMs: took,
+    itemsPerSecond: Math.round(perSecond(batch.counts.total, took)),
+    workers: shares,
+    samples,
+  };
+}
+
+export const nextLines = (id: string, serving: boolean): string[] => [
+  'Where to look next',
+  ...(serving ? [] : ['  npm start                      serve it: dashboard, Bull Board, REST']),
+  `  pnpm bullpen results ${id}${serving ? '' : '   (while npm start runs)'}`,
+  '  pnpm bullpen --help            all commands; docs are in README.md and docs/',
+];
+
+export const stayLines = (url: string): string[] => [
+  '',
+  `Bullpen goes on at ${url} until Ctrl-C`,
+  `  Dashboard    ${url}/`,
+  `  Bull Board   ${url}/queues`,
+  `  REST         ${url}/v1/batches   (docs: ${url}/docs)`,
+  '  More speed   pnpm worker   in another terminal, then pnpm bullpen submit --handler echo --count 100000 --watch',
+  '',
+];

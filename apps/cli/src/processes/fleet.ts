@@ -1,0 +1,115 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Writable } from 'node:stream';
+import { supervise, type Supervised } from '@bullpen/runtime';
+import { producerArgs, workerArgs } from './entries.ts';
+
+export interface FleetPlan {
+  /** For all of them; DATABASE_URL and REDIS_URL included. */
+  env: Readonly<Record<string, string | undefined>>;
+  producer: boolean;
+  workers: number;
+  drainTimeoutMs: number;
+  say: (line: string) => void;
+  /** Where their logs go; null: to our own outputs. */
+  log: Writable | null;
+}
+
+export interface Fleet {
+  /** Resolves with the producer's URL once it answers; never without a producer. */
+  url: Promise<string>;
+  /** Resolves once each process was ready; never when one ended for good before, of which `ended` tells. */
+  ready: Promise<unknown>;
+  /** Resolves with the exit code of the first process that is not started again, or with 1 when one does not get ready at all. */
+  ended: Promise<number>;
+  /** Asks all to drain at once, workers first; resolves when they are gone, within the drain's time plus 5 s. */
+  stop(): Promise<void>;
+  /** SIGKILL for all: what they hold is repaired by others. */
+  kill(): void;
+}
+
+/** Starts all processes side by side, each of them again when it dies. */
+export function startFleet(plan: FleetPlan): Fleet {
+  let heardUrl: (url: string) => void = () => {};
+  const url = new Promise<string>((resolve) => {
+    heardUrl = resolve;
+  });
+  // It checks that the connections of so many workers fit.
+  const beside = plan.workers > 0 ? { WORKERS: String(plan.workers) } : {};
+  const producers = plan.producer
+    ? [start(plan, 'producer', producerArgs(plan.env), beside, ({ url }) => typeof url === 'string' && heardUrl(url))]
+    : [];
+  const workers = Array.from({ length: plan.workers }, (_, at) =>
+    start(plan, plan.workers > 1 ? `worker ${at + 1}` : 'worker', workerArgs(plan.env), workerName(plan, at)),
+  );
+  const all = [...workers, ...producers];
+  const supervised = all.map((each) => each.supervised);
+  const ready = Promise.all(supervised.map((each) => each.ready)).catch(() => new Promise(() => {}));
+  return {
+    url,
+    ready,
+    ended: Promise.race(all.flatMap((each) => [each.supervised.ended, each.hopeless])),
+    stop: async () => void (await Promise.all(supervised.map((each) => each.stop()))),
+    kill: () => supervised.forEach(killGroup),
+  };
+}
+
+/** The names must differ where WORKER_ID gives one for all. */
+const workerName = ({ env, workers }: FleetPlan, at: number): Record<string, string> =>
+  env['WORKER_ID'] && workers > 1 ? { WORKER_ID: `${env['WORKER_ID']}-${at + 1}` } : {};
+
+interface Started {
+  supervised: Supervised;
+  /** Resolves with 1 when it ended that often without ever being ready: nothing that waits for it would ever go on. */
+  hopeless: Promise<number>;
+}
+
+const STARTS_MAX = 4;
+
+function start(
+  { env, drainTimeoutMs, say, log }: FleetPlan,
+  name: string,
+  args: string[],
+  more: Record<string, string>,
+  onReady: (facts: Record<string, unknown>) => void = () => {},
+): Started {
+  let giveUp: (code: number) => void = () => {};
+  const hopeless = new Promise<number>((resolve) => {
+    giveUp = resolve;
+  });
+  let [starts, wasReady] = [0, false];
+  const onStart = (child: ChildProcess): void => {
+    starts += 1;
+    if (starts === STARTS_MAX && !wasReady) {
+      say(`${name} does not get ready; its log says why.`);
+      giveUp(1);
+    }
+    if (log === null) return;
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
+  };
+  const supervised = supervise({
+    name,
+    args,
+    env: { NODE_ENV: 'production', ...env, ...more },
+    say,
+    stdio: log === null ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
+    onReady: (facts) => {
+      wasReady = true;
+      onReady(facts);
+    },
+    onStart,
+    drainTimeoutMs,
+  });
+  return { supervised, hopeless };
+}
+
+/** Each leads a group of its own (supervise starts it detached), so what it started ends with it. */
+function killGroup(supervised: Supervised): void {
+  const pid = supervised.pid();
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It is gone already.
+  }
+}

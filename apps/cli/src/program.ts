@@ -1,0 +1,60 @@
+import { Command } from 'commander';
+import { addDemo } from './commands/demo.ts';
+import { addHandlers } from './commands/handlers.ts';
+import { addList, addShow } from './commands/list.ts';
+import { addProcesses } from './commands/processes.ts';
+import { addResults } from './commands/results.ts';
+import { addStart } from './commands/start.ts';
+import { addSubmit } from './commands/submit.ts';
+import { addWatch } from './commands/watch.ts';
+import { addWorkers } from './commands/workers.ts';
+import { printLines, type Context } from './context.ts';
+import { explain } from './failure.ts';
+
+const epilogue = `
+Examples:
+  npm start
+  pnpm bullpen submit --handler echo --count 100000 --watch
+  pnpm bullpen list --state running
+
+Exit codes: 0 good · 1 the request failed, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C
+Settings come from the environment and from .env; .env.example shows them all.`;
+
+/** Runs one command to its end; what goes wrong is explained on stderr. Without a command it is the help. */
+export async function runProgram(context: Context, args: readonly string[]): Promise<void> {
+  try {
+    await createProgram(context).parseAsync(args.length > 0 ? args : ['--help'], { from: 'user' });
+  } catch (error) {
+    const { lines, exitCode } = explain(error);
+    printLines(context.stderr, lines);
+    context.setExitCode(exitCode);
+  }
+}
+
+/** All commands. Errors are thrown, and so is commander's wish to exit. */
+function createProgram(context: Context): Command {
+  const program = new Command('bullpen')
+    .usage('<command> [options]')
+    .description('Runs millions of small jobs and keeps exactly one result for each.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void context.stderr.write(text),
+      getOutHelpWidth: () => context.stdout.columns ?? 100,
+      getErrHelpWidth: () => context.stderr.columns ?? 100,
+    })
+    .addHelpText('after', epilogue);
+  program.commandsGroup('Run it:');
+  addStart(program, context);
+  addDemo(program, context);
+  addProcesses(program, context);
+  program.commandsGroup('Use it:');
+  addSubmit(program, context);
+  addWatch(program, context);
+  addList(program, context);
+  addShow(program, context);
+  addResults(program, context);
+  addWorkers(program, context);
+  addHandlers(program, context);
+  return program;
+}

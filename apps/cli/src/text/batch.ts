@@ -1,0 +1,61 @@
+import type { Batch } from '@bullpen/api';
+import { doneOf, isOver, perSecond, tookMs } from '../batch.ts';
+import { agoText, countText, durationText, itemsText, percentText, rateText } from './numbers.ts';
+import { facts, shortText, table } from './table.ts';
+
+/** One batch, for a person. */
+export function batchFacts(batch: Batch, nowMs: number): string[] {
+  const { counts } = batch;
+  const pairs: [string, string][] = [
+    ['batch', batch.id],
+    ['handler', batch.handler],
+    ['state', batch.stateReason ? `${batch.state} (${batch.stateReason})` : batch.state],
+    [
+      'items',
+      `${countText(doneOf(batch))} of ${countText(counts.total)} done (${percentText(doneOf(batch), counts.total)})`,
+    ],
+    ['', countsText(batch)],
+    ['created', `${batch.createdAt} (${agoText(batch.createdAt, nowMs)})`],
+  ];
+  if (batch.name) pairs.splice(1, 0, ['name', shortText(batch.name, 100)]);
+  const took = tookMs(batch);
+  if (took !== null) pairs.push(['took', `${durationText(took)} (${rateText(perSecond(counts.total, took))} items/s)`]);
+  else if (batch.itemsPerSecond) pairs.push(['speed', `${rateText(batch.itemsPerSecond)} items/s`]);
+  if (batch.etaSeconds && !isOver(batch)) pairs.push(['left', durationText(batch.etaSeconds * 1000)]);
+  return facts(pairs);
+}
+
+const countsText = ({ counts }: Batch): string =>
+  (['succeeded', 'failed', 'cancelled', 'running', 'pending'] as const)
+    .filter((each) => counts[each] > 0 || each === 'succeeded')
+    .map((each) => `${countText(counts[each])} ${each}`)
+    .join(', ');
+
+/** How a watch ends: `Completed: 100,000 items in 4.2 s (23,810 items/s), 12 failed.` */
+export function endText(batch: Batch): string {
+  const { counts, state } = batch;
+  const took = tookMs(batch);
+  const speed =
+    took === null
+      ? ''
+      : ` in ${durationText(took)} (${rateText(perSecond(counts.total - counts.cancelled, took))} items/s)`;
+  const failed = counts.failed > 0 ? `, ${countText(counts.failed)} failed` : '';
+  if (state === 'completed') return `Completed: ${itemsText(counts.total)}${speed}${failed}.`;
+  const did = `${countText(counts.succeeded)} succeeded${failed}, ${countText(counts.cancelled)} not run`;
+  return `${state === 'cancelled' ? 'Cancelled' : state}: ${did}.`;
+}
+
+export const batchTable = (batches: readonly Batch[], nowMs: number): string[] =>
+  table<Batch>(
+    [
+      { title: 'BATCH', text: ({ id }) => id },
+      { title: 'HANDLER', text: ({ handler }) => handler },
+      { title: 'STATE', text: ({ state }) => state },
+      { title: 'DONE', align: 'right', text: (batch) => percentText(doneOf(batch), batch.counts.total) },
+      { title: 'ITEMS', align: 'right', text: ({ counts }) => countText(counts.total) },
+      { title: 'FAILED', align: 'right', text: ({ counts }) => countText(counts.failed) },
+      { title: 'CREATED', align: 'right', text: ({ createdAt }) => agoText(createdAt, nowMs) },
+      { title: 'NAME', text: ({ name }) => shortText(name ?? '', 40) },
+    ],
+    batches,
+  );

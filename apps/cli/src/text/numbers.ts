@@ -1,0 +1,38 @@
+const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+
+/** 1234567 as `1,234,567`. */
+export const countText = (value: number): string => grouped.format(value);
+
+/** `1 item`, `2 items`. */
+export const itemsText = (count: number, one = 'item', many = `${one}s`): string =>
+  `${countText(count)} ${count === 1 ? one : many}`;
+
+/** Items a second: `12,345`, with a decimal below 10, where it matters. */
+export const rateText = (perSecond: number): string =>
+  perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : countText(perSecond);
+
+/** Rounded down, so that 100% is shown only when all is done. */
+export const percentText = (done: number, total: number): string =>
+  `${total === 0 ? 100 : Math.floor((done / total) * 100)}%`;
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** A duration in its two largest units: `420 ms`, `4.2 s`, `42 s`, `3 min 05 s`, `2 h 05 min`, `3 d 4 h`. */
+export function durationText(ms: number): string {
+  if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 9.95 * SECOND) return `${(ms / SECOND).toFixed(1)} s`;
+  const seconds = Math.round(ms / SECOND) * SECOND;
+  if (seconds < MINUTE) return `${seconds / SECOND} s`;
+  if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min ${twoDigits((seconds % MINUTE) / SECOND)} s`;
+  if (seconds < DAY) return `${Math.floor(seconds / HOUR)} h ${twoDigits(Math.floor((seconds % HOUR) / MINUTE))} min`;
+  return `${Math.floor(seconds / DAY)} d ${Math.floor((seconds % DAY) / HOUR)} h`;
+}
+
+const twoDigits = (value: number): string => String(value).padStart(2, '0');
+
+/** An ISO time as its distance from now: `4.2 s ago`, `–` where there is none. The clocks of two machines differ, so never negative. */
+export const agoText = (time: string | null, nowMs: number): string =>
+  time === null ? '–' : `${durationText(Math.max(0, nowMs - Date.parse(time)))} ago`;

@@ -1,0 +1,230 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { callCli, runCli, startCli } from './run-cli.ts';
+import { batchId, batchOf, problem, smallServer, workersOf } from './small-server.ts';
+
+const one = `/v1/batches/${batchId}`;
+
+describe('submit', () => {
+  test('sends what was asked for and says what to do next', async () => {
+    const { url, posted } = await smallServer({
+      'POST /v1/batches': () => ({ status: 202, body: batchOf({ state: 'running' }) }),
+    });
+    const args = [
+      'submit',
+      '--handler',
+      'echo',
+      '--count',
+      '1_000',
+      '--params',
+      '{"a": 1}',
+      '--name',
+      'nightly',
+      '--max-attempts',
+      '5',
+    ];
+    const { code, stdout, stderr } = await runCli([...args, '--url', url]);
+    expect(posted).toEqual([
+      { handler: 'echo', count: 1000, name: 'nightly', params: { a: 1 }, options: { maxAttempts: 5 } },
+    ]);
+    expect(stdout).toContain(`Accepted: batch ${batchId}, 1,000 items for echo.`);
+    expect(stdout).toContain(`pnpm bullpen watch ${batchId}`);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  test('reads inputs from stdin and from a file beside the user', async () => {
+    const { url, posted } = await smallServer({ 'POST /v1/batches': () => ({ status: 202, body: batchOf() }) });
+    const folder = await mkdtemp(join(tmpdir(), 'bullpen-cli-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, 'numbers.json'), '[{"a": 1}]');
+    const env = { INIT_CWD: folder, BULLPEN_URL: url };
+    expect(await runCli(['submit', '--handler', 'add', '-', '--json'], { env, stdin: '[1, 2]' })).toMatchObject({
+      code: 0,
+    });
+    expect(await runCli(['submit', '--handler', 'add', '--inputs', 'numbers.json'], { env })).toMatchObject({
+      code: 0,
+    });
+    expect(posted).toEqual([
+      { handler: 'add', inputs: [1, 2] },
+      { handler: 'add', inputs: [{ a: 1 }] },
+    ]);
+  });
+
+  test('lists every fault of a refused batch with its place', async () => {
+    const errors = [
+      { pointer: '/inputs/0/a', message: 'expected number' },
+      { pointer: '/inputs/3/b', message: 'required' },
+    ];
+    const body = problem(422, 'invalid-input', 'Invalid input', '2 of 4 inputs do not fit the handler add', errors);
+    const { url } = await smallServer({ 'POST /v1/batches': () => ({ status: 422, body }) });
+    const { code, stdout, stderr } = await runCli(['submit', '--handler', 'add', '--count', '4', '--url', url]);
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      'Invalid input: 2 of 4 inputs do not fit the handler add (HTTP 422)',
+      '  /inputs/0/a: expected number',
+      '  /inputs/3/b: required',
+    ]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  test.each([
+    [['submit', '--count', '3'], "required option '--handler <name>' not specified"],
+    [['submit', '--handler', 'echo'], 'Give either --count N or --inputs FILE'],
+    [['submit', '--handler', 'echo', '--count', '3', '-'], 'Give either --count N or --inputs FILE'],
+    [['submit', '--handler', 'echo', '--count', 'many'], 'It must be a whole number from 1'],
+    [['list', '--state', 'done'], 'Allowed choices are running, paused, completed, cancelled'],
+    [['list', '--url', 'localhost'], '--url must be a URL'],
+    [['sumbit'], '(Did you mean submit?)'],
+    [['list', '--limt', '3'], '(Did you mean --limit?)'],
+  ])('%j is wrong usage', async (args, words) => {
+    const { code, stdout, stderr } = await callCli(args);
+    expect(stderr).toContain(words);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+});
+
+describe('watch', () => {
+  const running = batchOf({ state: 'running', finishedAt: null }, { pending: 500, succeeded: 490 });
+
+  test('shows the progress on stderr and the end on stdout', async () => {
+    let waits = 0;
+    const { url } = await smallServer({
+      [`GET ${one}`]: ({ url }) => ({ body: url.searchParams.has('wait') && ++waits === 2 ? batchOf() : running }),
+      'GET /v1/workers': () => ({ body: workersOf(2) }),
+    });
+    const { code, stdout, stderr } = await runCli(['watch', batchId, '--url', url]);
+    expect(stdout).toContain('Completed: 1,000 items in 2.0 s (500 items/s), 10 failed.');
+    expect(stderr.trimEnd().split('\n').at(-1)).toBe('100%  1,000/1,000 · 10 failed · completed');
+    expect(code).toBe(0);
+  });
+
+  test('ends with 1 when the batch was cancelled; --json prints the batch alone', async () => {
+    const cancelled = batchOf({ state: 'cancelled' }, { succeeded: 490, cancelled: 500 });
+    const { url } = await smallServer({ [`GET ${one}`]: () => ({ body: cancelled }) });
+    const { code, stdout } = await runCli(['watch', batchId, '--url', url, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ id: batchId, state: 'cancelled' });
+    expect(code).toBe(1);
+  });
+
+  test('leaves the batch running on Ctrl-C and says how to come back', async () => {
+    let asked: () => void = () => {};
+    const seen = new Promise<void>((resolve) => (asked = resolve));
+    const { url } = await smallServer({
+      [`GET ${one}`]: ({ url }) =>
+        url.searchParams.has('wait') ? (asked(), new Promise(() => {})) : { body: running },
+      'GET /v1/workers': () => ({ body: workersOf(2) }),
+    });
+    const cli = startCli(['watch', batchId, '--url', url]);
+    await seen;
+    cli.child.kill('SIGINT');
+    const { code, stderr } = await cli.ended;
+    expect(stderr).toContain(`The batch goes on. Watch it again: pnpm bullpen watch ${batchId}`);
+    expect(code).toBe(130);
+  });
+});
+
+describe('results', () => {
+  const lines = Array.from({ length: 5000 }, (_, index) =>
+    JSON.stringify({ index, status: 'succeeded', output: 'x'.repeat(100) }),
+  );
+  const stream = (text: string) => ({ type: 'application/x-ndjson', body: text });
+
+  test('are printed as they come, at most as many as asked for', async () => {
+    const { url } = await smallServer({ [`GET ${one}/results`]: () => stream(`${lines.join('\n')}\n`) });
+    const all = await runCli(['results', batchId, '--url', url]);
+    expect(all.stdout).toBe(`${lines.join('\n')}\n`);
+    const three = await runCli(['results', batchId, '--url', url, '--limit', '3']);
+    expect(three).toEqual({ code: 0, stdout: `${lines.slice(0, 3).join('\n')}\n`, stderr: '' });
+  });
+
+  test('of a batch that runs say on stderr that there will be more', async () => {
+    const { url } = await smallServer({ [`GET ${one}/results`]: () => stream(`${lines[0]}\n{"complete": false}\n`) });
+    const people = await runCli(['results', batchId, '--url', url]);
+    expect(people).toEqual({
+      code: 0,
+      stdout: `${lines[0]}\n`,
+      stderr: 'The batch still runs: these are the results so far.\n',
+    });
+    const script = await runCli(['results', batchId, '--url', url, '--json']);
+    expect(script).toEqual({ code: 0, stdout: `${lines[0]}\n{"complete": false}\n`, stderr: '' });
+  });
+
+  test('end quietly when the reader goes away', async () => {
+    const { url } = await smallServer({ [`GET ${one}/results`]: () => stream(`${lines.join('\n')}\n`) });
+    const cli = startCli(['results', batchId, '--url', url]);
+    cli.child.stdout.destroy();
+    const { code, stderr } = await cli.ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+describe('lists', () => {
+  test('batches, workers and handlers stand in columns', async () => {
+    const { url } = await smallServer({
+      'GET /v1/batches': ({ url }) => ({
+        body: { items: url.searchParams.get('state') === 'paused' ? [] : [batchOf()], nextCursor: null },
+      }),
+      'GET /v1/workers': () => ({ body: workersOf(2) }),
+      'GET /v1/handlers': () => ({
+        body: { items: [{ name: 'add', description: 'Adds two numbers', inputSchema: {}, paramsSchema: null }] },
+      }),
+    });
+    const env = { BULLPEN_URL: url };
+    const [batches, none, workers, handlers] = await Promise.all([
+      callCli(['list'], env),
+      callCli(['list', '--state', 'paused'], env),
+      callCli(['workers'], env),
+      callCli(['handlers'], env),
+    ]);
+    expect(batches.stdout).toMatch(/^BATCH +HANDLER +STATE +DONE +ITEMS +FAILED +CREATED +NAME\n/);
+    expect(batches.stdout).toMatch(/ echo +completed +100% +1,000 +10 .* nightly\n$/);
+    expect(none.stdout).toContain('There is no such batch.');
+    expect(workers.stdout).toMatch(/host-1 +host:101 .* 12,345 +679 +0\.2\/0\.4\n$/);
+    expect(handlers.stdout).toMatch(/add +Adds two numbers\n$/);
+  });
+
+  test('show tells one batch in facts, and an unknown one as a problem', async () => {
+    const { url } = await smallServer({ [`GET ${one}`]: () => ({ body: batchOf() }) });
+    const shown = await callCli(['show', batchId, '--url', url]);
+    expect(shown.stdout).toMatch(/state +completed\nitems +1,000 of 1,000 done \(100%\)\n +990 succeeded, 10 failed\n/);
+    const unknown = await callCli(['show', '0198c3a4-7a1e-7000-8000-00000000ffff', '--url', url]);
+    expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(HTTP 404)') });
+  });
+
+  test('a producer that is not there is told with the way out', async () => {
+    const { code, stdout, stderr } = await callCli(['list', '--url', 'http://127.0.0.1:9']);
+    expect(stderr).toContain('http://127.0.0.1:9');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  test('settings that cannot be used end with 78, all problems named', async () => {
+    const { code, stderr } = await callCli(['list'], { PORT: 'x', LEASE_MS: '1' });
+    expect(stderr).toMatch(/PORT must be .*\n.*LEASE_MS must be /);
+    expect(code).toBe(78);
+  });
+
+  test('each command explains itself with examples', async () => {
+    const top = await callCli(['--help']);
+    expect(top.code).toBe(0);
+    const names = [
+      'start',
+      'demo',
+      'producer',
+      'worker',
+      'submit',
+      'watch',
+      'list',
+      'show',
+      'results',
+      'workers',
+      'handlers',
+    ];
+    const helps = await Promise.all(names.map((name) => callCli([name, '--help'])));
+    for (const [at, { code, stdout, stderr }] of helps.entries()) {
+      expect(top.stdout).toContain(`  ${names[at]}`);
+      expect(stdout).toContain('Examples:');
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    }
+  });
+});

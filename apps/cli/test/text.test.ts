@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest';
+import { rangesText } from '../src/commands/workers.ts';
+import { agoText, countText, durationText, itemsText, percentText, rateText } from '../src/text/numbers.ts';
+import { facts, shortText, table } from '../src/text/table.ts';
+
+describe('numbers', () => {
+  test.each([
+    [0, '0 ms'],
+    [420.4, '420 ms'],
+    [4200, '4.2 s'],
+    [9990, '10 s'],
+    [59_400, '59 s'],
+    [59_600, '1 min 00 s'],
+    [185_000, '3 min 05 s'],
+    [3_599_900, '1 h 00 min'],
+    [7_500_000, '2 h 05 min'],
+    [273_600_000, '3 d 4 h'],
+  ])('a duration of %d ms reads %s', (ms, text) => {
+    expect(durationText(ms)).toBe(text);
+  });
+
+  test('counts are grouped by thousands, and one item is not one items', () => {
+    expect(countText(1_234_567)).toBe('1,234,567');
+    expect([0, 1, 2].map((count) => itemsText(count, 'worker'))).toEqual(['0 workers', '1 worker', '2 workers']);
+  });
+
+  test('a slow rate keeps a decimal', () => {
+    expect([0, 0.25, 9.5, 12_345.6].map(rateText)).toEqual(['0', '0.3', '9.5', '12,346']);
+  });
+
+  test('a batch shows 100% only when all of it is done', () => {
+    expect(percentText(99_999, 100_000)).toBe('99%');
+    expect(percentText(100_000, 100_000)).toBe('100%');
+    expect(percentText(0, 0)).toBe('100%');
+  });
+
+  test('a clock that is ahead of ours does not make a time lie in the future', () => {
+    const now = Date.parse('2026-01-01T00:00:00Z');
+    expect(agoText('2026-01-01T00:00:01Z', now)).toBe('0 ms ago');
+    expect(agoText('2025-12-31T23:59:18Z', now)).toBe('42 s ago');
+    expect(agoText(null, now)).toBe('–');
+  });
+});
+
+describe('tables', () => {
+  test('columns are aligned, numbers to the right, and no line ends in spaces', () => {
+    const rows = [
+      { name: 'échо', items: '5', note: 'x' },
+      { name: 'simulate', items: '1,000', note: '' },
+    ];
+    const lines = table(
+      [
+        { title: 'NAME', text: ({ name }) => name },
+        { title: 'ITEMS', align: 'right', text: ({ items }) => items },
+        { title: 'NOTE', text: ({ note }) => note },
+      ],
+      rows,
+    );
+    expect(lines).toEqual(['NAME      ITEMS  NOTE', 'échо          5  x', 'simulate  1,000']);
+  });
+
+  test('facts stand in two columns', () => {
+    expect(
+      facts([
+        ['state', 'running'],
+        ['', '3 pending'],
+      ]),
+    ).toEqual(['state  running', '       3 pending']);
+  });
+
+  test('a foreign text takes one line and cannot drive the terminal', () => {
+    expect(shortText('a\n\u001b[31mb', 10)).toBe('a [31mb');
+    expect(shortText('abcdefgh', 5)).toBe('abcd…');
+  });
+
+  test('partitions read as ranges', () => {
+    expect(rangesText([7, 0, 1, 2, 9, 10])).toBe('0-2,7,9-10');
+    expect(rangesText([])).toBe('–');
+  });
+});
