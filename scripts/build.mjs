@@ -82,7 +82,7 @@ async function fingerprint(handlers) {
   const hash = createHash('sha256').update(process.versions.node.split('.')[0]);
   const trees = await Promise.all(['apps', 'libs'].map((folder) => sourcesOf(join(ROOT, folder))));
   const files = [...trees.flat(), ...handlers, join(ROOT, 'pnpm-lock.yaml'), join(ROOT, 'scripts', 'build.mjs')];
-  for (const file of [...new Set(files)].sort())
+  for (const file of [...new Set(files)].sort((a, b) => (a < b ? -1 : 1)))
     hash
       .update(relative(ROOT, file))
       .update('\0')

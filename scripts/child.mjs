@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { ROOT } from './root.mjs';
 
 /** Runs this very Node in the root folder, on our terminal, and resolves with its exit code. */
-export function runNode(args) {
+function runNode(args) {
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
   const stopForwarding = forwardSignals(child);
   return new Promise((resolve) => {
@@ -18,6 +19,18 @@ export function runNode(args) {
       resolve(signal ? 128 + constants.signals[signal] : code);
     });
   });
+}
+
+/**
+ * Runs a program of ours in this very process, which saves a start of Node (0.2 s); it ends the process itself. A
+ * SIGTERM that ended only npm's shell reaches it all the same.
+ */
+export async function runHere(file, args) {
+  watchParent(() => process.kill(process.pid, 'SIGTERM'));
+  process.setSourceMapsEnabled(true);
+  process.chdir(ROOT);
+  process.argv = [process.argv[0], file, ...args];
+  await import(pathToFileURL(file).href);
 }
 
 /** Runs a package's program by its file, so that neither PATH nor the shell scripts in .bin play a part. */

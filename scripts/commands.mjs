@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from './build.mjs';
-import { runBin, runNode } from './child.mjs';
+import { runBin, runHere } from './child.mjs';
 import { ROOT } from './root.mjs';
 
 /** A subcommand of the program in apps/cli. */
@@ -10,7 +10,7 @@ const app = (what, words) => ({
   run: async (args) => {
     // The processes that the program starts come from the same build.
     process.env.BULLPEN_BUILD = await build(handlerFolders());
-    return runNode(['--enable-source-maps', join(process.env.BULLPEN_BUILD, 'cli.mjs'), ...words, ...args]);
+    return runHere(join(process.env.BULLPEN_BUILD, 'cli.mjs'), [...words, ...args]);
   },
 });
 

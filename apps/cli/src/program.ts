@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { addDemo } from './commands/demo.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addList, addShow } from './commands/list.ts';
+import { addMigrate } from './commands/migrate.ts';
 import { addProcesses } from './commands/processes.ts';
 import { addResults } from './commands/results.ts';
 import { addStart } from './commands/start.ts';
@@ -48,6 +49,7 @@ function createProgram(context: Context): Command {
   addStart(program, context);
   addDemo(program, context);
   addProcesses(program, context);
+  addMigrate(program, context);
   program.commandsGroup('Use it:');
   addSubmit(program, context);
   addWatch(program, context);

@@ -108,6 +108,7 @@ describe('a batch that is not allowed', () => {
     [{ count: 1 }, 'invalid', 422, '/handler'],
     [{ handler: 7, count: 1 }, 'invalid', 422, '/handler'],
     [{ handler: 'nobody', count: 1 }, 'unknown-handler', 422, '/handler'],
+    [{ handler: 'add', count: 1 }, 'invalid', 422, '/count'],
     [{ handler: 'constructor', count: 1 }, 'unknown-handler', 422, '/handler'],
     [{ handler: '__proto__', count: 1 }, 'unknown-handler', 422, '/handler'],
     [{ handler: '../echo', count: 1 }, 'unknown-handler', 422, '/handler'],

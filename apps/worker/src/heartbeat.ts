@@ -52,5 +52,3 @@ export function createHeartbeat(deps: HeartbeatDeps) {
     isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
   };
 }
-
-export type Heartbeat = ReturnType<typeof createHeartbeat>;

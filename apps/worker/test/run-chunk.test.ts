@@ -155,7 +155,9 @@ describe('runChunk', () => {
       deps(),
     );
     expect(settled).toMatchObject({ succeeded: 2, outputs: '[1,{"fine":true}]', indexes: [0, 6] });
-    expect(settled.failures.map((each) => [each.index, each.error.code]).sort()).toEqual([
+    expect(
+      settled.failures.map((each) => [each.index, each.error.code]).sort((a, b) => Number(a[0]) - Number(b[0])),
+    ).toEqual([
       [1, 'output-not-json'],
       [2, 'output-not-json'],
       [3, 'output-too-large'],

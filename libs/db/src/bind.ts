@@ -7,7 +7,7 @@
 export const list = (values: readonly (number | string)[]): string => `{${values.join(',')}}`;
 
 /** U+001F may not stand unescaped in JSON, so it separates JSON texts without any quoting. */
-export const jsonSeparator = '\u001f';
+const jsonSeparator = '\u001f';
 
 /** JSON texts for `string_to_array(${…}, E'\\x1f')`. An empty list gives null, since '' would be one empty text. */
 export const jsonTexts = (texts: readonly string[]): string | null =>

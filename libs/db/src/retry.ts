@@ -30,7 +30,14 @@ const socketCodes = new Set([
 ]);
 
 /** Socket codes that say that nothing was sent. */
-const unsentCodes = new Set(['ECONNREFUSED', 'CONNECT_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const unsentCodes = new Set([
+  'ECONNREFUSED',
+  'CONNECT_TIMEOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
 
 const unsure = new WeakSet<object>();
 

@@ -115,7 +115,7 @@ function openQueue(redis: ReturnType<typeof openRedis>, installationId: string, 
 }
 
 /** Jobs by partition, at most `size` together. */
-export function cutSlices(jobs: readonly ChunkJob[], size: number): { partition: number; jobs: ChunkJob[] }[] {
+function cutSlices(jobs: readonly ChunkJob[], size: number): { partition: number; jobs: ChunkJob[] }[] {
   const slices: { partition: number; jobs: ChunkJob[] }[] = [];
   const open = new Map<number, ChunkJob[]>();
   for (const job of jobs) {

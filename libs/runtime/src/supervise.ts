@@ -77,6 +77,7 @@ export function supervise(options: SuperviseOptions): Supervised {
       const hopeless = lives >= STILLBORN_MAX && !ready.isSettled();
       if (!restart || end.code === BAD_CONFIGURATION || hopeless) {
         if (end.code !== 0) say(`${name} ended (${end.how}).`);
+        if (hopeless) say(`${name} does not get ready; its log says why.`);
         return end.code;
       }
       if (Date.now() - began >= BACKOFF_MS.resetAfter) wait = BACKOFF_MS.first;

@@ -22,7 +22,9 @@ export interface AppProcess {
 /** The built app under `npm test`, its sources where vitest was called by hand. */
 function entryOf(app: App): string[] {
   const build = process.env['BULLPEN_BUILD'];
-  return build === undefined ? ['--import', 'tsx', `apps/${app}/src/main.ts`] : ['--enable-source-maps', `${build}/${app}.mjs`];
+  return build === undefined
+    ? ['--import', 'tsx', `apps/${app}/src/main.ts`]
+    : ['--enable-source-maps', `${build}/${app}.mjs`];
 }
 
 /** Starts an app and waits until it says that it is ready. */

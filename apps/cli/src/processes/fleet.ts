@@ -42,14 +42,13 @@ export function startFleet(plan: FleetPlan): Fleet {
     start(plan, plan.workers > 1 ? `worker ${at + 1}` : 'worker', workerArgs(plan.env), workerName(plan, at)),
   );
   const all = [...workers, ...producers];
-  const supervised = all.map((each) => each.supervised);
-  const ready = Promise.all(supervised.map((each) => each.ready)).catch(() => new Promise(() => {}));
+  const ready = Promise.all(all.map((each) => each.ready)).catch(() => new Promise(() => {}));
   return {
     url,
     ready,
-    ended: Promise.race(all.flatMap((each) => [each.supervised.ended, each.hopeless])),
-    stop: async () => void (await Promise.all(supervised.map((each) => each.stop()))),
-    kill: () => supervised.forEach(killGroup),
+    ended: Promise.race(all.map((each) => each.ended)),
+    stop: async () => void (await Promise.all(all.map((each) => each.stop()))),
+    kill: () => all.forEach(killGroup),
   };
 }
 
@@ -57,50 +56,28 @@ export function startFleet(plan: FleetPlan): Fleet {
 const workerName = ({ env, workers }: FleetPlan, at: number): Record<string, string> =>
   env['WORKER_ID'] && workers > 1 ? { WORKER_ID: `${env['WORKER_ID']}-${at + 1}` } : {};
 
-interface Started {
-  supervised: Supervised;
-  /** Resolves with 1 when it ended that often without ever being ready: nothing that waits for it would ever go on. */
-  hopeless: Promise<number>;
-}
-
-const STARTS_MAX = 4;
-
 function start(
   { env, drainTimeoutMs, say, log }: FleetPlan,
   name: string,
   args: string[],
   more: Record<string, string>,
   onReady: (facts: Record<string, unknown>) => void = () => {},
-): Started {
-  let giveUp: (code: number) => void = () => {};
-  const hopeless = new Promise<number>((resolve) => {
-    giveUp = resolve;
-  });
-  let [starts, wasReady] = [0, false];
+): Supervised {
   const onStart = (child: ChildProcess): void => {
-    starts += 1;
-    if (starts === STARTS_MAX && !wasReady) {
-      say(`${name} does not get ready; its log says why.`);
-      giveUp(1);
-    }
     if (log === null) return;
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
   };
-  const supervised = supervise({
+  return supervise({
     name,
     args,
     env: { NODE_ENV: 'production', ...env, ...more },
     say,
     stdio: log === null ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
-    onReady: (facts) => {
-      wasReady = true;
-      onReady(facts);
-    },
+    onReady,
     onStart,
     drainTimeoutMs,
   });
-  return { supervised, hopeless };
 }
 
 /** Each leads a group of its own (supervise starts it detached), so what it started ends with it. */

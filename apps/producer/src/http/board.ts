@@ -31,7 +31,11 @@ export function addBoard(app: Express, deps: Pick<HttpDeps, 'queues' | 'statemen
     adapter.getDescription = () => `partition ${partition} · owner ${owners.of(partition) ?? 'none'}`;
     return adapter;
   });
-  createBullBoard({ queues, serverAdapter, options: { uiBasePath, uiConfig: { boardTitle: 'Bullpen', hideRedisDetails: true } } });
+  createBullBoard({
+    queues,
+    serverAdapter,
+    options: { uiBasePath, uiConfig: { boardTitle: 'Bullpen', hideRedisDetails: true } },
+  });
   const board = serverAdapter.getRouter() as Express;
   board.disable('x-powered-by');
   app.use(boardPath, guardBoard, owners.refresh, board);

@@ -73,6 +73,20 @@ export function checkParams(handler: Handler, params: unknown): string | null {
   });
 }
 
+/**
+ * Whether the items of a count batch would have what the handler needs: it takes no input, or has params to read from.
+ */
+export function refuseMissingInputs(handler: Handler): void {
+  if (handler.input === undefined || handler.params !== undefined || handler.input.safeParse(undefined).success) return;
+  throw new HttpProblem(
+    'invalid',
+    `The handler ${handler.name} needs an input for each item: send inputs instead of count`,
+    {
+      errors: [{ pointer: '/count', message: `${handler.name} needs inputs` }],
+    },
+  );
+}
+
 /** The options that the batch will run with. A seed is always stored, so that a run can be repeated. */
 export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),

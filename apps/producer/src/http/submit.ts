@@ -10,7 +10,7 @@ import { SilentDatabase } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
 import { cutInputs, refuseLargeInput } from './inputs.ts';
 import { parseJson } from './json.ts';
-import { checkNewBatch, checkParams, effectiveOptions, findHandler } from './new-batch.ts';
+import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
 import { HttpProblem, NoAnswer } from './problem.ts';
 import { queryNames } from './query.ts';
 import type { Route } from './resource.ts';
@@ -36,6 +36,7 @@ export function submitBatch(deps: HttpDeps, withBody: BodyReader): Route {
 
 async function accept(deps: HttpDeps, body: NewBatchBody): Promise<NewBatch> {
   const handler = findHandler(deps.handlers, body.handler);
+  if (body.inputs === undefined) refuseMissingInputs(handler);
   const options = effectiveOptions(body.options);
   const batch: NewBatch = {
     id: (deps.newId ?? newId)(),
@@ -91,7 +92,6 @@ function refuseManyChunks(chunks: number, deps: HttpDeps): void {
     },
   );
 }
-
 
 /** What the contract promises and this release does not do yet is refused by name. */
 function refuseNotBuilt({ headers }: Request): void {
