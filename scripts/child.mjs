@@ -31,6 +31,7 @@ export async function runHere(file, args) {
   process.chdir(ROOT);
   process.argv = [process.argv[0], file, ...args];
   await import(pathToFileURL(file).href);
+  return new Promise(() => {});
 }
 
 /** Runs a package's program by its file, so that neither PATH nor the shell scripts in .bin play a part. */
@@ -78,6 +79,7 @@ function watchParent(onLost) {
     clearInterval(watch);
     onLost();
   }, 250);
+  watch.unref();
   return watch;
 }
 

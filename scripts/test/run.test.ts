@@ -35,17 +35,20 @@ importers:
 `;
 
 beforeAll(() => {
-  for (const name of ['run', 'main', 'root', 'commands', 'child', 'install', 'install-lock']) {
+  for (const name of ['run', 'main', 'root', 'commands', 'child', 'build', 'install', 'install-lock']) {
     cpSync(join(root, `scripts/${name}.mjs`), join(clone, `scripts/${name}.mjs`));
   }
-  mkdirSync(join(clone, 'apps/cli/src'), { recursive: true });
-  writeFileSync(join(clone, 'apps/cli/src/main.ts'), PROGRAM);
+  mkdirSync(join(clone, 'libs'));
+  for (const app of ['producer', 'worker', 'cli']) {
+    mkdirSync(join(clone, `apps/${app}/src`), { recursive: true });
+    writeFileSync(join(clone, `apps/${app}/src/main.ts`), PROGRAM);
+  }
   writeFileSync(join(clone, 'package.json'), '{"type": "module"}');
   writeFileSync(join(clone, 'pnpm-lock.yaml'), LOCKFILE);
   writeFileSync(join(clone, '.env'), 'FROM_FILE=file\nIN_BOTH=file\n');
   // Found from the clone as it would be in its own node_modules.
   mkdirSync(join(parent, 'node_modules'));
-  symlinkSync(join(root, 'node_modules/tsx'), join(parent, 'node_modules/tsx'));
+  symlinkSync(join(root, 'node_modules/esbuild'), join(parent, 'node_modules/esbuild'));
 });
 afterAll(() => rmSync(parent, { recursive: true, force: true }));
 

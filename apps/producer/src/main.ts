@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkRedis, createPublisher, publishParallelism, publishQueueSize } from '@bullpen/queue';
-import { createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { awaitServers, createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
 import { closeServer, listen } from './listen.ts';
@@ -19,8 +19,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm producer');
   const handlers = await loadHandlers(settings.handlers.split(','));
   const pools = settings.databasePoolMax * (settings.workers + 1);
-  const problems = (await Promise.all([checkDatabase(databaseUrl, pools), checkRedis(redisUrl)])).flat();
-  if (problems.length > 0) throw new Refusal(problems.join('\n'));
+  await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkRedis(redisUrl)], log);
   await migrate(databaseUrl);
   const database = openDatabase({
     url: databaseUrl,
@@ -29,11 +28,6 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     durable: true,
   });
   const installation = await install(database.db, settings.partitions ?? null);
-  if (settings.partitions !== undefined && settings.partitions !== installation.partitions) {
-    throw new Refusal(
-      `PARTITIONS is ${settings.partitions}, but this database was set up with ${installation.partitions}: unset it, or use another database`,
-    );
-  }
   // A client waits: it is told 503 after 4 s. The loops go on by themselves.
   const statements = createStatements(database.db, { reconnectMs: 4000 });
 

@@ -1,7 +1,7 @@
 import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkRedis, measureRedis } from '@bullpen/queue';
-import { createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { startWorker } from './worker.ts';
 
 const settings = loadSettings();
@@ -12,10 +12,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   if (databaseUrl === undefined || redisUrl === undefined)
     throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm worker');
   const handlers = await loadHandlers(settings.handlers.split(','));
-  const problems = (
-    await Promise.all([checkDatabase(databaseUrl, settings.databasePoolMax), checkRedis(redisUrl)])
-  ).flat();
-  if (problems.length > 0) throw new Refusal(problems.join('\n'));
+  await awaitServers([() => checkDatabase(databaseUrl, settings.databasePoolMax), () => checkRedis(redisUrl)], log);
   await migrate(databaseUrl);
   // Nothing of a worker needs to wait for the disk: what is lost in a server crash is done again. The flush that ends a
   // batch asks for it itself.
@@ -26,11 +23,6 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     durable: false,
   });
   const installation = await install(database.db, settings.partitions ?? null);
-  if (settings.partitions !== undefined && settings.partitions !== installation.partitions) {
-    throw new Refusal(
-      `PARTITIONS is ${settings.partitions}, but this database was set up with ${installation.partitions}: unset it, or use another database`,
-    );
-  }
   const statements = createStatements(database.db, {
     reconnectMs: Infinity,
     onRetry: (verdict, error, tries) =>

@@ -1,13 +1,14 @@
 import { sql } from 'drizzle-orm';
 import { openDatabase } from './database.ts';
-import { codeOf } from './retry.ts';
+import { codeOf, verdictOf } from './retry.ts';
 
 /**
- * Looks at a PostgreSQL server before anything relies on it. Answers each problem as one line with the remedy; [] is good.
+ * Looks at a PostgreSQL server before anything relies on it. Answers each problem as one line with the remedy, and
+ * whether it is only that the server is away.
  *
  * `connections`: what all pools of this start can open together. Ten are left to people and to other programs.
  */
-export async function checkDatabase(url: string, connections: number): Promise<string[]> {
+export async function checkDatabase(url: string, connections: number): Promise<{ problems: string[]; away: boolean }> {
   const { db, close } = openDatabase({ url, max: 1, name: 'bullpen check', durable: true });
   const { host, pathname, username } = new URL(url);
   try {
@@ -30,9 +31,11 @@ export async function checkDatabase(url: string, connections: number): Promise<s
       problems.push(
         `${username} may not create a schema in ${pathname.slice(1)}: run: GRANT CREATE ON DATABASE "${pathname.slice(1)}" TO "${username}";`,
       );
-    return problems;
+    return { problems, away: false };
   } catch (error) {
-    return [unreachable(codeOf(error), { host, database: pathname.slice(1), user: username })];
+    const code = codeOf(error);
+    const problem = unreachable(code, { host, database: pathname.slice(1), user: username });
+    return { problems: [problem], away: verdictOf(error) === 'reconnect' };
   } finally {
     await close();
   }

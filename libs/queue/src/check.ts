@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { withDeadline } from './connection.ts';
 
-/** Looks at a Redis or Valkey server before anything relies on it. Answers each problem as one line with the remedy; [] is good. */
-export async function checkRedis(url: string): Promise<string[]> {
+/** Looks at a Redis or Valkey server before anything relies on it. Answers each problem as one line with the remedy, and whether it is only that the server is away. */
+export async function checkRedis(url: string): Promise<{ problems: string[]; away: boolean }> {
   const { host, username } = new URL(url);
   const redis = new Redis(url, {
     lazyConnect: true,
@@ -25,13 +25,21 @@ export async function checkRedis(url: string): Promise<string[]> {
         `Redis at ${host} evicts keys (maxmemory-policy ${policy}), and would lose jobs: run: redis-cli -u ${redacted(url)} CONFIG SET maxmemory-policy noeviction`,
       );
     }
-    return problems;
+    return { problems, away: false };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (/NOAUTH|WRONGPASS|invalid password/i.test(message))
-      return [`Redis at ${host} refuses ${username || 'the password'}: check the password in REDIS_URL`];
+      return {
+        problems: [`Redis at ${host} refuses ${username || 'the password'}: check the password in REDIS_URL`],
+        away: false,
+      };
     const code = (error as NodeJS.ErrnoException).code ?? 'no answer';
-    return [`Redis at ${host} cannot be reached (${code}): start it, check REDIS_URL, or unset it for an embedded one`];
+    return {
+      problems: [
+        `Redis at ${host} cannot be reached (${code}): start it, check REDIS_URL, or unset it for an embedded one`,
+      ],
+      away: true,
+    };
   } finally {
     redis.disconnect();
   }

@@ -1,3 +1,4 @@
+export * from './await-servers.ts';
 export * from './settings.ts';
 export * from './log.ts';
 export * from './lifecycle.ts';

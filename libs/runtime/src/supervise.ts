@@ -75,7 +75,9 @@ export function supervise(options: SuperviseOptions): Supervised {
       if (stopping.signal.aborted) return end.code;
       lives += 1;
       const hopeless = lives >= STILLBORN_MAX && !ready.isSettled();
-      if (!restart || end.code === BAD_CONFIGURATION || hopeless) {
+      // A configuration that was good once is good: then it is a server that is away for long.
+      const misconfigured = end.code === BAD_CONFIGURATION && !ready.isSettled();
+      if (!restart || misconfigured || hopeless) {
         if (end.code !== 0) say(`${name} ended (${end.how}).`);
         if (hopeless) say(`${name} does not get ready; its log says why.`);
         return end.code;
