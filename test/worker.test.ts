@@ -42,6 +42,16 @@ describe('a worker', () => {
     expect(await checkLedger(house.database)).toEqual([]);
   });
 
+  it('waits in a drain for items that take long', async () => {
+    house = await startHouse({ workers: 1, env: { HANDLERS: handlers, LEASE_MS: '2000' } });
+    await witness();
+    const id = await house.submit({ handler: 'witness', count: 3, params: { ms: 7000 } });
+    await eventually('it runs', async () => (await starts()).all === 3);
+    expect(await house.workers[0]!.end('SIGTERM')).toBe(0);
+    expect((await house.batch(id)).counts).toMatchObject({ succeeded: 3 });
+    expect(await starts()).toEqual({ all: 3, items: 3 });
+  });
+
   it('leaves nothing behind after a drain: no row, no partition, no connection', async () => {
     house = await startHouse({ workers: 1 });
     await house.ended(await house.submit({ handler: 'echo', count: 5000 }));

@@ -46,9 +46,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     name: 'publish',
     log,
     once: async () => {
-      const { busy, more } = await publishOnce(deps);
+      const nextMs = await publishOnce(deps);
       report.flush();
-      return more ? 0 : busy ? 20 : 250;
+      return nextMs;
     },
   });
   const mendOnce = createMend(deps);

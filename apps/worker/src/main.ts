@@ -28,7 +28,8 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     onRetry: (verdict, error, tries) =>
       tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
   });
-  const roundTripMs = { redis: await measureRedis(redisUrl), postgres: await database.measure() };
+  const [redis, postgres] = await Promise.all([measureRedis(redisUrl), database.measure()]);
+  const roundTripMs = { redis, postgres };
   const worker = await startWorker({ statements, installation, redisUrl, handlers, settings, roundTripMs, log });
   return {
     ready: { id: worker.id },

@@ -1,5 +1,5 @@
 import type { Statements } from '@bullpen/db';
-import type { Consumer, JobData } from '@bullpen/queue';
+import type { Consumer, JobData, ProcessJob } from '@bullpen/queue';
 import type { Log } from '@bullpen/runtime';
 
 export interface OwnershipDeps {
@@ -7,10 +7,7 @@ export interface OwnershipDeps {
   workerId: string;
   leaseMs: number;
   /** Starts to take the jobs of a partition. */
-  openConsumer: (
-    partition: number,
-    process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>,
-  ) => Consumer;
+  openConsumer: (partition: number, process: ProcessJob) => Consumer;
   process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
   /** A partition is drained and waits for the next renewal to be given back. */
   onDrained: () => void;

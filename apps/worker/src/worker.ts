@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
-import { createConsumer, type JobData } from '@bullpen/queue';
+import { createConsumers, type JobData } from '@bullpen/queue';
 import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
 import { createFigures } from './figures.ts';
@@ -98,21 +98,20 @@ export async function startWorker(deps: WorkerDeps) {
     mayStart: () => !draining && heartbeat.isFresh(),
     handBack: async (job: JobData) => void (await statements.lost([{ no: job.chunk, generation: job.generation }])),
   };
+  const consumers = createConsumers({
+    redisUrl: deps.redisUrl,
+    installationId: deps.installation.id,
+    prefetch,
+    onError: (error) => log.debug(errorFacts(error), 'redis'),
+  });
   const ownership = createOwnership({
     statements,
     workerId: id,
     leaseMs: settings.leaseMs,
     process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
+    // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
     openConsumer: (partition, process) =>
-      createConsumer({
-        redisUrl: deps.redisUrl,
-        installationId: deps.installation.id,
-        partition,
-        prefetch,
-        // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
-        process: (job, publishedAt) => process(job, publishedAt, () => false).catch(crash),
-        onError: (error) => log.debug(errorFacts(error), 'redis'),
-      }),
+      consumers.open(partition, (job, publishedAt) => process(job, publishedAt).catch(crash)),
     onDrained: () => renewals.nudge(),
     log,
   });
@@ -161,6 +160,7 @@ export async function startWorker(deps: WorkerDeps) {
       draining = true;
       await renewals.stop();
       await ownership.retire();
+      consumers.close();
       await beats.stop();
       await statements.leave(id);
       clearInterval(idle);

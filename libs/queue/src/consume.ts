@@ -1,20 +1,20 @@
 import { Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { openRedis, withDeadline } from './connection.ts';
 import { type JobData, queueName, queuePrefix } from './names.ts';
 
-export interface ConsumerOptions {
+export interface ConsumersOptions {
   redisUrl: string;
   installationId: string;
-  partition: number;
-  /** Jobs taken at once; they wait in the process until they are claimed. */
+  /** Jobs of a partition taken at once; they wait in the process until they are claimed. */
   prefetch: number;
-  /** Resolves when the chunk is flushed, or is none of this worker's. Must not reject. */
-  process: (job: JobData, publishedAt: number) => Promise<void>;
   onError: (error: unknown) => void;
 }
 
+/** Resolves when the chunk is flushed, or is none of this worker's. Must not reject. */
+export type ProcessJob = (job: JobData, publishedAt: number) => Promise<void>;
+
 export interface Consumer {
-  partition: number;
   /** Takes no more jobs and waits for those it has. */
   close(): Promise<void>;
 }
@@ -22,6 +22,22 @@ export interface Consumer {
 /** Errors under which BullMQ would fetch again at once, 6 000 times a second: full memory, failed save, replica, no login. */
 const hotErrors = /^(OOM|MISCONF|READONLY|NOAUTH|NOPERM)/;
 const coolOffMs = 1000;
+const closeDeadlineMs = 5000;
+
+/**
+ * The side that takes jobs. All partitions share one connection; each adds the one that BullMQ blocks on.
+ */
+export function createConsumers(options: ConsumersOptions) {
+  const redis = openRedis(options.redisUrl, 'consumer');
+  return {
+    /** Starts to take the jobs of a partition. */
+    open: (partition: number, process: ProcessJob): Consumer => openConsumer(redis, partition, process, options),
+    /** After all of them have closed. */
+    close: (): void => redis.disconnect(),
+  };
+}
+
+export type Consumers = ReturnType<typeof createConsumers>;
 
 /**
  * Takes the jobs of one partition. Acknowledgement is the return of `process`.
@@ -29,20 +45,21 @@ const coolOffMs = 1000;
  * A stall of this process or of Redis makes BullMQ hand out a job twice; that is harmless here, since the claim decides,
  * so a job is never failed for it.
  */
-export function createConsumer(options: ConsumerOptions): Consumer {
-  const redis = openRedis(options.redisUrl, 'consumer');
-  const worker = new Worker<JobData>(
-    queueName(options.partition),
-    async (job) => options.process(job.data, job.timestamp),
-    {
-      connection: redis,
-      prefix: queuePrefix(options.installationId, options.partition),
-      concurrency: options.prefetch,
-      maxStalledCount: 1_000_000,
-      removeOnComplete: { count: 20 },
-      removeOnFail: { count: 20 },
-    },
-  );
+function openConsumer(redis: Redis, partition: number, process: ProcessJob, options: ConsumersOptions): Consumer {
+  const active = new Set<Promise<void>>();
+  const tracked = async (job: JobData, publishedAt: number): Promise<void> => {
+    const running = process(job, publishedAt);
+    active.add(running);
+    await running.finally(() => active.delete(running));
+  };
+  const worker = new Worker<JobData>(queueName(partition), async (job) => tracked(job.data, job.timestamp), {
+    connection: redis,
+    prefix: queuePrefix(options.installationId, partition),
+    concurrency: options.prefetch,
+    maxStalledCount: 1_000_000,
+    removeOnComplete: { count: 20 },
+    removeOnFail: { count: 20 },
+  });
   let cooling: NodeJS.Timeout | null = null;
   worker.on('error', (error) => {
     options.onError(error);
@@ -54,12 +71,12 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     }, coolOffMs);
   });
   return {
-    partition: options.partition,
     async close() {
       if (cooling !== null) clearTimeout(cooling);
-      // While Redis is away BullMQ waits for ever to say good-bye; the jobs it holds are found lost and run elsewhere.
-      await withDeadline(5000, 'close', worker.close()).catch(() => worker.close(true).catch(() => undefined));
-      redis.disconnect();
+      const closed = worker.close();
+      // A handler may take as long as it takes. Only then is there a limit: while Redis is away BullMQ waits for ever.
+      while (active.size > 0) await Promise.allSettled(active);
+      await withDeadline(closeDeadlineMs, 'close', closed).catch(() => worker.close(true).catch(() => undefined));
     },
   };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ChunkJob, createConsumer, createPublisher, type JobData } from '@bullpen/queue';
+import { type ChunkJob, createConsumers, createPublisher, type JobData } from '@bullpen/queue';
 import { eventually, redisCommand } from '@bullpen/testkit';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
@@ -17,15 +17,10 @@ function open(redisUrl = inject('redisUrl')) {
   const installationId = randomUUID();
   const publisher = createPublisher({ redisUrl, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
   onTestFinished(() => publisher.close());
+  const consumers = createConsumers({ redisUrl, installationId, prefetch: 8, onError: () => undefined });
+  onTestFinished(() => consumers.close());
   const consume = (partition: number, process: (job: JobData) => Promise<void>) => {
-    const consumer = createConsumer({
-      redisUrl,
-      installationId,
-      partition,
-      prefetch: 8,
-      process,
-      onError: () => undefined,
-    });
+    const consumer = consumers.open(partition, process);
     onTestFinished(() => consumer.close());
     return consumer;
   };

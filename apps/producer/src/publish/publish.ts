@@ -14,27 +14,31 @@ export interface PublishDeps {
   log: Log;
 }
 
+/** How soon the next round is worth it: there is more, batches run, nothing runs, or Redis takes no jobs. */
+const nextMs = { more: 0, busy: 20, idle: 250, refused: 1000 } as const;
+
 /**
  * One round of publishing, level-triggered: compares what PostgreSQL holds with what stands in BullMQ and tops up.
- * Start, recovery, Redis loss, resume, retry and rebalancing are all this. Answers whether any batch runs, and whether
- * there may be more to mark at once.
+ * Start, recovery, Redis loss, resume, retry and rebalancing are all this. Answers after how many ms to look again.
  */
-export async function publishOnce(deps: PublishDeps): Promise<{ busy: boolean; more: boolean }> {
+export async function publishOnce(deps: PublishDeps): Promise<number> {
   await deps.statements.due();
   const { windows, batchesRunning } = await deps.statements.windows({ leaseMs: deps.settings.leaseMs });
-  if (batchesRunning === 0) return { busy: false, more: false };
-  let more = false;
+  if (batchesRunning === 0) return nextMs.idle;
   // Nothing is marked while Redis is away: it would only stand there as queued.
-  if (!(await deps.publisher.reachable())) return { busy: true, more: false };
+  if (!(await deps.publisher.reachable())) return nextMs.idle;
+  let next: number = nextMs.busy;
   for (const room of findRoom(windows)) {
     const started = performance.now();
     const marked = await markInto(deps, room, batchesRunning);
     if (marked.length === 0) continue;
     const failed = await addJobs(deps, marked);
     deps.report.add(marked, failed, started);
-    if (failed.size === 0 && marked.length < room.slots.length) more ||= marked.length >= batchesRunning;
+    if (failed.size > 0) return nextMs.refused;
+    // Room was left, and each batch gave all that one round may take of it.
+    if (marked.length < room.slots.length && marked.length >= batchesRunning) next = nextMs.more;
   }
-  return { busy: true, more };
+  return next;
 }
 
 /** Shares the room between the batches: the head of each first, more of each where they are few. */
