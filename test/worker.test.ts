@@ -142,6 +142,27 @@ describe('a worker', () => {
     expect(await checkLedger(house.database)).toEqual([]);
   });
 
+  it('stores an error whatever stands in its message', async () => {
+    house = await startHouse({ workers: 1 });
+    const params = { message: 'NUL \u0000 and half a pair \ud83d' };
+    const id = await house.submit({ handler: 'fail', count: 3, params, options: { maxAttempts: 1 } });
+    expect((await house.ended(id, 10_000)).counts).toMatchObject({ failed: 3 });
+    const { body } = await house.request<{ items: { error: object }[] }>(`/v1/batches/${id}/results`);
+    expect(body.items[0]!.error).toEqual({ code: 'error', message: params.message });
+  });
+
+  it('makes progress with outputs that are large together', async () => {
+    house = await startHouse({ workers: 1 });
+    const id = await house.submit({
+      handler: 'echo',
+      count: 300,
+      params: { text: 'x'.repeat(100_000) },
+      options: { chunkSize: 300 },
+    });
+    expect((await house.ended(id, 20_000)).counts).toMatchObject({ succeeded: 300 });
+    expect(await checkLedger(house.database)).toEqual([]);
+  });
+
   it('shares the partitions with a second one, and a batch goes to both', async () => {
     house = await startHouse({ workers: 2 });
     const shares = async (): Promise<number[]> =>

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { asTyped } from './text/runner.ts';
 
 /** What a command has to do with the world, so that it can be run without a process around it. */
 export interface Context {
@@ -15,8 +16,9 @@ export interface Context {
 /** A stream that may be a terminal. */
 export type Terminal = Writable & { isTTY?: boolean | undefined; columns?: number | undefined };
 
+/** Lines for a person; commands in them are spelled for the runner that is used. */
 export const printLines = (stream: Writable, lines: readonly string[]): void => {
-  if (lines.length > 0) stream.write(`${lines.join('\n')}\n`);
+  if (lines.length > 0) stream.write(`${asTyped(lines.join('\n'))}\n`);
 };
 
 /** For scripts: one JSON value, indented so that people can read it too. */

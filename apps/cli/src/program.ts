@@ -11,6 +11,7 @@ import { addWatch } from './commands/watch.ts';
 import { addWorkers } from './commands/workers.ts';
 import { printLines, type Context } from './context.ts';
 import { explain } from './failure.ts';
+import { asTyped, setRunner } from './text/runner.ts';
 
 const epilogue = `
 Examples:
@@ -23,6 +24,7 @@ Settings come from the environment and from .env; .env.example shows them all.`;
 
 /** Runs one command to its end; what goes wrong is explained on stderr. Without a command it is the help. */
 export async function runProgram(context: Context, args: readonly string[]): Promise<void> {
+  setRunner(context.env);
   try {
     await createProgram(context).parseAsync(args.length > 0 ? args : ['--help'], { from: 'user' });
   } catch (error) {
@@ -39,10 +41,10 @@ function createProgram(context: Context): Command {
     .description('Runs millions of small jobs and keeps exactly one result for each.')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void context.stdout.write(text),
-      writeErr: (text) => void context.stderr.write(text),
-      getOutHelpWidth: () => context.stdout.columns ?? 100,
-      getErrHelpWidth: () => context.stderr.columns ?? 100,
+      writeOut: (text) => void context.stdout.write(asTyped(text)),
+      writeErr: (text) => void context.stderr.write(asTyped(text)),
+      getOutHelpWidth: () => context.stdout.columns || 100,
+      getErrHelpWidth: () => context.stderr.columns || 100,
     })
     .addHelpText('after', epilogue);
   program.commandsGroup('Run it:');

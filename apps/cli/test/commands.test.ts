@@ -30,7 +30,7 @@ describe('submit', () => {
       { handler: 'echo', count: 1000, name: 'nightly', params: { a: 1 }, options: { maxAttempts: 5 } },
     ]);
     expect(stdout).toContain(`Accepted: batch ${batchId}, 1,000 items for echo.`);
-    expect(stdout).toContain(`pnpm bullpen watch ${batchId}`);
+    expect(stdout).toMatch(new RegExp(`bullpen (-- )?watch ${batchId}`));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
@@ -119,7 +119,7 @@ describe('watch', () => {
     await seen;
     cli.child.kill('SIGINT');
     const { code, stderr } = await cli.ended;
-    expect(stderr).toContain(`The batch goes on. Watch it again: pnpm bullpen watch ${batchId}`);
+    expect(stderr).toMatch(new RegExp(`The batch goes on. Watch it again: .*bullpen (-- )?watch ${batchId}`));
     expect(code).toBe(130);
   });
 });

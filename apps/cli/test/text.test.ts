@@ -1,3 +1,4 @@
+import { forNpm } from '../src/text/runner.ts';
 import { describe, expect, test } from 'vitest';
 import { rangesText } from '../src/commands/workers.ts';
 import { agoText, countText, durationText, itemsText, percentText, rateText } from '../src/text/numbers.ts';
@@ -76,5 +77,12 @@ describe('tables', () => {
   test('partitions read as ranges', () => {
     expect(rangesText([7, 0, 1, 2, 9, 10])).toBe('0-2,7,9-10');
     expect(rangesText([])).toBe('–');
+  });
+});
+
+describe('asTyped', () => {
+  test('spells commands for npm where pnpm is not the runner', () => {
+    expect(forNpm('pnpm bullpen list | head')).toBe('npm run -s bullpen -- list | head');
+    expect(forNpm('pnpm worker --scale 4, or pnpm worker')).toBe('npm run worker -- --scale 4, or npm run worker');
   });
 });

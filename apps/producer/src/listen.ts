@@ -29,8 +29,10 @@ const answerMs = 5000;
 /** Takes no more requests and waits for those that are being answered. */
 export async function closeServer(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
+  // A connection whose answer went out only now is idle too, and would be kept for 5 s.
+  const idle = setInterval(() => server.closeIdleConnections(), 20);
   const late = setTimeout(() => server.closeAllConnections(), answerMs);
   await closed;
+  clearInterval(idle);
   clearTimeout(late);
 }

@@ -74,7 +74,7 @@ export function createFlushes(deps: FlushesDeps) {
     try {
       const rows = await deps.statements.flush(batch.map((each) => each.settled));
       const mine = new Set(rows.map((row) => row.no));
-      const itemCount = batch.reduce((sum, each) => sum + sizeOf(each.settled), 0);
+      const itemCount = batch.reduce((sum, { settled }) => sum + (mine.has(settled.no) ? sizeOf(settled) : 0), 0);
       deps.figures.flushed(itemCount, performance.now() - started, batch.length - mine.size);
       for (const { settled, resolve } of batch) resolve(mine.has(settled.no));
     } catch (error) {
@@ -90,9 +90,7 @@ export function createFlushes(deps: FlushesDeps) {
       return;
     }
     const [{ settled, resolve, reject }] = batch as [Waiting];
-    const mended = await withoutGuilty(settled, deps.statements.probe);
-    if (mended === null) throw new Error(`chunk ${settled.no}: the database refuses it, but none of its outputs`);
-    await settle([{ settled: mended, resolve, reject }]);
+    await settle([{ settled: await withoutGuilty(settled, deps.statements.probe), resolve, reject }]);
   }
 
   return {

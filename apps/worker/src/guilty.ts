@@ -2,24 +2,28 @@ import { type Settled, verdictOf } from '@bullpen/db';
 
 type Probe = (outputs: string) => Promise<number>;
 
+const error = { code: 'output-not-storable', message: 'the database cannot store what became of this item' };
+
 /**
- * Finds the outputs that the database refuses by halves, and fails those items alone. Answers null when it takes every
- * output by itself, so that the fault lies elsewhere.
+ * A chunk that the database refuses to settle: the outputs it refuses are found by halves, and those items fail alone.
+ * Where it takes every output by itself the fault lies elsewhere, and all items that have something to store fail with a
+ * constant error: a chunk that can never be settled would come back for ever.
  */
-export async function withoutGuilty(settled: Settled, probe: Probe): Promise<Settled | null> {
+export async function withoutGuilty(settled: Settled, probe: Probe): Promise<Settled> {
   const outputs = (JSON.parse(settled.outputs) as unknown[]).map((output) => JSON.stringify(output));
   const guilty = new Set<number>();
   await search(outputs, 0, outputs.length, probe, guilty);
-  if (guilty.size === 0) return null;
+  const unknown = guilty.size === 0;
+  if (unknown) for (const position of outputs.keys()) guilty.add(position);
   const indexOf = (position: number): number => settled.indexes?.[position] ?? settled.first + position;
-  const kept = outputs.map((_, position) => position).filter((position) => !guilty.has(position));
-  const error = { code: 'output-not-storable', message: 'the database cannot store this output as JSON' };
+  const kept = [...outputs.keys()].filter((position) => !guilty.has(position));
+  const failures = unknown ? settled.failures.map(({ index }) => ({ index, error })) : settled.failures;
   return {
     ...settled,
     succeeded: settled.succeeded - guilty.size,
     outputs: `[${kept.map((position) => outputs[position]).join(',')}]`,
     indexes: kept.map(indexOf),
-    failures: [...settled.failures, ...[...guilty].map((position) => ({ index: indexOf(position), error }))],
+    failures: [...failures, ...[...guilty].map((position) => ({ index: indexOf(position), error }))],
   };
 }
 

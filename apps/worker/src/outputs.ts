@@ -24,43 +24,16 @@ export function describeError(thrown: unknown): ItemError {
   }
 }
 
-/**
- * The outputs of a chunk as the text of a JSON array. Usually one JSON.stringify; only when that throws, or the whole is
- * longer than one output may be, each output is looked at: those that are too large or cannot be written are answered
- * in `refused`, by position.
- */
-export function encodeOutputs(
-  outputs: readonly unknown[],
-  maxBytes: number,
-): { text: string; refused: Map<number, ItemError> } {
-  const refused = new Map<number, ItemError>();
-  try {
-    const text = JSON.stringify(outputs);
-    // UTF-8 takes at most three bytes for a UTF-16 unit.
-    if (text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return { text, refused };
-  } catch {
-    // One of them is a cycle, a BigInt, too deep: found below.
-  }
-  const texts: string[] = [];
-  for (const [position, output] of outputs.entries()) {
-    const written = encodeOne(output, maxBytes);
-    if (typeof written === 'string') texts.push(written);
-    else refused.set(position, written);
-  }
-  return { text: `[${texts.join(',')}]`, refused };
-}
-
-function encodeOne(output: unknown, maxBytes: number): string | ItemError {
+/** An output as JSON text, or why it cannot be stored. */
+export function encodeOutput(output: unknown, maxBytes: number): string | ItemError {
   try {
     const text = JSON.stringify(output) as string | undefined;
     if (text === undefined) return { code: 'output-not-json', message: `a ${typeof output} cannot be written as JSON` };
+    // UTF-8 takes at most three bytes for a UTF-16 unit.
+    if (text.length * 3 <= maxBytes) return text;
     const bytes = Buffer.byteLength(text);
-    if (bytes > maxBytes)
-      return {
-        code: 'output-too-large',
-        message: `the output has ${bytes} bytes, OUTPUT_MAX_BYTES allows ${maxBytes}`,
-      };
-    return text;
+    if (bytes <= maxBytes) return text;
+    return { code: 'output-too-large', message: `the output has ${bytes} bytes, OUTPUT_MAX_BYTES allows ${maxBytes}` };
   } catch (error) {
     return { code: 'output-not-json', message: describeError(error).message };
   }

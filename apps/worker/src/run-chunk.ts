@@ -2,7 +2,7 @@ import type { Rest, Settled } from '@bullpen/db';
 import { Fail, type Handler, ItemContext, Retry } from '@bullpen/handlers';
 import type { Held } from './claims.ts';
 import type { Figures } from './figures.ts';
-import { describeError, encodeOutputs, Item, type ItemError } from './outputs.ts';
+import { describeError, encodeOutput, Item, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
 import { backoffMs } from './backoff.ts';
 import type { Slots } from './slots.ts';
@@ -13,9 +13,14 @@ export interface RunDeps {
   figures: Figures;
   sliceMs: number;
   outputMaxBytes: number;
+  /** Outputs that end a slice: more would keep the chunk from its flush for too long. */
+  sliceMaxBytes: number;
   /** False while the worker drains, or cannot be sure of its lease. */
   mayStart: () => boolean;
 }
+
+/** A handler that asks for more waits this long. */
+const retryAfterMaxMs = 86_400_000;
 
 /** One run of a chunk: what goes in, and what has become of each item so far, by position. */
 interface Run {
@@ -23,7 +28,11 @@ interface Run {
   plan: Plan;
   inputs: readonly unknown[] | null;
   state: Uint8Array;
-  values: unknown[];
+  /** Outputs as JSON text. */
+  texts: string[];
+  /** Length of all of them. */
+  bytes: number;
+  outputMaxBytes: number;
   errors: Map<number, ItemError>;
   retries: Map<number, number>;
 }
@@ -39,14 +48,16 @@ export async function runChunk(held: Held, plan: Plan, order: number, deps: RunD
     plan,
     inputs: held.items === null ? null : (JSON.parse(held.items) as unknown[]),
     state: new Uint8Array(size),
-    values: Array.from({ length: size }),
+    texts: Array.from({ length: size }),
+    bytes: 0,
+    outputMaxBytes: deps.outputMaxBytes,
     errors: new Map(),
     retries: new Map(),
   };
   if (plan.broken !== null) for (let at = 0; at < size; at += 1) refuse(run, at, plan.broken);
   else if (plan.handler.runChunk) await runTogether(run, plan.handler.runChunk, deps);
   else await runEach(run, plan.handler.run!, order, deps);
-  return settle(run, deps.outputMaxBytes);
+  return settle(run);
 }
 
 /** Item by item. A synchronous handler costs no promise; one that answers a promise holds a slot until it settles. */
@@ -54,7 +65,7 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
   const turn = createTurn(deps.sliceMs);
   let open = 0;
   let allSettled: (() => void) | null = null;
-  for (let at = 0; at < run.state.length; at += 1) {
+  for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
     const wait = deps.slots.free <= 0;
     if (look || wait) {
@@ -75,6 +86,7 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
       open -= 1;
       if (open === 0) allSettled?.();
     };
+    // Neither throws, whatever the handler answered.
     outcome.then(
       (value) => (accept(run, at, value), over()),
       (error: unknown) => (refuse(run, at, error), over()),
@@ -149,51 +161,60 @@ function inputAt(run: Run, index: number): unknown {
 function accept(run: Run, at: number, output: unknown): void {
   if (output === undefined) {
     run.state[at] = Item.acknowledged;
-  } else if (typeof output === 'function' || typeof output === 'symbol') {
-    refuse(run, at, new Fail('output-not-json', `a ${typeof output} cannot be written as JSON`));
-  } else {
-    run.state[at] = Item.succeeded;
-    run.values[at] = output;
+    return;
   }
+  const text = encodeOutput(output, run.outputMaxBytes);
+  if (typeof text !== 'string') {
+    fail(run, at, text);
+    return;
+  }
+  run.state[at] = Item.succeeded;
+  run.texts[at] = text;
+  run.bytes += text.length;
 }
 
 function refuse(run: Run, at: number, error: unknown): void {
-  const final = error instanceof Fail || run.held.attempt >= run.plan.maxAttempts;
-  if (final) {
-    run.state[at] = Item.failed;
-    run.errors.set(at, describeError(error));
-  } else {
-    run.state[at] = Item.again;
-    run.retries.set(
-      at,
-      error instanceof Retry
-        ? error.afterMs
-        : backoffMs({ attempt: run.held.attempt, baseMs: run.plan.backoffMs, random: Math.random }),
-    );
+  const { attempt } = run.held;
+  const { final, afterMs } = verdictOn(error);
+  if (final || attempt >= run.plan.maxAttempts) {
+    fail(run, at, describeError(error));
+    return;
   }
+  run.state[at] = Item.again;
+  run.retries.set(at, afterMs ?? backoffMs({ attempt, baseMs: run.plan.backoffMs, random: Math.random }));
+}
+
+function fail(run: Run, at: number, error: ItemError): void {
+  run.state[at] = Item.failed;
+  run.errors.set(at, error);
+}
+
+/** What a thrown value asks for. It may be anything, also an object on which every look throws. */
+function verdictOn(error: unknown): { final: boolean; afterMs: number | null } {
+  try {
+    if (error instanceof Fail) return { final: true, afterMs: null };
+    if (error instanceof Retry && Number.isFinite(error.afterMs)) {
+      return { final: false, afterMs: Math.min(retryAfterMaxMs, Math.max(0, error.afterMs)) };
+    }
+  } catch {
+    // It says nothing: tried again like any other.
+  }
+  return { final: false, afterMs: null };
 }
 
 /** Turns the states of the items into what the flush statement takes. */
-function settle(run: Run, outputMaxBytes: number): Settled {
-  const { held, state, values } = run;
+function settle(run: Run): Settled {
+  const { held, state, texts } = run;
   const whole = state.every((each) => each === Item.succeeded);
-  const positions = whole ? null : positionsOf(state, Item.succeeded);
-  const encoded = encodeOutputs(positions === null ? values : positions.map((at) => values[at]), outputMaxBytes);
-  for (const [i, error] of encoded.refused) {
-    const at = positions?.[i] ?? i;
-    state[at] = Item.failed;
-    run.errors.set(at, error);
-  }
-  const kept = encoded.refused.size > 0 ? positionsOf(state, Item.succeeded) : positions;
-  const indexes = kept === null ? held.picks : kept.map((at) => indexAt(held, at));
+  const kept = whole ? null : positionsOf(state, Item.succeeded);
   const acknowledged = state.reduce((n, each) => (each === Item.acknowledged ? n + 1 : n), 0);
   return {
     no: held.no,
     claim: held.claim,
     first: held.first,
     succeeded: (kept?.length ?? state.length) + acknowledged,
-    outputs: encoded.text,
-    indexes,
+    outputs: `[${(kept === null ? texts : kept.map((at) => texts[at])).join(',')}]`,
+    indexes: kept === null ? held.picks : kept.map((at) => indexAt(held, at)),
     failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
     rests: restsOf(run),
   };
@@ -213,7 +234,7 @@ function restsOf(run: Run): Rest[] {
   if (undone.length > 0) rests.push(restOf(undone, held.attempt, 0));
   const byWait = new Map<number, number[]>();
   for (const [at, waitMs] of run.retries) {
-    const rounded = Math.ceil(Math.max(0, waitMs) / 250) * 250;
+    const rounded = Math.ceil(waitMs / 250) * 250;
     const indexes = byWait.get(rounded);
     if (indexes === undefined) byWait.set(rounded, [indexAt(held, at)]);
     else indexes.push(indexAt(held, at));

@@ -95,6 +95,7 @@ export async function startWorker(deps: WorkerDeps) {
     inHand,
     sliceMs: settings.chunkSliceMs,
     outputMaxBytes: settings.outputMaxBytes,
+    sliceMaxBytes: settings.flushMaxBytes,
     mayStart: () => !draining && heartbeat.isFresh(),
     handBack: async (job: JobData) => void (await statements.lost([{ no: job.chunk, generation: job.generation }])),
   };

@@ -81,13 +81,19 @@ describe('withoutGuilty', () => {
   it('fails the guilty items and keeps the others', async () => {
     const mended = await withoutGuilty(settled, refuse([2, 7]));
     expect(mended).toMatchObject({ succeeded: 6, outputs: '[0,1,3,4,5,6]', indexes: [0, 1, 3, 4, 5, 6] });
-    expect(mended!.failures.map((failure) => [failure.index, failure.error.code])).toEqual([
+    expect(mended.failures.map((failure) => [failure.index, failure.error.code])).toEqual([
       [2, 'output-not-storable'],
       [7, 'output-not-storable'],
     ]);
   });
 
-  it('says so when no output is guilty', async () => {
-    expect(await withoutGuilty(settled, refuse([]))).toBeNull();
+  it('fails all that has something to store when no output is guilty', async () => {
+    const mended = await withoutGuilty(
+      { ...settled, succeeded: 9, failures: [{ index: 9, error: { code: 'x', message: 'y' } }] },
+      refuse([]),
+    );
+    expect(mended).toMatchObject({ succeeded: 1, outputs: '[]', indexes: [] });
+    expect(mended.failures.map(({ index }) => index)).toEqual([9, 0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(new Set(mended.failures.map((failure) => failure.error.code))).toEqual(new Set(['output-not-storable']));
   });
 });

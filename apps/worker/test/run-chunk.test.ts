@@ -41,11 +41,18 @@ const deps = (more: object = {}) => ({
   figures: createFigures(),
   sliceMs: 1000,
   outputMaxBytes: 10_000,
+  sliceMaxBytes: 1_000_000,
   mayStart: () => true,
   ...more,
 });
 const handler = (run: (input: never, ctx: { index: number; attempt: number }) => unknown) =>
   planOf(defineHandler({ name: 'h', description: '', run: run as never }));
+
+const hostile = (): unknown => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
 
 describe('runChunk', () => {
   it('runs synchronous items in order, without gaps', async () => {
@@ -178,6 +185,41 @@ describe('runChunk', () => {
     expect(rest).toMatchObject({ picks: null, attempt: 1, delayMs: 0, first: settled.succeeded });
     expect(settled.succeeded + rest!.size).toBe(100);
     expect(settled.succeeded).toBeGreaterThan(0);
+  });
+
+  it('ends a slice when its outputs are enough for a flush', async () => {
+    const settled = await runChunk(
+      held({ size: 100 }),
+      handler(() => 'x'.repeat(1000)),
+      1,
+      deps({ sliceMaxBytes: 10_000 }),
+    );
+    expect(settled).toMatchObject({ succeeded: 10, rests: [{ first: 10, size: 90, attempt: 1 }] });
+  });
+
+  it.each([
+    [1e18, 86_400_000],
+    [-5, 0],
+  ])('waits for Retry({ afterMs: %d }) within a day', async (afterMs, delayMs) => {
+    const plan = handler(() => {
+      throw new Retry({ afterMs });
+    });
+    expect((await runChunk(held({ size: 1 }), plan, 1, deps())).rests).toMatchObject([{ delayMs, attempt: 2 }]);
+  });
+
+  it.each([
+    [
+      'thrown',
+      () => {
+        throw hostile();
+      },
+    ],
+    ['rejected', () => Promise.reject(hostile())],
+  ])('takes a value on which every look throws, %s', async (_, run) => {
+    const shared = deps({ slots: createSlots(1) });
+    const settled = await runChunk(held({ size: 2, attempt: 3 }), handler(run), 1, shared);
+    expect(settled.failures).toMatchObject([{ error: { message: 'an error that cannot be read' } }, { index: 1 }]);
+    expect(shared.slots.free).toBe(1);
   });
 
   it('lets others work every 20 ms while items are synchronous', async () => {

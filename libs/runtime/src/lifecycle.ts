@@ -41,6 +41,8 @@ export async function runProcess(
   process.on('SIGTERM', () => stop('SIGTERM'));
   process.on('SIGINT', () => stop('SIGINT'));
   if (process.send) process.on('disconnect', () => stop('parent is gone'));
+  // It may have gone before we listened.
+  if (process.send && !process.connected) process.exit(1);
   try {
     const started = await start();
     drain = started.drain;

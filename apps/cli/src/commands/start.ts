@@ -55,7 +55,7 @@ const welcome = (url: string, { workers }: Settings): string[] => [
   '',
   `  Dashboard    ${url}/`,
   `  Bull Board   ${url}/queues`,
-  `  REST         ${url}/v1/batches   (docs: ${url}/docs)`,
+  `  REST         ${url}/v1/batches`,
   '',
   '  Submit       ' + curlExample(url),
   '  or           pnpm bullpen submit --handler echo --count 1000 --watch',

@@ -28,9 +28,9 @@ export function summaryLines({ batch, shares, samples }: DemoOutcome): string[] 
     ).map((line) => `  ${line}`),
     ...(told > counts.total ? ['  with what they did of other batches meanwhile'] : []),
     '',
-    '  the first results',
+    ...(samples.length > 0 ? ['  the first results'] : []),
     ...samples.map((sample) => `    ${shortText(JSON.stringify(sample), 150)}`),
-    '',
+    ...(samples.length > 0 ? [''] : []),
   ];
 }
 
@@ -58,7 +58,7 @@ export const stayLines = (url: string): string[] => [
   `Bullpen goes on at ${url} until Ctrl-C`,
   `  Dashboard    ${url}/`,
   `  Bull Board   ${url}/queues`,
-  `  REST         ${url}/v1/batches   (docs: ${url}/docs)`,
+  `  REST         ${url}/v1/batches`,
   '  More speed   pnpm worker   in another terminal, then pnpm bullpen submit --handler echo --count 100000 --watch',
   '',
 ];

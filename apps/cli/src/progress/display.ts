@@ -17,7 +17,7 @@ function bar(stream: Terminal): ProgressDisplay {
   let shown: ProgressView | null = null;
   const single = new cliProgress.SingleBar({
     stream,
-    format: () => (shown === null ? '' : barLine(shown, stream.columns ?? 80)),
+    format: () => (shown === null ? '' : barLine(shown, stream.columns || 80)),
     // Our own lines are never longer than the terminal, so its wrapping may stay on: a kill at any moment leaves it as it was.
     linewrap: true,
   });

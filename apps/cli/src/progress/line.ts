@@ -1,3 +1,4 @@
+import { asTyped } from '../text/runner.ts';
 import { countText, durationText, itemsText, percentText, rateText } from '../text/numbers.ts';
 
 /** What is shown of a batch while it runs. */
@@ -39,7 +40,7 @@ function progressWords(view: ProgressView): string {
   if (failed > 0) words.push(`${countText(failed)} failed`);
   if (state !== 'running') words.push(state);
   // In place of a speed, since nothing moves.
-  else if (workers === 0) words.push('no worker runs: pnpm worker');
+  else if (workers === 0) words.push(asTyped('no worker runs: pnpm worker'));
   else words.push(...speedWords(view));
   return words.join(' · ');
 }

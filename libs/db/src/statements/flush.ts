@@ -46,7 +46,10 @@ export interface Flushed {
  * The fence: a chunk is settled only while it runs under the given claim id. What another one took over is left out,
  * with its results and its rest; the caller counts it as fenced.
  *
- * The counters of the batch come last, tied to the insert by `count(i) >= 0`: last they cost nothing, first they make
+ * Errors travel as texts like outputs do: `->>` on a JSON list of them would decode all of it, and a NUL or a lone
+ * surrogate in one message would fail the flush.
+ *
+ * The counters of the batch come last, tied to the insert by `count(inserted) >= 0`: last they cost nothing, first they make
  * two workers slower than one (512 000 instead of 752 000 rows/s). The lock on the batch row makes completion exact;
  * `not exists (unfinished chunk)` missed it in 296 of 300.
  *
@@ -76,19 +79,24 @@ export function prepareFlush(db: Database) {
     select f.batch, coalesce(f.indexes[o.n], f.first + o.n - 1)::int, now(), 1, f.attempt, o.value, null::json, null::int
     from fin f cross join json_array_elements(f.outputs::json) with ordinality o(value, n)
     union all
-    select f.batch, (x.v->>1)::int, now(), 2, f.attempt, null, x.v->2, f.src
-    from json_array_elements(${sql.placeholder('failures')}::text::json) x(v) join fin f on f.no = (x.v->>0)::bigint
+    select f.batch, x.index, now(), 2, f.attempt, null, x.error::json, f.src
+    from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::int[],
+      string_to_array(${sql.placeholder('failureErrors')}::text, ${separator})) x(no, index, error) join fin f on f.no = x.no
     returning 1 as one`);
+  // In order, for a flush of several batches meets other flushes and mark; after the insert, see above.
+  const locked = db.$with('locked', {}).as(sql`
+    select no from batches where no = any(array(select distinct batch from fin)) and (select count(*) from inserted) >= 0
+    order by no for no key update`);
   const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
   const counted = db.$with('counted', { no: batches.no, state: batches.state }).as(sql`
     update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
       state = case when ${ends} then 'completed' else b.state end,
       finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
-    from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from fin group by batch order by batch) s
-    where b.no = s.batch and (select count(*) from inserted) >= 0
+    from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from fin group by batch) s
+    where b.no = s.batch and b.no = any(array(select no from locked))
     returning b.no, b.state`);
   const query = db
-    .with(fin, done, rest, inserted, counted)
+    .with(fin, done, rest, inserted, locked, counted)
     .select({
       no: fin.no,
       batch: fin.batch,
@@ -99,19 +107,21 @@ export function prepareFlush(db: Database) {
     .innerJoin(counted, sql`${counted.no} = ${fin.batch}`)
     .prepare('flush');
 
-  return (settled: readonly Settled[]): Promise<Flushed[]> =>
-    query.execute({
+  return (settled: readonly Settled[]): Promise<Flushed[]> => {
+    const failures = settled.flatMap(({ no, failures }) => failures.map((failure) => ({ no, ...failure })));
+    return query.execute({
       nos: list(settled.map((each) => each.no)),
       claims: list(settled.map((each) => each.claim)),
       succeeded: list(settled.map((each) => each.succeeded)),
       failed: list(settled.map((each) => each.failures.length)),
       outputs: jsonTexts(settled.map((each) => each.outputs)),
       indexes: settled.map((each) => (each.indexes === null ? '' : list(each.indexes))).join(';'),
-      failures: JSON.stringify(
-        settled.flatMap((each) => each.failures.map((failure) => [each.no, failure.index, failure.error])),
-      ),
+      failureNos: list(failures.map(({ no }) => no)),
+      failureIndexes: list(failures.map(({ index }) => index)),
+      failureErrors: jsonTexts(failures.map(({ error }) => JSON.stringify(error))),
       rests: JSON.stringify(
         settled.flatMap((each) => each.rests.map((r) => [each.no, r.first, r.size, r.picks, r.attempt, r.delayMs])),
       ),
     });
+  };
 }

@@ -56,11 +56,14 @@ export function prepareMark(db: Database) {
         partition = (${slots})[array_position((select nos from fit), c.no)]
       where c.no = any(array(select unnest(nos) from fit))
       returning c.no, c.generation, c.partition, c.size, c.batch`);
+  const locked = db.$with('locked', {}).as(sql`
+    select no from batches where no = any(array(select distinct batch from marked)) order by no for no key update`);
   const passed = db.$with('passed', {}).as(sql`
     update batches b set pass = b.pass + x.n / b.weight::float8, started_at = coalesce(b.started_at, clock_timestamp())
-    from (select batch, count(*) as n from marked group by batch order by batch) x where b.no = x.batch`);
+    from (select batch, count(*) as n from marked group by batch) x
+    where b.no = x.batch and b.no = any(array(select no from locked))`);
   const query = db
-    .with(exclusive, pick, fit, marked, passed)
+    .with(exclusive, pick, fit, marked, locked, passed)
     .select({
       no: marked.no,
       generation: marked.generation,
