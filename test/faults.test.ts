@@ -16,7 +16,7 @@ const runs = (id: string, done = 0): Promise<unknown> =>
   });
 
 async function endsWhole(id: string, total: number): Promise<void> {
-  expect((await house.ended(id, 60_000)).counts).toMatchObject({
+  expect((await house.ended(id, 40_000)).counts).toMatchObject({
     total,
     succeeded: total,
     failed: 0,

@@ -96,8 +96,8 @@ it('ends when the npm that started it is told to end', async () => {
 });
 
 it.runIf(process.platform === 'linux')('lets a Ctrl-C on the terminal arrive once', async () => {
-  // util-linux's script gives it a terminal; the byte 3 is what the key sends.
-  const started = begin(['script', '-qec', `'${process.execPath}' '${script}' start`, '/dev/null']);
+  // util-linux's script gives it a terminal; the byte 3 is what the key sends. Some shells would answer 130 themselves.
+  const started = begin(['script', '-qec', `exec '${process.execPath}' '${script}' start`, '/dev/null']);
   await untilStarted(started);
   started.child.stdin.write('\x03');
   expect(await started.ended).toEqual([7, null]);

@@ -103,6 +103,7 @@ export async function startWorker(deps: WorkerDeps) {
     redisUrl: deps.redisUrl,
     installationId: deps.installation.id,
     prefetch,
+    leaseMs: settings.leaseMs,
     onError: (error) => log.debug(errorFacts(error), 'redis'),
   });
   const ownership = createOwnership({

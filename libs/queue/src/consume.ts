@@ -8,6 +8,11 @@ export interface ConsumersOptions {
   installationId: string;
   /** Jobs of a partition taken at once; they wait in the process until they are claimed. */
   prefetch: number;
+  /**
+   * A job that is active under nobody comes back within three of these: Redis handed it out, but the reply was lost, or
+   * its worker is gone.
+   */
+  leaseMs: number;
   onError: (error: unknown) => void;
 }
 
@@ -56,6 +61,8 @@ function openConsumer(redis: Redis, partition: number, process: ProcessJob, opti
     connection: redis,
     prefix: queuePrefix(options.installationId, partition),
     concurrency: options.prefetch,
+    lockDuration: options.leaseMs,
+    stalledInterval: options.leaseMs,
     maxStalledCount: 1_000_000,
     removeOnComplete: { count: 20 },
     removeOnFail: { count: 20 },

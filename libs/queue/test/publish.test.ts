@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type ChunkJob, createConsumers, createPublisher, type JobData } from '@bullpen/queue';
 import { eventually, redisCommand } from '@bullpen/testkit';
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { queueName, queuePrefix } from '../src/names.ts';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
 const jobs = (n: number, generation = 1): ChunkJob[] =>
@@ -17,14 +20,14 @@ function open(redisUrl = inject('redisUrl')) {
   const installationId = randomUUID();
   const publisher = createPublisher({ redisUrl, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
   onTestFinished(() => publisher.close());
-  const consumers = createConsumers({ redisUrl, installationId, prefetch: 8, onError: () => undefined });
+  const consumers = createConsumers({ redisUrl, installationId, prefetch: 8, leaseMs: 1000, onError: () => undefined });
   onTestFinished(() => consumers.close());
   const consume = (partition: number, process: (job: JobData) => Promise<void>) => {
     const consumer = consumers.open(partition, process);
     onTestFinished(() => consumer.close());
     return consumer;
   };
-  return { publisher, consume };
+  return { publisher, consume, installationId };
 }
 
 describe('publish and consume', () => {
@@ -66,6 +69,24 @@ describe('publish and consume', () => {
     expect(failed).toHaveLength(3);
     expect(error).toBeInstanceOf(Error);
   }, 20_000);
+
+  it('gets a job again whose reply was lost after Redis had handed it out', async () => {
+    const { publisher, consume, installationId } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
+    const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
+    const lossy = new Worker(queueName(1), null, {
+      connection: redis,
+      prefix: queuePrefix(installationId, 1),
+      lockDuration: 1000,
+    });
+    expect(await lossy.getNextJob('whoever')).toBeDefined();
+    const seen: number[] = [];
+    consume(1, async (job) => void seen.push(job.chunk));
+    await eventually('it comes back', () => seen.length === 1, 5000);
+    await lossy.close(true);
+    redis.disconnect();
+  });
 
   it('acknowledges only when the processor returns', async () => {
     const { publisher, consume } = open();

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openServices, type Services } from '@bullpen/runtime';
+import { sql } from 'drizzle-orm';
 import { inject } from 'vitest';
 import { createDatabase, type TestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
@@ -78,16 +79,31 @@ export async function startHouse(options: HouseOptions) {
       return answer.body.id;
     },
 
-    /** Waits for the end of a batch. */
-    ended: (id: string, withinMs = 30_000): Promise<BatchAnswer> =>
-      eventually(
-        `batch ${id} ends`,
-        async () => {
-          const found = await batch(id).catch(() => null);
-          return found !== null && (found.state === 'completed' || found.state === 'cancelled') ? found : null;
-        },
-        withinMs,
-      ),
+    /** Waits for the end of a batch. One that does not end is told with all that helps to see why. */
+    async ended(id: string, withinMs = 30_000): Promise<BatchAnswer> {
+      const isOver = async (): Promise<BatchAnswer | null> => {
+        const found = await batch(id).catch(() => null);
+        return found !== null && (found.state === 'completed' || found.state === 'cancelled') ? found : null;
+      };
+      try {
+        return await eventually(`batch ${id} ends`, isOver, withinMs);
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${await this.describe(id)}`, { cause: error });
+      }
+    },
+
+    /** Where a batch stands: its counts, its open chunks, and what the processes said last. */
+    async describe(id: string): Promise<string> {
+      const counts = await batch(id).catch(String);
+      const open = await database.db
+        .execute(
+          sql`select c.* from chunks c join batches b on b.no = c.batch where b.id = ${id} and c.state <> 'done' limit 5`,
+        )
+        .catch(String);
+      const owners = await database.statements.windows({ leaseMs: 1500 }).catch(String);
+      const logs = [producer, ...workers].map((app) => `${app.app}: ${app.log().split('\n').slice(-6).join('\n  ')}`);
+      return [JSON.stringify(counts), JSON.stringify(open), JSON.stringify(owners).slice(0, 1500), ...logs].join('\n');
+    },
 
     /** Pid of the PostgreSQL of a house with servers of its own. */
     postmaster: async (): Promise<number> =>
