@@ -29,7 +29,7 @@ export interface WorkerDeps {
 const prefetch = 64;
 /** Workers that start together find each other by looking often, at first and while shares are uneven. */
 const settleMs = 5000;
-const unevenMs = 200;
+const unevenMs = 100;
 
 /** Starts a worker: registers, owns partitions, runs their chunks. `drain` ends it and loses nothing. */
 export async function startWorker(deps: WorkerDeps) {
