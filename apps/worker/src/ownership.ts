@@ -16,7 +16,8 @@ export interface OwnershipDeps {
 
 interface Open {
   consumer: Consumer;
-  closing: boolean;
+  /** Set when it is being given up; whoever asks again waits for the same end. */
+  closed: Promise<void> | null;
 }
 
 /**
@@ -29,19 +30,18 @@ export function createOwnership(deps: OwnershipDeps) {
   const releasing = new Set<number>();
 
   function start(partition: number): void {
-    const state: Open = { consumer: null as never, closing: false };
+    const state: Open = { consumer: null as never, closed: null };
     state.consumer = deps.openConsumer(partition, (job, publishedAt) =>
-      deps.process(job, publishedAt, () => state.closing),
+      deps.process(job, publishedAt, () => state.closed !== null),
     );
     open.set(partition, state);
   }
 
   async function close(partition: number): Promise<void> {
     const state = open.get(partition);
-    if (state === undefined || state.closing) return;
-    state.closing = true;
-    await state.consumer.close();
-    open.delete(partition);
+    if (state === undefined) return;
+    state.closed ??= state.consumer.close().then(() => void open.delete(partition));
+    await state.closed;
   }
 
   function drain(partition: number): void {
@@ -69,7 +69,7 @@ export function createOwnership(deps: OwnershipDeps) {
       const taken = [...owned].filter((partition) => !open.has(partition) && !releasing.has(partition));
       for (const partition of taken) start(partition);
       if (taken.length > 0) deps.log.info({ partitions: this.partitions() }, 'owns');
-      const kept = [...open].filter(([, state]) => !state.closing).map(([partition]) => partition);
+      const kept = [...open].filter(([, state]) => state.closed === null).map(([partition]) => partition);
       for (const partition of kept.sort((a, b) => b - a).slice(0, Math.max(0, kept.length - share))) drain(partition);
       return kept.length === share;
     },
