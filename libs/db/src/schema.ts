@@ -84,6 +84,8 @@ export const chunks = pgTable(
     size: integer().notNull(),
     /** `inputs.first` of the row that holds the inputs; null in a count batch. Item i is element i − src. */
     src: integer(),
+    /** Instead of `src`, where items of several rows of inputs came together in one rest; item i is in the last that is ≤ i. */
+    srcs: integer().array(),
     picks: integer().array(),
     state: text({ enum: ['pending', 'queued', 'running', 'done'] })
       .notNull()
@@ -149,6 +151,8 @@ export const results = pgTable(
     error: json(),
     /** Of a failed item: where its input is, for retry. */
     src: integer(),
+    /** Of a failed item: the same for all errors of one cause. */
+    fingerprint: text(),
   },
   (t) => [
     primaryKey({ columns: [t.batch, t.index] }),
@@ -171,8 +175,12 @@ export const workers = pgTable('workers', {
   concurrency: integer().notNull(),
   /** What it said with its last heartbeat: {chunksInFlight, chunksMax, itemsDone, itemsPerSecond, chunksPerSecond, turnaroundMs, roundTripMs}. */
   facts: json().notNull(),
-  /** It takes no more; its partitions are free. */
+  /** It takes no more. */
   draining: boolean().notNull().default(false),
+  /** Partitions it asks for by itself; null: it takes its fair share. */
+  pins: smallint().array(),
+  /** Without a partition of its own: the worker whose partitions it serves too. */
+  helping: uuid(),
 });
 
 export const partitions = pgTable('partitions', {
@@ -183,4 +191,23 @@ export const partitions = pgTable('partitions', {
   /** When its present owner took it. */
   takenAt: at('taken_at'),
   expiresAt: at('expires_at'),
+});
+
+/** What `reduce` made of the outputs of one settled chunk; folded into `summaries` and deleted. */
+export const partials = pgTable(
+  'partials',
+  {
+    no: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    batch: integer().notNull(),
+    partial: json().notNull(),
+  },
+  (t) => [index('partials_batch').on(t.batch)],
+);
+
+/** What was folded of a batch so far: its summary is this and its partials. */
+export const summaries = pgTable('summaries', {
+  batch: integer().primaryKey(),
+  /** Counts the folds; the fence of the next one. */
+  version: integer().notNull(),
+  folded: json().notNull(),
 });
