@@ -95,6 +95,37 @@ const url = (protocols: readonly string[], about: string): Setting<string | unde
     }),
 });
 
+/** `0-3,7` as [0, 1, 2, 3, 7]. */
+const ranges = (max: number, unit: string, about: string): Setting<number[] | undefined> => ({
+  about,
+  unit,
+  bounds: `numbers and ranges up to ${max}, by comma: 0-3,7`,
+  shown: '',
+  read: z
+    .string()
+    .optional()
+    .transform((text, ctx) => {
+      if (text === undefined) return undefined;
+      const numbers = new Set<number>();
+      for (const part of text.split(',')) {
+        const [, from, to = from] = /^\s*(\d{1,3})(?:-(\d{1,3}))?\s*$/.exec(part) ?? [];
+        const fault = rangeFault(part.trim(), Number(from), Number(to), max);
+        if (fault !== null) {
+          ctx.addIssue(`${fault}, in "${text}"`);
+          return z.NEVER;
+        }
+        for (let no = Number(from); no <= Number(to); no += 1) numbers.add(no);
+      }
+      return [...numbers].sort((a, b) => a - b);
+    }),
+});
+
+function rangeFault(part: string, from: number, to: number, max: number): string | null {
+  if (Number.isNaN(from)) return `must be numbers and ranges such as 0-3,7, not "${part}"`;
+  if (from > to) return `has a range that is upside down: ${part}; write ${to}-${from}`;
+  return to > max ? `must not go over ${max}: ${part}` : null;
+}
+
 const kibi = 1024;
 const mebi = 1024 * kibi;
 
@@ -118,6 +149,14 @@ export const settingTable = {
     'chunks',
     'Chunks claimed or on their way at once, a worker; hides the distance to the servers',
   ),
+  WORKER_INDEX: optionalWhole(
+    0,
+    255,
+    'from 0',
+    'Pins this worker, one of WORKER_COUNT, to each partition with number % WORKER_COUNT = WORKER_INDEX; unset: its fair share',
+  ),
+  WORKER_COUNT: optionalWhole(1, 256, 'workers', 'How many workers have a WORKER_INDEX'),
+  WORKER_PARTITIONS: ranges(255, 'partitions', 'Pins this worker to these partitions instead of a WORKER_INDEX'),
   PARTITIONS: optionalWhole(
     1,
     256,
@@ -149,9 +188,8 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'QUEUE_BACKEND', 'WORKER_INDEX', 'WORKER_COUNT', 'WORKER_PARTITIONS', 'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES',
-  'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED', 'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT',
-  'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
+  'QUEUE_BACKEND', 'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
+  'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 
 type Pascal<S extends string> = S extends `${infer Head}_${infer Tail}`
@@ -194,8 +232,27 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   }
   if (settings['workerId'] === '')
     settings['workerId'] = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  problems.push(...pinProblems(settings));
   if (problems.length > 0) throw new SettingsError(problems);
   return settings as Settings;
+}
+
+/** What is wrong with the pins taken together. A setting that could not be read has its own line already. */
+function pinProblems(settings: Partial<Settings>): string[] {
+  const { workerIndex, workerCount, workerPartitions } = settings;
+  const problems: string[] = [];
+  if (!['workerIndex', 'workerCount', 'workerPartitions'].every((name) => name in settings)) return problems;
+  if (workerIndex !== undefined && workerCount !== undefined && workerIndex >= workerCount)
+    problems.push(
+      `WORKER_INDEX must be less than WORKER_COUNT, and ${workerIndex} is not less than ${workerCount}: indexes go from 0 to ${workerCount - 1}`,
+    );
+  if (workerIndex !== undefined && workerCount === undefined)
+    problems.push('WORKER_INDEX needs WORKER_COUNT: how many workers have an index');
+  if (workerCount !== undefined && workerIndex === undefined)
+    problems.push('WORKER_COUNT needs WORKER_INDEX: which of them this worker is, from 0');
+  if (workerPartitions !== undefined && (workerIndex !== undefined || workerCount !== undefined))
+    problems.push('WORKER_PARTITIONS and WORKER_INDEX with WORKER_COUNT are two ways to pin a worker: use one');
+  return problems;
 }
 
 function countCpus(): number {

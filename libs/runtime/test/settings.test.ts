@@ -56,6 +56,29 @@ describe('settings', () => {
     expect(problemsOf({ DATABASE_URL: 'mysql://u:secret@h/d' }).join()).not.toContain('secret');
   });
 
+  it('reads pins, and says what is wrong with them taken together', () => {
+    expect(readSettings({ WORKER_PARTITIONS: '7, 0-3,2' })).toMatchObject({ workerPartitions: [0, 1, 2, 3, 7] });
+    expect(readSettings({ WORKER_INDEX: '0', WORKER_COUNT: '1' })).toMatchObject({ workerIndex: 0, workerCount: 1 });
+    expect(readSettings({})).toMatchObject({ workerIndex: undefined, workerPartitions: undefined });
+    const cases: [Record<string, string>, RegExp][] = [
+      [{ WORKER_INDEX: '3', WORKER_COUNT: '3' }, /^WORKER_INDEX must be less than WORKER_COUNT.* from 0 to 2$/],
+      [{ WORKER_INDEX: '0' }, /^WORKER_INDEX needs WORKER_COUNT/],
+      [{ WORKER_COUNT: '3' }, /^WORKER_COUNT needs WORKER_INDEX/],
+      [{ WORKER_INDEX: '0', WORKER_COUNT: '3', WORKER_PARTITIONS: '1' }, /two ways to pin a worker: use one$/],
+      [
+        { WORKER_PARTITIONS: '0,5-3' },
+        /^WORKER_PARTITIONS has a range that is upside down: 5-3; write 3-5, in "0,5-3"$/,
+      ],
+      [{ WORKER_PARTITIONS: '0-' }, /^WORKER_PARTITIONS must be numbers and ranges such as 0-3,7, not "0-"/],
+      [{ WORKER_PARTITIONS: '1,,2' }, /not ""/],
+      [{ WORKER_PARTITIONS: '200-256' }, /^WORKER_PARTITIONS must not go over 255: 200-256/],
+      [{ WORKER_INDEX: '0', WORKER_COUNT: 'x' }, /^WORKER_COUNT must be a whole number/],
+    ];
+    for (const [env, words] of cases) {
+      expect(problemsOf(env)).toEqual([expect.stringMatching(words)]);
+    }
+  });
+
   it('refuses what is not built yet instead of ignoring it', () => {
     for (const name of settingsNotBuilt)
       expect(problemsOf({ [name]: '1' })).toEqual([`${name} is not built yet: leave it unset`]);
