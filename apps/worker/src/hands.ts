@@ -4,7 +4,7 @@
  * leave nobody idle. More would only keep chunks from other workers.
  */
 export function createHands(options: { chunks: number | 'auto'; concurrency: number }) {
-  const waiting: (() => void)[] = [];
+  let waiting: { gone: () => boolean; resolve: (got: boolean) => void }[] = [];
   let held = 0;
   let itemsOfAChunk = options.concurrency;
   let chunksPerSecond = 0;
@@ -17,7 +17,7 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
   const grant = (): void => {
     while (waiting.length > 0 && held < limit()) {
       held += 1;
-      waiting.shift()!();
+      waiting.shift()!.resolve(true);
     }
   };
 
@@ -26,12 +26,18 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     get held(): number {
       return held;
     },
-    /** Resolves when there is a hand free, which is then taken. */
-    take(): Promise<void> {
+    /** Resolves with true when there is a hand free, which is then taken; with false when it was dismissed before. */
+    take(gone: () => boolean): Promise<boolean> {
       return new Promise((resolve) => {
-        waiting.push(resolve);
+        waiting.push({ gone, resolve });
         grant();
       });
+    },
+    /** Sends away those who wait for nothing any more. */
+    dismiss(): void {
+      const leaving = waiting.filter(({ gone }) => gone());
+      waiting = waiting.filter((each) => !leaving.includes(each));
+      for (const { resolve } of leaving) resolve(false);
     },
     release(): void {
       held -= 1;

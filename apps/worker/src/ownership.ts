@@ -1,83 +1,138 @@
-import type { Statements } from '@bullpen/db';
-import type { Consumer, JobData, ProcessJob } from '@bullpen/queue';
+import type { Owned, Statements } from '@bullpen/db';
 import type { Log } from '@bullpen/runtime';
+import type { Helping } from './helping.ts';
+import { createPinWatch } from './pin-watch.ts';
+import type { Serving } from './serving.ts';
 
 export interface OwnershipDeps {
   statements: Pick<Statements, 'own' | 'retire'>;
   workerId: string;
   leaseMs: number;
-  /** Starts to take the jobs of a partition. */
-  openConsumer: (partition: number, process: ProcessJob) => Consumer;
-  process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
+  serving: Serving;
+  helping: Helping;
   /** A partition is drained and waits for the next renewal to be given back. */
   onDrained: () => void;
   log: Log;
 }
 
-interface Open {
-  consumer: Consumer;
-  /** Set when it is being given up; whoever asks again waits for the same end. */
-  closed: Promise<void> | null;
-}
+/** A worker that waits for a partition looks this often, for as long as something has changed a moment ago. */
+const waitingMs = 100;
+const settleMs = 5000;
+/** Renewals otherwise: the others notice within this time that their share has grown. */
+const renewMs = 500;
 
 /**
- * The partitions of this worker: takes its fair share, gives up what is too much once it is drained, and forgets what
- * others took while it was away.
+ * The partitions of this worker: takes those pinned to it and its fair share of the others, gives up what is pinned to
+ * others and what is too much once it is drained, and forgets what others took while it was away.
  */
 export function createOwnership(deps: OwnershipDeps) {
-  const open = new Map<number, Open>();
+  const { serving, log } = deps;
+  const kept = new Set<number>();
+  /** Being drained: its lease is still renewed. */
+  const leaving = new Set<number>();
   /** Drained, to be given back with the next renewal. */
   const releasing = new Set<number>();
-
-  function start(partition: number): void {
-    const state: Open = { consumer: null as never, closed: null };
-    state.consumer = deps.openConsumer(partition, (job, publishedAt) =>
-      deps.process(job, publishedAt, () => state.closed !== null),
-    );
-    open.set(partition, state);
-  }
-
-  async function close(partition: number): Promise<void> {
-    const state = open.get(partition);
-    if (state === undefined) return;
-    state.closed ??= state.consumer.close().then(() => void open.delete(partition));
-    await state.closed;
-  }
+  const helped = new Set<number>();
+  const watchPins = createPinWatch(deps.leaseMs, log);
+  let renewedAt = performance.now();
+  let changedAt = renewedAt;
+  let lastSeen = '';
+  let retired: (() => void) | null = null;
 
   function drain(partition: number): void {
-    void close(partition).then(() => {
+    kept.delete(partition);
+    leaving.add(partition);
+    void serving.close(partition).then(() => {
+      leaving.delete(partition);
       releasing.add(partition);
       deps.onDrained();
     });
   }
 
-  return {
-    partitions: (): number[] => [...open.keys()].sort((a, b) => a - b),
+  /** What is mine by the database, but others' by my books or the other way round. */
+  function follow({ mine }: Owned): void {
+    const owned = new Set(mine.map(({ no }) => no));
+    for (const partition of kept) {
+      if (owned.has(partition)) continue;
+      kept.delete(partition);
+      void serving.close(partition);
+      log.warn({ partition }, 'lost a partition: its lease had expired');
+    }
+    const taken = [...owned].filter((no) => !kept.has(no) && !leaving.has(no) && !releasing.has(no));
+    for (const partition of taken) {
+      // It may still be closing since it was lost: the next renewal starts it.
+      if (serving.has(partition) && !helped.delete(partition)) continue;
+      kept.add(partition);
+      if (!serving.has(partition)) serving.start(partition);
+    }
+    if (taken.length > 0) log.info({ partitions: [...kept].sort((a, b) => a - b) }, 'owns');
+  }
 
-    /** Answers whether it now has what it should have. */
-    async renew(): Promise<boolean> {
+  /** Gives up what is pinned to others, and of the shared what is too much: first where least is in hand. */
+  function giveUp({ mine, share }: Owned): void {
+    const held = mine.filter(({ no }) => kept.has(no));
+    const shared = held.filter(({ hold }) => hold === 'shared').map(({ no }) => no);
+    shared.sort((a, b) => serving.jobsOf(a) - serving.jobsOf(b) || b - a);
+    for (const { no, hold } of held) if (hold === 'foreign') drain(no);
+    for (const no of shared.slice(0, Math.max(0, shared.length - share))) drain(no);
+  }
+
+  function help(partitions: readonly number[]): void {
+    for (const partition of helped) {
+      if (partitions.includes(partition)) continue;
+      helped.delete(partition);
+      void serving.close(partition);
+    }
+    for (const partition of partitions) {
+      if (serving.has(partition)) continue;
+      helped.add(partition);
+      serving.start(partition);
+    }
+  }
+
+  /** When to renew again: soon while partitions are to come. */
+  function nextMs(owned: Owned): number {
+    const now = performance.now();
+    const seen = JSON.stringify(owned);
+    if (seen !== lastSeen) changedAt = now;
+    lastSeen = seen;
+    const normal = Math.min(renewMs, deps.leaseMs / 5);
+    return kept.size < owned.share + owned.pinned && now - changedAt < settleMs ? Math.min(normal, waitingMs) : normal;
+  }
+
+  return {
+    partitions: (): number[] => [...kept].sort((a, b) => a - b),
+
+    /** Whether the leases hold by this worker's own clock, with a fifth of them to spare. */
+    isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
+
+    /** Answers after how many ms to renew again. */
+    async renew(): Promise<number> {
       const given = [...releasing];
-      const { mine, share } = await deps.statements.own({
-        worker: deps.workerId,
-        leaseMs: deps.leaseMs,
-        releasing: given,
-      });
+      const sentAt = performance.now();
+      const { workerId: worker, leaseMs } = deps;
+      const wasRetired = retired !== null;
+      const owned = await deps.statements.own({ worker, leaseMs, releasing: given });
+      renewedAt = sentAt;
       for (const partition of given) releasing.delete(partition);
-      const owned = new Set(mine.map((each) => each.no));
-      for (const partition of open.keys())
-        if (!owned.has(partition) && !releasing.has(partition)) void close(partition);
-      const taken = [...owned].filter((partition) => !open.has(partition) && !releasing.has(partition));
-      for (const partition of taken) start(partition);
-      if (taken.length > 0) deps.log.info({ partitions: this.partitions() }, 'owns');
-      const kept = [...open].filter(([, state]) => state.closed === null).map(([partition]) => partition);
-      for (const partition of kept.sort((a, b) => b - a).slice(0, Math.max(0, kept.length - share))) drain(partition);
-      return kept.length === share;
+      follow(owned);
+      giveUp(owned);
+      help(wasRetired ? [] : await deps.helping.renew(owned));
+      serving.tune();
+      watchPins(owned.pinsHeldBy);
+      if (wasRetired && owned.mine.length === 0) retired?.();
+      return nextMs(owned);
     },
 
-    /** Gives up everything: others take the partitions at once, what is claimed is finished or flushed with its rest. */
+    /** Gives up everything, each partition once what is claimed of it is finished or flushed with its rest. */
     async retire(): Promise<void> {
       await deps.statements.retire(deps.workerId);
-      await Promise.all([...open.keys()].map(close));
+      const released = new Promise<void>((resolve) => (retired = resolve));
+      for (const partition of kept) drain(partition);
+      help([]);
+      deps.onDrained();
+      await released;
+      await Promise.all(serving.list().map((partition) => serving.close(partition)));
     },
   };
 }

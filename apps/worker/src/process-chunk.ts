@@ -22,7 +22,7 @@ let orders = 0;
 
 /**
  * A job from wake-up to acknowledgement: claim → run → flush; the return is the acknowledgement. `closing` says that
- * the partition is being given up: what is not claimed by then goes back.
+ * the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
  */
 export async function processChunk(
   job: JobData,
@@ -30,8 +30,9 @@ export async function processChunk(
   closing: () => boolean,
   deps: ProcessDeps,
 ): Promise<void> {
-  await deps.hands.take();
+  if (closing() || !(await deps.hands.take(closing))) return await deps.handBack(job);
   const order = (orders += 1);
+  const mayStart = (): boolean => deps.mayStart() && !closing();
   let held: Held | null = null;
   try {
     if (closing()) return await deps.handBack(job);
@@ -44,7 +45,7 @@ export async function processChunk(
       entry.batch = held.batch;
       deps.hands.saw(held.picks?.length ?? held.size);
       const plan = await deps.plans.open(held.batch);
-      await deps.flushes.flush(await runChunk(held, plan, order, deps));
+      await deps.flushes.flush(await runChunk(held, plan, order, { ...deps, mayStart }));
       deps.figures.settled(Date.now() - publishedAt);
     } finally {
       deps.inHand.delete(job.chunk);

@@ -3,16 +3,20 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
-import { createConsumers, type JobData } from '@bullpen/queue';
+import { createConsumers } from '@bullpen/queue';
 import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
 import { createFigures } from './figures.ts';
 import { createFlushes } from './flushes.ts';
 import { autoConcurrency, createHands } from './hands.ts';
+import { createHandBacks } from './hand-backs.ts';
 import { createHeartbeat } from './heartbeat.ts';
+import { createHelping } from './helping.ts';
 import { createOwnership, type Ownership } from './ownership.ts';
+import { pinsOf } from './pins.ts';
 import { createPlans } from './plans.ts';
 import { processChunk } from './process-chunk.ts';
+import { createServing } from './serving.ts';
 import { createSlots } from './slots.ts';
 
 export interface WorkerDeps {
@@ -25,11 +29,7 @@ export interface WorkerDeps {
   log: Log;
 }
 
-/** Jobs of a partition that are taken from BullMQ at once; they wait here for a hand. */
-const prefetch = 64;
-/** Workers that start together find each other by looking often, at first and while shares are uneven. */
-const settleMs = 5000;
-const unevenMs = 100;
+const afterErrorMs = 100;
 
 /** Starts a worker: registers, owns partitions, runs their chunks. `drain` ends it and loses nothing. */
 export async function startWorker(deps: WorkerDeps) {
@@ -50,6 +50,7 @@ export async function startWorker(deps: WorkerDeps) {
     figures,
   });
   const inHand = new Map<number, { batch: number | null }>();
+  const helping = createHelping({ statements, workerId: id, leaseMs: settings.leaseMs, log });
   let draining = false;
 
   const speed = createSpeed(figures.totals);
@@ -63,6 +64,7 @@ export async function startWorker(deps: WorkerDeps) {
       ...rates,
       turnaroundMs: figures.turnaroundMs,
       roundTripMs: deps.roundTripMs,
+      idle: helping.idle(),
     };
   };
   const worker = {
@@ -72,6 +74,7 @@ export async function startWorker(deps: WorkerDeps) {
     pid: process.pid,
     handlers: names,
     concurrency,
+    pins: pinsOf(settings, deps.installation.partitions),
   };
   await statements.register({ ...worker, facts: facts() });
 
@@ -96,44 +99,39 @@ export async function startWorker(deps: WorkerDeps) {
     sliceMs: settings.chunkSliceMs,
     outputMaxBytes: settings.outputMaxBytes,
     sliceMaxBytes: settings.flushMaxBytes,
-    mayStart: () => !draining && heartbeat.isFresh(),
-    handBack: async (job: JobData) => void (await statements.lost([{ no: job.chunk, generation: job.generation }])),
+    mayStart: () => !draining && heartbeat.isFresh() && ownership.isFresh(),
+    handBack: createHandBacks(statements.lost),
   };
   const consumers = createConsumers({
     redisUrl: deps.redisUrl,
     installationId: deps.installation.id,
-    prefetch,
     leaseMs: settings.leaseMs,
     onError: (error) => log.debug(errorFacts(error), 'redis'),
+  });
+  const serving = createServing({
+    process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
+    // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
+    openConsumer: (partition, prefetch, process) =>
+      consumers.open(partition, prefetch, (job, publishedAt) => process(job, publishedAt).catch(crash)),
+    onClosing: () => hands.dismiss(),
+    handsMax: hands.limit,
   });
   const ownership = createOwnership({
     statements,
     workerId: id,
     leaseMs: settings.leaseMs,
-    process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
-    // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
-    openConsumer: (partition, process) =>
-      consumers.open(partition, (job, publishedAt) => process(job, publishedAt).catch(crash)),
+    serving,
+    helping,
     onDrained: () => renewals.nudge(),
     log,
   });
-
-  const everyMs = Math.min(1000, settings.leaseMs / 5);
-  const startedAt = performance.now();
-  const renewals = createLoop({
-    name: 'own',
-    log,
-    once: async () => {
-      const even = await ownership.renew();
-      return even && performance.now() - startedAt > settleMs ? everyMs : Math.min(everyMs, unevenMs);
-    },
-    afterErrorMs: unevenMs,
-  });
+  const renewals = createLoop({ name: 'own', log, once: () => ownership.renew(), afterErrorMs });
   await hasPartitions(ownership);
   log.info(
     {
       worker: settings.workerId,
       partitions: ownership.partitions(),
+      pins: worker.pins ?? undefined,
       concurrency,
       concurrencyFrom: settings.workerConcurrency === 'auto' ? 'auto' : 'WORKER_CONCURRENCY',
       chunks: hands.limit(),
@@ -143,11 +141,12 @@ export async function startWorker(deps: WorkerDeps) {
     'worker is ready',
   );
 
+  const beatMs = Math.min(1000, settings.leaseMs / 5);
   const beats = createLoop({
     name: 'heartbeat',
     log,
-    once: async () => (await heartbeat.beat(), everyMs),
-    afterErrorMs: unevenMs,
+    once: async () => (await heartbeat.beat(), beatMs),
+    afterErrorMs,
   });
   const idle = setInterval(() => inHand.size === 0 && figures.idled(100), 100);
   const writeWindow = (): void => {
@@ -160,8 +159,8 @@ export async function startWorker(deps: WorkerDeps) {
     id,
     async drain(): Promise<void> {
       draining = true;
-      await renewals.stop();
       await ownership.retire();
+      await renewals.stop();
       consumers.close();
       await beats.stop();
       await statements.leave(id);

@@ -1,8 +1,14 @@
+import type { Log } from '@bullpen/runtime';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../src/backoff.ts';
 import { withoutGuilty } from '../src/guilty.ts';
+import { createHandBacks } from '../src/hand-backs.ts';
 import { createHands, handsFor } from '../src/hands.ts';
+import { idleReason } from '../src/helping.ts';
+import { createPinWatch } from '../src/pin-watch.ts';
+import { pinsOf } from '../src/pins.ts';
+import { prefetchFor } from '../src/serving.ts';
 import { createSlots } from '../src/slots.ts';
 
 describe('backoffMs', () => {
@@ -37,7 +43,7 @@ describe('hands', () => {
   it('are given in the order they were asked for, never more than there are', async () => {
     const hands = createHands({ chunks: 2, concurrency: 1 });
     const got: number[] = [];
-    for (let n = 0; n < 4; n += 1) void hands.take().then(() => got.push(n));
+    for (let n = 0; n < 4; n += 1) void hands.take(() => false).then(() => got.push(n));
     await Promise.resolve();
     await Promise.resolve();
     expect([got.length, hands.held]).toEqual([2, 2]);
@@ -45,6 +51,92 @@ describe('hands', () => {
     await Promise.resolve();
     await Promise.resolve();
     expect(got).toEqual([0, 1, 2]);
+  });
+});
+
+describe('hands that were asked for', () => {
+  it('are not waited for any more once the partition is given up', async () => {
+    const hands = createHands({ chunks: 1, concurrency: 1 });
+    let gone = false;
+    expect(await hands.take(() => gone)).toBe(true);
+    const waiting = [hands.take(() => gone), hands.take(() => gone), hands.take(() => false)];
+    gone = true;
+    hands.dismiss();
+    expect(await Promise.all(waiting.slice(0, 2))).toEqual([false, false]);
+    hands.release();
+    expect(await waiting[2]).toBe(true);
+    expect(hands.held).toBe(1);
+  });
+});
+
+describe('jobs that a drain hands back', () => {
+  it('go in one statement, and each waits for it', async () => {
+    const sent: number[][] = [];
+    const handBack = createHandBacks(async (jobs) => (sent.push(jobs.map(({ no }) => no)), []));
+    const job = (chunk: number) => handBack({ chunk, generation: 1, batch: 'b', items: 1 });
+    await Promise.all([job(1), job(2), job(3)]);
+    await job(4);
+    expect(sent).toEqual([[1, 2, 3], [4]]);
+  });
+
+  it('are lost to nobody when the statement fails', async () => {
+    const handBack = createHandBacks(() => Promise.reject(new Error('away')));
+    await expect(handBack({ chunk: 1, generation: 1, batch: 'b', items: 1 })).rejects.toThrow('away');
+  });
+});
+
+describe('prefetchFor', () => {
+  it('is the share of the hands that each partition has, and a few', () => {
+    expect([prefetchFor(8, 1), prefetchFor(8, 12), prefetchFor(64, 4), prefetchFor(8, 0)]).toEqual([12, 5, 20, 12]);
+  });
+});
+
+describe('pinsOf', () => {
+  const none = { workerIndex: undefined, workerCount: undefined, workerPartitions: undefined };
+
+  it('is every n-th partition of an index, or those that were named', () => {
+    expect(pinsOf(none, 12)).toBeNull();
+    expect(pinsOf({ ...none, workerIndex: 1, workerCount: 5 }, 12)).toEqual([1, 6, 11]);
+    expect(pinsOf({ ...none, workerPartitions: [0, 3] }, 4)).toEqual([0, 3]);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 }), (partitions, workerCount) => {
+        const indexes = Array.from({ length: Math.min(workerCount, partitions) }, (_, index) => index);
+        const pins = indexes.flatMap((workerIndex) => pinsOf({ ...none, workerIndex, workerCount }, partitions)!);
+        expect(pins.sort((a, b) => a - b)).toEqual(Array.from({ length: partitions }, (_, no) => no));
+      }),
+    );
+  });
+
+  it('refuses partitions that are not there', () => {
+    expect(() => pinsOf({ ...none, workerPartitions: [3, 4, 9] }, 4)).toThrow(
+      /names 4, 9, but .* 4 partitions: 0 to 3/,
+    );
+    expect(() => pinsOf({ ...none, workerIndex: 12, workerCount: 13 }, 12)).toThrow(
+      /WORKER_INDEX 12 of 13 would have no partition/,
+    );
+  });
+});
+
+describe('the pin watch', () => {
+  it('warns once, when another has the pins for longer than a lease, and says when it is over', () => {
+    const said: string[] = [];
+    const log = { warn: (_: object, text: string) => said.push(text), info: (text: string) => said.push(text) };
+    let now = 0;
+    const watch = createPinWatch(1000, log as unknown as Log, () => now);
+    const at = (time: number, heldBy: string | null): number => ((now = time), watch(heldBy), said.length);
+    // The row of its former self.
+    expect([at(0, 'me'), at(999, 'me'), at(1100, null)]).toEqual([0, 0, 0]);
+    expect([at(2000, 'other'), at(3000, 'other'), at(3001, 'other'), at(9000, 'other')]).toEqual([0, 0, 1, 1]);
+    expect([at(9500, null), at(9600, null)]).toEqual([2, 2]);
+    expect(said[0]).toMatch(/runs unpinned/);
+  });
+});
+
+describe('idleReason', () => {
+  it('says what keeps a worker from helping', () => {
+    expect(idleReason({ reserved: 0 }, { owners: 2, missing: ['add'] })).toMatch(/does not know: add$/);
+    expect(idleReason({ reserved: 3 }, { owners: 0, missing: [] })).toMatch(/kept for pinned workers .*: 3$/);
+    expect(idleReason({ reserved: 0 }, { owners: 0, missing: [] })).toMatch(/nobody owns/);
   });
 });
 

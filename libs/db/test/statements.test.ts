@@ -221,34 +221,6 @@ describe('heartbeat', () => {
   });
 });
 
-describe('own', () => {
-  it('shares all partitions, moves them when workers come and go, and leaves none behind', async () => {
-    const { statements } = await databaseForTest({ partitions: 12 });
-    const workers = Array.from({ length: 5 }, () => randomUUID());
-    for (const worker of workers) await register(statements, worker);
-    const shares = new Map<string, number[]>();
-    const renew = async (worker: string): Promise<void> => {
-      const held = shares.get(worker) ?? [];
-      const { share } = await statements.own({ worker, leaseMs: 5000, releasing: [] });
-      const releasing = held.slice(share);
-      const { mine } = await statements.own({ worker, leaseMs: 5000, releasing });
-      shares.set(
-        worker,
-        mine.map((each) => each.no),
-      );
-    };
-    await renew(workers[0]!);
-    for (let round = 0; round < 3; round += 1) for (const worker of workers) await renew(worker);
-    expect([...shares.values()].map((held) => held.length).sort((a, b) => a - b)).toEqual([2, 2, 2, 3, 3]);
-    expect([...shares.values()].flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, i) => i));
-    await statements.retire(workers[0]!);
-    await statements.leave(workers[0]!);
-    shares.delete(workers[0]!);
-    for (let round = 0; round < 2; round += 1) for (const worker of workers.slice(1)) await renew(worker);
-    expect([...shares.values()].map((held) => held.length)).toEqual([3, 3, 3, 3]);
-  });
-});
-
 describe('control', () => {
   it('cancel keeps what was done and the counts whole', async () => {
     const database = await databaseForTest();
@@ -321,10 +293,12 @@ describe('round trips', () => {
         ]),
       heartbeat: () => statements.heartbeat({ worker, claims: [claim], batches: [1], facts, orphanMs: 0 }),
       own: () => statements.own({ worker, leaseMs: 5000, releasing: [] }),
+      help: () => statements.help({ worker, leaseMs: 5000 }),
       repair: () => statements.repair({ leaseMs: 5000 }),
       queued: () => statements.queued({ ageMs: 0 }),
       lost: () => statements.lost([{ no: 1, generation: 1 }]),
       counts: () => statements.counts(id),
+      partitions: () => statements.partitions({ leaseMs: 5000 }),
       results: () => statements.results({ batch: 1, after: -1, limit: 10, status: 'all' }),
     };
     const trips: Record<string, number> = {};

@@ -6,8 +6,6 @@ import { type JobData, queueName, queuePrefix } from './names.ts';
 export interface ConsumersOptions {
   redisUrl: string;
   installationId: string;
-  /** Jobs of a partition taken at once; they wait in the process until they are claimed. */
-  prefetch: number;
   /**
    * A job that is active under nobody comes back within three of these: Redis handed it out, but the reply was lost, or
    * its worker is gone.
@@ -20,6 +18,8 @@ export interface ConsumersOptions {
 export type ProcessJob = (job: JobData, publishedAt: number) => Promise<void>;
 
 export interface Consumer {
+  /** How many jobs it takes at once from now on; those that are not claimed yet wait in the process. Two at least. */
+  prefetch(jobs: number): void;
   /** Takes no more jobs and waits for those it has. */
   close(): Promise<void>;
 }
@@ -35,8 +35,9 @@ const closeDeadlineMs = 5000;
 export function createConsumers(options: ConsumersOptions) {
   const redis = openRedis(options.redisUrl, 'consumer');
   return {
-    /** Starts to take the jobs of a partition. */
-    open: (partition: number, process: ProcessJob): Consumer => openConsumer(redis, partition, process, options),
+    /** Starts to take the jobs of a partition, `prefetch` at once. */
+    open: (partition: number, prefetch: number, process: ProcessJob): Consumer =>
+      openConsumer(redis, partition, prefetch, process, options),
     /** After all of them have closed. */
     close: (): void => redis.disconnect(),
   };
@@ -50,7 +51,13 @@ export type Consumers = ReturnType<typeof createConsumers>;
  * A stall of this process or of Redis makes BullMQ hand out a job twice; that is harmless here, since the claim decides,
  * so a job is never failed for it.
  */
-function openConsumer(redis: Redis, partition: number, process: ProcessJob, options: ConsumersOptions): Consumer {
+function openConsumer(
+  redis: Redis,
+  partition: number,
+  prefetch: number,
+  process: ProcessJob,
+  options: ConsumersOptions,
+): Consumer {
   const active = new Set<Promise<void>>();
   const tracked = async (job: JobData, publishedAt: number): Promise<void> => {
     const running = process(job, publishedAt);
@@ -60,7 +67,7 @@ function openConsumer(redis: Redis, partition: number, process: ProcessJob, opti
   const worker = new Worker<JobData>(queueName(partition), async (job) => tracked(job.data, job.timestamp), {
     connection: redis,
     prefix: queuePrefix(options.installationId, partition),
-    concurrency: options.prefetch,
+    concurrency: prefetch,
     lockDuration: options.leaseMs,
     stalledInterval: options.leaseMs,
     maxStalledCount: 1_000_000,
@@ -78,6 +85,9 @@ function openConsumer(redis: Redis, partition: number, process: ProcessJob, opti
     }, coolOffMs);
   });
   return {
+    prefetch(jobs) {
+      worker.concurrency = Math.max(2, jobs);
+    },
     async close() {
       if (cooling !== null) clearTimeout(cooling);
       const closed = worker.close();

@@ -77,13 +77,13 @@ export function createPublisher(options: PublisherOptions) {
     },
 
     /**
-     * Of these jobs, those that will not run: BullMQ does not hold them any more, or they are `active` under a worker
-     * that has lost the partition (`orphaned`; BullMQ itself would notice after 30…60 s). Throws when Redis gives no
-     * answer, which is no verdict.
+     * Of these jobs, those that will not run: BullMQ does not hold them any more, they are `active` under a worker
+     * that has lost the partition (`orphaned`; BullMQ itself would notice after three leases), or they wait where nobody
+     * takes them (`ownerless`). Throws when Redis gives no answer, which is no verdict.
      */
-    async findLost<Job extends { no: number; generation: number; partition: number; orphaned: boolean }>(
-      jobs: readonly Job[],
-    ): Promise<Job[]> {
+    async findLost<
+      Job extends { no: number; generation: number; partition: number; orphaned: boolean; ownerless?: boolean },
+    >(jobs: readonly Job[]): Promise<Job[]> {
       const lost: Job[] = [];
       await inParallel(32, jobs, async (job) => {
         const state = await withDeadline(
@@ -91,7 +91,7 @@ export function createPublisher(options: PublisherOptions) {
           'getState',
           queues[job.partition]!.getJobState(jobId(job.no, job.generation)),
         );
-        if (!alive.has(state) || (state === 'active' && job.orphaned)) lost.push(job);
+        if (!alive.has(state) || job.ownerless || (state === 'active' && job.orphaned)) lost.push(job);
       });
       return lost;
     },

@@ -20,10 +20,10 @@ function open(redisUrl = inject('redisUrl')) {
   const installationId = randomUUID();
   const publisher = createPublisher({ redisUrl, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
   onTestFinished(() => publisher.close());
-  const consumers = createConsumers({ redisUrl, installationId, prefetch: 8, leaseMs: 1000, onError: () => undefined });
+  const consumers = createConsumers({ redisUrl, installationId, leaseMs: 1000, onError: () => undefined });
   onTestFinished(() => consumers.close());
   const consume = (partition: number, process: (job: JobData) => Promise<void>) => {
-    const consumer = consumers.open(partition, process);
+    const consumer = consumers.open(partition, 8, process);
     onTestFinished(() => consumer.close());
     return consumer;
   };
@@ -58,8 +58,31 @@ describe('publish and consume', () => {
     expect(await publisher.findLost([{ no: 0, generation: 2, partition: 0, orphaned: false }])).toHaveLength(1);
     expect(await publisher.findLost([{ no: 0, generation: 1, partition: 0, orphaned: true }])).toHaveLength(1);
     expect(await publisher.findLost([{ no: 1, generation: 1, partition: 1, orphaned: true }])).toEqual([]);
+    const ownerless = { no: 1, generation: 1, partition: 1, orphaned: true, ownerless: true };
+    expect(await publisher.findLost([ownerless])).toEqual([ownerless]);
     release();
     await eventually('a job that is over counts as lost', async () => (await publisher.findLost(asked)).length === 2);
+  });
+
+  it('takes as many jobs at once as it may, also when that changes while it runs', async () => {
+    const { publisher, consume } = open();
+    await eventually('redis is reachable', () => publisher.reachable());
+    const waiting: (() => void)[] = [];
+    const consumer = consume(0, () => new Promise<void>((resolve) => waiting.push(resolve)));
+    consumer.prefetch(3);
+    await publisher.publish(jobs(60));
+    const active = (): Promise<number> => publisher.queues[0]!.getActiveCount();
+    await eventually('3 are taken', async () => (await active()) === 3);
+    expect(await publisher.queues[0]!.getWaitingCount()).toBe(17);
+    consumer.prefetch(5);
+    waiting.shift()!();
+    await eventually('5 are taken', async () => (await active()) === 5);
+    consumer.prefetch(2);
+    for (let n = 0; n < 3; n += 1) waiting.shift()!();
+    await eventually('2 are left', async () => (await active()) === 2);
+    const more = setInterval(() => waiting.shift()?.(), 1);
+    onTestFinished(() => clearInterval(more));
+    await eventually('all are over', async () => (await publisher.queues[0]!.getCompletedCount()) === 20);
   });
 
   it('says which jobs could not be added when Redis is not there', async () => {

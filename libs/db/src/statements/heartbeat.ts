@@ -14,6 +14,8 @@ export interface WorkerFacts {
   /** From mark to flush of a chunk, smoothed. */
   turnaroundMs: number;
   roundTripMs: { redis: number; postgres: number };
+  /** Why it has nothing to do with any partition; null, or not said by an older version: it has. */
+  idle?: string | null;
 }
 
 export interface Heartbeat {

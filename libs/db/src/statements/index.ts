@@ -8,9 +8,11 @@ import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFlush } from './flush.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
+import { prepareHelp } from './help.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareOwn } from './own.ts';
+import { preparePartitions } from './partitions.ts';
 import { prepareProbe } from './probe.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
 import { prepareForget, prepareRepair } from './repair.ts';
@@ -37,6 +39,7 @@ export function createStatements(db: Database, patience: Patience) {
     register: again(prepareRegister(db)),
     heartbeat: again(prepareHeartbeat(db)),
     own: again(prepareOwn(db)),
+    help: again(prepareHelp(db)),
     retire: again(prepareRetire(db)),
     leave: again(prepareLeave(db)),
     repair: again(prepareRepair(db)),
@@ -51,6 +54,7 @@ export function createStatements(db: Database, patience: Patience) {
     results: again(prepareResults(db)),
     outcome: again(prepareOutcome(db)),
     workers: again(prepareWorkers(db)),
+    partitions: again(preparePartitions(db)),
     pause: again(preparePause(db)),
     resume: again(prepareResume(db)),
     cancel: again(prepareCancel(db)),

@@ -9,6 +9,8 @@ export interface Queued {
   partition: number;
   /** No worker that owns the partition now can have taken the job: it changed hands since, or nobody owns it. */
   orphaned: boolean;
+  /** Nobody has owned the partition for a second: nobody will take the job soon. */
+  ownerless: boolean;
 }
 
 /**
@@ -23,6 +25,7 @@ export function prepareQueued(db: Database) {
       generation: chunks.generation,
       partition: sql<number>`${chunks.partition}`,
       orphaned: sql<boolean>`coalesce(${partitions.expiresAt} < clock_timestamp() or ${partitions.takenAt} > ${chunks.queuedAt}, true)`,
+      ownerless: sql<boolean>`coalesce(${partitions.expiresAt} < clock_timestamp() - interval '1 second', true)`,
     })
     .from(chunks)
     .innerJoin(partitions, eq(partitions.no, chunks.partition))

@@ -12,6 +12,8 @@ export interface NewWorker {
   handlers: readonly string[];
   concurrency: number;
   facts: WorkerFacts;
+  /** Partitions it asks for by itself; null: it takes its fair share. */
+  pins?: readonly number[] | null;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface NewWorker {
  */
 export function prepareRegister(db: Database) {
   return async (worker: NewWorker): Promise<void> => {
-    const values = { ...worker, handlers: [...worker.handlers] };
+    const values = { ...worker, handlers: [...worker.handlers], pins: worker.pins ? [...worker.pins] : null };
     await db
       .insert(workers)
       .values(values)
@@ -30,19 +32,22 @@ export function prepareRegister(db: Database) {
 }
 
 /**
- * Retire: a worker that drains counts as live for no share any more, and its partitions are free at once.
+ * Retire: a worker that drains counts as live for no share any more, and helps nobody. It keeps its partitions until
+ * each is drained (`own` gives them back), but the chunks that wait in their queues go to others at once: a drain takes
+ * as long as the longest item.
  *
- * Repeatable: it sets what should be so.
+ * Repeatable: it sets what should be so. A job whose chunk went elsewhere meets a claim that refuses it.
  */
 export function prepareRetire(db: Database) {
   const id = sql`${sql.placeholder('worker')}::uuid`;
-  const freed = db
-    .$with('freed', {})
-    .as(sql`update partitions set owner = null, expires_at = null where owner = ${id}`);
+  const waiting = sql`state = 'queued' and partition = any(array(select no from partitions where owner = ${id}))`;
+  const handed = db.$with('handed', {}).as(sql`
+    update chunks set state = 'pending'
+    where no = any(array(select no from chunks where ${waiting} order by no for update)) and state = 'queued'`);
   const retired = db
     .$with('retired', { id: workers.id })
-    .as(sql`update workers set draining = true where id = ${id} returning id`);
-  const query = db.with(freed, retired).select({ id: retired.id }).from(retired).prepare('retire');
+    .as(sql`update workers set draining = true, helping = null where id = ${id} returning id`);
+  const query = db.with(handed, retired).select({ id: retired.id }).from(retired).prepare('retire');
   return async (worker: string): Promise<void> => void (await query.execute({ worker }));
 }
 

@@ -2,8 +2,9 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { partitions, workers } from '../schema.ts';
 import type { WorkerFacts } from './heartbeat.ts';
+import { leaseInterval } from './shares.ts';
 
-/** A partition as the publisher sees it. `owner` is null while no live worker owns it. */
+/** A partition as the publisher sees it. `owner` is null while no live worker owns it; `helpers` serve it too. */
 export interface Window {
   partition: number;
   epoch: number;
@@ -11,7 +12,7 @@ export interface Window {
   running: number;
   /** Age of the oldest queued chunk; null when none is. */
   oldestMs: number | null;
-  owner: { id: string; handlers: string[]; facts: WorkerFacts } | null;
+  owner: { id: string; handlers: string[]; facts: WorkerFacts; helpers: WorkerFacts[] } | null;
 }
 
 /**
@@ -31,8 +32,14 @@ export function prepareWindows(db: Database) {
       union all
       select partition, 0, count(*), null from chunks where state = 'running' group by partition) x
     group by partition`);
+  const live = sql`not w.draining and w.seen > clock_timestamp() - ${leaseInterval()}`;
+  const helpers = db.$with('helpers', {
+    helped: sql<string>`helped`.as('helped'),
+    theirs: sql<WorkerFacts[]>`theirs`.as('theirs'),
+  }).as(sql`
+    select w.helping as helped, json_agg(w.facts) as theirs from workers w where w.helping is not null and ${live} group by w.helping`);
   const query = db
-    .with(flight)
+    .with(flight, helpers)
     .select({
       partition: partitions.no,
       epoch: partitions.epoch,
@@ -44,14 +51,16 @@ export function prepareWindows(db: Database) {
         id: workers.id,
         handlers: workers.handlers,
         facts: sql<WorkerFacts>`${workers.facts}`,
+        helpers: sql<WorkerFacts[]>`coalesce(${helpers.theirs}, '[]')`,
       },
     })
     .from(partitions)
     .leftJoin(flight, sql`${flight.partition} = ${partitions.no}`)
     .leftJoin(
       workers,
-      sql`${workers.id} = ${partitions.owner} and not ${workers.draining} and ${workers.seen} > clock_timestamp() - make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)`,
+      sql`${workers.id} = ${partitions.owner} and not ${workers.draining} and ${workers.seen} > clock_timestamp() - ${leaseInterval()}`,
     )
+    .leftJoin(helpers, sql`${helpers.helped} = ${workers.id}`)
     .orderBy(partitions.no)
     .prepare('windows');
 

@@ -12,6 +12,9 @@ export interface WorkerRow {
   seen: Date;
   concurrency: number;
   draining: boolean;
+  /** Id of the worker it helps. */
+  helping: string | null;
+  pins: number[] | null;
   facts: WorkerFacts;
   partitions: number[];
 }
@@ -28,6 +31,8 @@ export function prepareWorkers(db: Database) {
       seen: workers.seen,
       concurrency: workers.concurrency,
       draining: workers.draining,
+      helping: workers.helping,
+      pins: workers.pins,
       facts: sql<WorkerFacts>`${workers.facts}`,
       partitions: sql<
         number[]

@@ -1,0 +1,65 @@
+import type { Consumer, JobData, ProcessJob } from '@bullpen/queue';
+
+export interface ServingDeps {
+  /** Starts to take the jobs of a partition, so many at once. */
+  openConsumer: (partition: number, prefetch: number, process: ProcessJob) => Consumer;
+  process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
+  /** Some partition takes no more jobs: those of it that wait for a hand can go. */
+  onClosing: () => void;
+  /** Chunks that this worker holds at once. */
+  handsMax: () => number;
+}
+
+interface Served {
+  consumer: Consumer;
+  /** Jobs that are here: in hand, or waiting for one. */
+  jobs: number;
+  /** Set when it is being closed; whoever asks again waits for the same end. */
+  closed: Promise<void> | null;
+}
+
+/** Jobs of a partition that are here beside its part of the hands, so that a free hand waits for no round trip. */
+const spare = 4;
+
+/** Jobs to take at once from each of so many partitions. More would only keep them from other workers, and from a helper. */
+export const prefetchFor = (handsMax: number, partitions: number): number =>
+  Math.ceil(handsMax / Math.max(1, partitions)) + spare;
+
+/** The partitions whose jobs this worker takes, its own ones and those of an owner that it helps. */
+export function createServing(deps: ServingDeps) {
+  const served = new Map<number, Served>();
+  const prefetch = (): number => prefetchFor(deps.handsMax(), served.size);
+
+  return {
+    has: (partition: number): boolean => served.has(partition),
+    list: (): number[] => [...served.keys()].sort((a, b) => a - b),
+    jobsOf: (partition: number): number => served.get(partition)?.jobs ?? 0,
+
+    start(partition: number): void {
+      const state: Served = { consumer: null as never, jobs: 0, closed: null };
+      served.set(partition, state);
+      state.consumer = deps.openConsumer(partition, prefetch(), async (job, publishedAt) => {
+        state.jobs += 1;
+        await deps.process(job, publishedAt, () => state.closed !== null).finally(() => (state.jobs -= 1));
+      });
+    },
+
+    /** Takes no more; resolves when the last of its jobs is over. */
+    async close(partition: number): Promise<void> {
+      const state = served.get(partition);
+      if (state === undefined) return;
+      if (state.closed === null) {
+        state.closed = state.consumer.close().then(() => void served.delete(partition));
+        deps.onClosing();
+      }
+      await state.closed;
+    },
+
+    /** Once there are other partitions, or more hands. */
+    tune(): void {
+      for (const { consumer } of served.values()) consumer.prefetch(prefetch());
+    },
+  };
+}
+
+export type Serving = ReturnType<typeof createServing>;
