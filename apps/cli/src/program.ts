@@ -3,6 +3,7 @@ import { addDemo } from './commands/demo.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addList, addShow } from './commands/list.ts';
 import { addMigrate } from './commands/migrate.ts';
+import { addPartitions } from './commands/partitions.ts';
 import { addProcesses } from './commands/processes.ts';
 import { addResults } from './commands/results.ts';
 import { addStart } from './commands/start.ts';
@@ -59,6 +60,7 @@ function createProgram(context: Context): Command {
   addShow(program, context);
   addResults(program, context);
   addWorkers(program, context);
+  addPartitions(program, context);
   addHandlers(program, context);
   return program;
 }

@@ -184,6 +184,60 @@ describe('lists', () => {
     expect(handlers.stdout).toMatch(/add +Adds two numbers\n$/);
   });
 
+  test('partitions stand in columns with owner, since when and helpers', async () => {
+    const row = {
+      partition: 0,
+      owner: batchId,
+      ownerName: 'host-1',
+      takenAt: '2026-01-01T00:00:00.000Z',
+      expiresAt: '2026-01-01T00:00:05.000Z',
+      pinnedTo: null,
+      reserved: false,
+      helpers: ['host-3'],
+      epoch: 4,
+      backlog: 2,
+      running: 8,
+      oldestMs: 1500,
+    };
+    const none = { owner: null, ownerName: null, takenAt: null, expiresAt: null, helpers: [], oldestMs: null };
+    const items = [row, { ...row, pinnedTo: 'host-2' }, { ...row, ...none, reserved: true }, { ...row, ...none }];
+    const { url } = await smallServer({ 'GET /v1/partitions': () => ({ body: { items } }) });
+    const lines = (await callCli(['partitions', '--url', url])).stdout.split('\n');
+    expect(lines[0]).toMatch(/^PARTITION +OWNER +SINCE +EPOCH +QUEUED +RUNNING +OLDEST +HELPERS$/);
+    expect(lines[1]).toMatch(/^ +0 +host-1 +\d.* +4 +2 +8 +1\.5 s +host-3$/);
+    expect(lines[2]).toContain('host-1 (goes to host-2)');
+    expect(lines[3]).toContain('kept for a pinned worker that is away');
+    expect(lines[4]).toMatch(/^ +0 +– +– +4 +2 +8 +– +–$/);
+    expect(JSON.parse((await callCli(['partitions', '--url', url, '--json'])).stdout)).toEqual({ items });
+  });
+
+  test('workers say what they are pinned to, whom they help, and why they are idle', async () => {
+    const [a, b, c] = workersOf(3).items as [object, object, object];
+    const idle = { ...c, partitions: [], idle: 'nobody owns a partition that it could serve' };
+    const { id } = workersOf(1).items[0]!;
+    const items = [{ ...a, pins: [0, 1, 2] }, { ...b, partitions: [], helping: id }, idle];
+    const { url } = await smallServer({ 'GET /v1/workers': () => ({ body: { items } }) });
+    const lines = (await callCli(['workers', '--url', url])).stdout.trimEnd().split('\n');
+    expect(lines[1]).toContain(' 0 (pins 0-2) ');
+    expect(lines[2]).toContain(' helps host-0 ');
+    expect(lines[3]).toContain(' idle ');
+    expect(lines[4]).toBe('host-2 is idle: nobody owns a partition that it could serve');
+  });
+
+  test.each([
+    [
+      ['worker', '--scale', '3'],
+      { WORKER_INDEX: '0', WORKER_COUNT: '3' },
+      'WORKER_INDEX pins one worker, and this starts 3',
+    ],
+    [['worker', '--scale', '2'], { WORKER_PARTITIONS: '0-3' }, 'WORKER_PARTITIONS pins one worker, and this starts 2'],
+    [['start'], { WORKER_INDEX: '0', WORKER_COUNT: '3', PORT: '0' }, 'WORKER_INDEX pins one worker, and this starts 3'],
+  ])('%j with pins of one worker is refused', async (args, env, words) => {
+    const { code, stderr } = await callCli(args, env);
+    expect(stderr).toContain(words);
+    expect(code).toBe(78);
+  });
+
   test('show tells one batch in facts, and an unknown one as a problem', async () => {
     const { url } = await smallServer({ [`GET ${one}`]: () => ({ body: batchOf() }) });
     const shown = await callCli(['show', batchId, '--url', url]);
@@ -218,6 +272,7 @@ describe('lists', () => {
       'show',
       'results',
       'workers',
+      'partitions',
       'handlers',
     ];
     const helps = await Promise.all(names.map((name) => callCli([name, '--help'])));

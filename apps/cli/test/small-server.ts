@@ -95,5 +95,8 @@ export const workersOf = (count: number) => ({
     itemsPerSecond: 678.9,
     roundTripMs: { redis: 0.21, postgres: 0.42 },
     draining: false,
+    pins: null,
+    helping: null,
+    idle: null,
   })),
 });

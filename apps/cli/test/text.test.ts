@@ -1,7 +1,6 @@
 import { forNpm } from '../src/text/runner.ts';
 import { describe, expect, test } from 'vitest';
-import { rangesText } from '../src/commands/workers.ts';
-import { agoText, countText, durationText, itemsText, percentText, rateText } from '../src/text/numbers.ts';
+import { agoText, countText, durationText, itemsText, percentText, rangesText, rateText } from '../src/text/numbers.ts';
 import { facts, shortText, table } from '../src/text/table.ts';
 
 describe('numbers', () => {

@@ -26,6 +26,8 @@ afterAll(async () => {
 
 test('Bull Board shows the page and the queues with their owners', async () => {
   await work(app.database, { hold: true });
+  await app.database.client`insert into bullpen.workers (id, name, host, pid, handlers, concurrency, facts, helping)
+    select gen_random_uuid(), 'hand', host, pid, handlers, concurrency, facts, id from bullpen.workers where name = 'tester'`;
   const page = await ask(app, '/queues');
   expect(page.status).toBe(200);
   expect(page.headers['content-type']).toMatch(/^text\/html/);
@@ -40,7 +42,7 @@ test('Bull Board shows the page and the queues with their owners', async () => {
     'partition-3',
   ]);
   expect(body.queues[2]).toMatchObject({
-    description: 'partition 2 · owner tester',
+    description: 'partition 2 · owner tester · epoch 1 · helped by hand',
     readOnlyMode: true,
     counts: { waiting: 1 },
   });

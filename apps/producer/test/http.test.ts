@@ -277,6 +277,10 @@ describe('the rest of the routes', () => {
     expect(
       partitions.every(({ owner, running, backlog }) => owner === holder.id && running === 1 && backlog === 0),
     ).toBe(true);
+    expect(holder).toMatchObject({ pins: null, helping: null, idle: null });
+    const { takenAt, expiresAt, ...first } = partitions[0]!;
+    expect(first).toMatchObject({ ownerName: 'tester', pinnedTo: null, reserved: false, helpers: [] });
+    expect(Math.round((Date.parse(expiresAt!) - Date.parse(takenAt!)) / 1000)).toBe(5);
     await app.database.statements.cancel((await app.database.statements.counts(id))!.no);
   });
 

@@ -16,6 +16,7 @@ const owner = (id: string, handlers = ['echo'], more: Partial<typeof facts> = {}
   id,
   handlers,
   facts: { ...facts, ...more },
+  helpers: [],
 });
 const window = (partition: number, owned: Window['owner'], held = 0): Window => ({
   partition,
@@ -47,6 +48,23 @@ describe('findRoom', () => {
     expect(findRoom([window(0, owner('a'), 10), window(1, owner('b'), 9)])).toEqual([
       { handlers: ['echo'], slots: [1] },
     ]);
+  });
+
+  it('gives an owner with helpers as much as so many workers, in turn and in all, also over one partition', () => {
+    const big = { chunksPerSecond: 200, turnaroundMs: 500 };
+    const helped = {
+      ...owner('a', ['echo'], big),
+      helpers: [
+        { ...facts, ...big },
+        { ...facts, ...big },
+      ],
+    };
+    const [room] = findRoom([window(0, helped), window(1, owner('b', ['echo'], big))]);
+    expect(room!.slots.slice(0, 8)).toEqual([0, 0, 0, 1, 0, 0, 0, 1]);
+    const count = (no: number): number => room!.slots.filter((slot) => slot === no).length;
+    expect([count(0), count(1)]).toEqual([3 * windowMax, windowMax]);
+    const some = { ...helped, helpers: [facts] };
+    expect(findRoom([window(0, some, 100)])[0]!.slots).toHaveLength(2 * windowMax - 100);
   });
 
   it('keeps workers with other handlers apart', () => {

@@ -28,6 +28,12 @@ export const workerSchema = z.object({
   roundTripMs: z.object({ redis: z.number(), postgres: z.number() }),
   /** It takes no more and ends. */
   draining: z.boolean(),
+  /** Partitions that its settings pin it to; null: it takes its fair share. */
+  pins: z.array(z.number().int()).nullable(),
+  /** Id of the worker whose partitions it serves too, since it owns none; null: it helps nobody. */
+  helping: z.uuid().nullable(),
+  /** Why it has no partition to work on; null where it has one. */
+  idle: z.string().nullable(),
 });
 
 /** A partition queue. */
@@ -35,6 +41,16 @@ export const partitionSchema = z.object({
   partition: z.number().int(),
   /** Id of the worker that owns it; null while none does. */
   owner: z.uuid().nullable(),
+  ownerName: z.string().nullable(),
+  /** When it took it, and until when it has it unless it renews. */
+  takenAt: z.iso.datetime().nullable(),
+  expiresAt: z.iso.datetime().nullable(),
+  /** Name of the live worker whose pins name it. */
+  pinnedTo: z.string().nullable(),
+  /** Nobody takes it: it is pinned to a worker that is away, but not for three leases. */
+  reserved: z.boolean(),
+  /** Names of the workers without a partition of their own that serve it too. */
+  helpers: z.array(z.string()),
   /** Counts the owners it has had. */
   epoch: z.number().int(),
   /** Chunks that wait in the queue. */

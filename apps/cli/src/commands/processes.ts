@@ -11,6 +11,16 @@ const servers =
   'It uses the servers of DATABASE_URL and REDIS_URL, else those of the Bullpen that runs on DATA_DIR;\n' +
   'where none runs, it starts them itself and they stay until it ends.';
 
+const workerHelp = `
+Workers share the partitions by themselves. To pin one, start it alone, with WORKER_PARTITIONS, or with its WORKER_INDEX
+of WORKER_COUNT; then --scale must be 1. While it is away its partitions wait for it for three leases.
+
+Examples:
+  pnpm worker
+  pnpm worker --scale 4
+  WORKER_INDEX=0 WORKER_COUNT=3 pnpm worker
+  WORKER_PARTITIONS=0-3,7 pnpm worker`;
+
 /** One kind of process, for several terminals or machines. */
 export function addProcesses(program: Command, context: Context): void {
   program
@@ -29,7 +39,7 @@ export function addProcesses(program: Command, context: Context): void {
     .summary('only workers: more of them make it faster')
     .description(`Runs workers until Ctrl-C. ${servers}`)
     .option('--scale <n>', 'how many workers', wholeNumber(1, 64), 1)
-    .addHelpText('after', '\nExamples:\n  pnpm worker\n  pnpm worker --scale 4')
+    .addHelpText('after', workerHelp)
     .action(async ({ scale }: { scale: number }) => {
       context.setExitCode(await run(context, readSettings(context.env), { producer: false, workers: scale }));
     });

@@ -2,21 +2,31 @@ import type { Command } from 'commander';
 import type { WorkerAnswer } from '@bullpen/api';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
-import { agoText, countText, durationText, rateText } from '../text/numbers.ts';
+import { agoText, countText, durationText, rangesText, rateText } from '../text/numbers.ts';
 import { shortText, table } from '../text/table.ts';
 
 export function addWorkers(program: Command, context: Context): void {
   apiCommand(program, 'workers')
     .summary('list the live workers')
-    .description('Lists the live workers: where they run, what they own, how fast they are.')
+    .description('Lists the live workers: where they run, what they own or whom they help, how fast they are.')
     .addHelpText('after', '\nExamples:\n  pnpm bullpen workers\n  pnpm bullpen workers --json | jq ".items | length"')
     .action(async (options: ConnectOptions) => {
       const answer = await (await connect(context, options)).workers();
       if (options.json) printJson(context.stdout, answer);
       else if (answer.items.length === 0) printLines(context.stdout, ['No worker runs. Start one: pnpm worker']);
-      else printLines(context.stdout, workerTable(answer.items, Date.now()));
+      else printLines(context.stdout, [...workerTable(answer.items, Date.now()), ...idleLines(answer.items)]);
     });
 }
+
+/** `0-3`, `0-3 (pins 0-3)`, `helps host-7`, or `idle`. */
+function partitionsText({ partitions, pins, helping, idle }: WorkerAnswer, workers: readonly WorkerAnswer[]): string {
+  if (helping !== null) return `helps ${workers.find(({ id }) => id === helping)?.name ?? 'one that is gone'}`;
+  if (partitions.length === 0 && idle !== null) return 'idle';
+  return `${rangesText(partitions)}${pins === null ? '' : ` (pins ${rangesText(pins)})`}`;
+}
+
+const idleLines = (workers: readonly WorkerAnswer[]): string[] =>
+  workers.flatMap(({ name, idle }) => (idle === null ? [] : [`${name} is idle: ${idle}`]));
 
 const workerTable = (workers: readonly WorkerAnswer[], nowMs: number): string[] =>
   table<WorkerAnswer>(
@@ -31,7 +41,7 @@ const workerTable = (workers: readonly WorkerAnswer[], nowMs: number): string[] 
       { title: 'SEEN', align: 'right', text: ({ heartbeatAt }) => agoText(heartbeatAt, nowMs) },
       { title: 'CONCURRENCY', align: 'right', text: ({ concurrency }) => countText(concurrency) },
       { title: 'CHUNKS', align: 'right', text: ({ chunksInFlight }) => countText(chunksInFlight) },
-      { title: 'PARTITIONS', text: ({ partitions }) => rangesText(partitions) },
+      { title: 'PARTITIONS', text: (worker) => partitionsText(worker, workers) },
       { title: 'ITEMS DONE', align: 'right', text: ({ itemsDone }) => countText(itemsDone) },
       { title: 'ITEMS/S', align: 'right', text: ({ itemsPerSecond }) => rateText(itemsPerSecond) },
       {
@@ -42,14 +52,3 @@ const workerTable = (workers: readonly WorkerAnswer[], nowMs: number): string[] 
     ],
     workers,
   );
-
-/** `0-3,7`, short enough for 256 of them. */
-export function rangesText(numbers: readonly number[]): string {
-  const ranges: [first: number, last: number][] = [];
-  for (const number of [...numbers].sort((a, b) => a - b)) {
-    const range = ranges.at(-1);
-    if (range && number === range[1] + 1) range[1] = number;
-    else ranges.push([number, number]);
-  }
-  return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(',') || '–';
-}

@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openServices, readRunFile, type Services, type Settings } from '@bullpen/runtime';
+import { exitCode, Failure } from '../failure.ts';
 import { durationText } from '../text/numbers.ts';
 import { startFleet, type Fleet } from './fleet.ts';
 import { listenForStop, type StopRequest } from './signals.ts';
@@ -34,6 +35,7 @@ export interface Up {
  */
 export async function runFleet(plan: RunPlan, work: (up: Up) => Promise<number>): Promise<number> {
   const { settings, say, mode } = plan;
+  refuseSharedPins(plan);
   let fleet: Fleet | null = null;
   const stop = listenForStop((signal) => {
     fleet?.kill();
@@ -54,6 +56,17 @@ export async function runFleet(plan: RunPlan, work: (up: Up) => Promise<number>)
   } finally {
     stop.dispose();
   }
+}
+
+/** Pins are of one worker: all of several would ask for the same partitions, and all but the first run unpinned. */
+function refuseSharedPins({ settings: { workerIndex, workerPartitions }, workers }: RunPlan): void {
+  if (workers <= 1 || (workerIndex === undefined && workerPartitions === undefined)) return;
+  const name = workerIndex === undefined ? 'WORKER_PARTITIONS' : 'WORKER_INDEX';
+  throw new Failure(
+    `${name} pins one worker, and this starts ${workers}: unset it, since workers share the partitions by themselves,\n` +
+      'or start each with its own: WORKER_INDEX=0 WORKER_COUNT=3 pnpm worker',
+    exitCode.configuration,
+  );
 }
 
 async function runUntilOver(

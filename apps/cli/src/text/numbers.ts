@@ -36,3 +36,14 @@ const twoDigits = (value: number): string => String(value).padStart(2, '0');
 /** An ISO time as its distance from now: `4.2 s ago`, `–` where there is none. The clocks of two machines differ, so never negative. */
 export const agoText = (time: string | null, nowMs: number): string =>
   time === null ? '–' : `${durationText(Math.max(0, nowMs - Date.parse(time)))} ago`;
+
+/** `0-3,7`, short enough for 256 of them. */
+export function rangesText(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of [...numbers].sort((a, b) => a - b)) {
+    const range = ranges.at(-1);
+    if (range && number === range[1] + 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(',') || '–';
+}

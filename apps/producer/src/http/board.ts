@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
-import type { Statements } from '@bullpen/db';
+import type { PartitionRow, Statements } from '@bullpen/db';
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { sendProblem } from './answer.ts';
 import type { HttpDeps } from './deps.ts';
@@ -28,7 +28,7 @@ export function addBoard(app: Express, deps: Pick<HttpDeps, 'queues' | 'statemen
   const owners = createOwners(deps.statements, deps.settings.leaseMs);
   const queues = deps.queues.map((queue, partition) => {
     const adapter = new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false });
-    adapter.getDescription = () => `partition ${partition} · owner ${owners.of(partition) ?? 'none'}`;
+    adapter.getDescription = () => owners.describe(partition);
     return adapter;
   });
   createBullBoard({
@@ -70,20 +70,29 @@ function replaceErrors(req: Request, res: Response, unavailable: () => void): vo
   res.send = instead(send);
 }
 
-/** Names of the workers that own the partitions, at most a second old. */
+/** Who owns and who helps with each partition, at most a second old. */
 function createOwners(statements: Statements, leaseMs: number) {
-  let names = new Map<number, string>();
+  let rows = new Map<number, PartitionRow>();
   let readAt = -Infinity;
   const refresh: RequestHandler = async (req, _res, next) => {
     if (req.path === '/api/queues' && performance.now() - readAt > ownersKeptMs) {
       readAt = performance.now();
       // Without the database the board still shows its queues.
-      const workers = await statements.workers({ leaseMs }).catch(() => []);
-      names = new Map(
-        workers.flatMap(({ name, partitions }) => partitions.map((partition) => [partition, name] as const)),
-      );
+      const read = await statements.partitions({ leaseMs }).catch(() => []);
+      rows = new Map(read.map((row) => [row.partition, row]));
     }
     next();
   };
-  return { refresh, of: (partition: number): string | undefined => names.get(partition) };
+  return {
+    refresh,
+    /** `partition 2 · owner host-7 · epoch 4 · helped by host-9`. */
+    describe(partition: number): string {
+      const row = rows.get(partition);
+      const parts = [`partition ${partition}`, `owner ${row?.owner?.name ?? 'none'}`];
+      if (row !== undefined) parts.push(`epoch ${row.epoch}`);
+      if (row?.reserved) parts.push('reserved');
+      if (row !== undefined && row.helpers.length > 0) parts.push(`helped by ${row.helpers.join(', ')}`);
+      return parts.join(' · ');
+    },
+  };
 }

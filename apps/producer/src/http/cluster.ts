@@ -1,5 +1,5 @@
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from '@bullpen/api';
-import type { Statements, Window, WorkerRow } from '@bullpen/db';
+import type { PartitionRow, Statements, WorkerRow } from '@bullpen/db';
 import type { Catalog, Handler } from '@bullpen/handlers';
 import { errorFacts, type Log } from '@bullpen/runtime';
 import { z } from 'zod';
@@ -61,21 +61,23 @@ const toWorker = ({ seen, facts, startedAt, ...row }: WorkerRow): WorkerAnswer =
   itemsPerSecond: facts.itemsPerSecond,
   roundTripMs: facts.roundTripMs,
   draining: row.draining,
+  pins: row.pins,
+  helping: row.helping,
+  idle: facts.idle ?? null,
 });
 
 /** `GET /v1/partitions`: who owns each queue and what stands in it. */
 export function listPartitions({ statements, settings: { leaseMs } }: ClusterDeps): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
-    sendJson(res, { items: (await statements.windows({ leaseMs })).windows.map(toPartition) });
+    sendJson(res, { items: (await statements.partitions({ leaseMs })).map(toPartition) });
   };
 }
 
-const toPartition = ({ partition, owner, epoch, queued, running, oldestMs }: Window): PartitionAnswer => ({
-  partition,
+const toPartition = ({ owner, queued, oldestMs, ...row }: PartitionRow): PartitionAnswer => ({
+  ...row,
   owner: owner?.id ?? null,
-  epoch,
+  ownerName: owner?.name ?? null,
   backlog: queued,
-  running,
   oldestMs: oldestMs === null ? null : Math.max(0, Math.round(oldestMs)),
 });

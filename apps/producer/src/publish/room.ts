@@ -6,7 +6,7 @@ export interface Room {
   slots: number[];
 }
 
-/** Chunks of one partition in BullMQ at most. */
+/** Chunks of one partition in BullMQ at most, for each worker that serves it. */
 export const windowMax = 64;
 
 /**
@@ -21,45 +21,52 @@ export function windowOf(worker: { chunksMax: number; chunksPerSecond: number; t
 
 /**
  * Where there is room now. Slots go round the workers, and to the partition of each that holds least, so that equal
- * workers get equal shares and all get their first chunk before any gets its second.
+ * workers get equal shares and all get their first chunk before any gets its second. An owner and its helpers serve the
+ * same partitions: they count as so many workers in one.
  */
 export function findRoom(windows: readonly Window[]): Room[] {
   const rooms = new Map<string, Room>();
-  const workers = [...groupByOwner(windows).values()];
+  const groups = [...groupByOwner(windows).values()];
   for (let found = true; found;) {
     found = false;
-    for (const worker of workers) {
-      const least = worker.partitions.reduce((a, b) => (b.held < a.held ? b : a));
-      if (worker.free <= 0 || least.held >= windowMax) continue;
-      const key = worker.handlers.join('\n');
-      let room = rooms.get(key);
-      if (room === undefined) rooms.set(key, (room = { handlers: worker.handlers, slots: [] }));
-      room.slots.push(least.no);
-      worker.free -= 1;
-      least.held += 1;
-      found = true;
+    for (const group of groups) {
+      for (let turn = 0; turn < group.workers; turn += 1) {
+        const least = group.partitions.reduce((a, b) => (b.held < a.held ? b : a));
+        if (group.free <= 0 || least.held >= windowMax * group.workers) break;
+        const key = group.handlers.join('\n');
+        let room = rooms.get(key);
+        if (room === undefined) rooms.set(key, (room = { handlers: group.handlers, slots: [] }));
+        room.slots.push(least.no);
+        group.free -= 1;
+        least.held += 1;
+        found = true;
+      }
     }
   }
   return [...rooms.values()];
 }
 
-interface Owner {
+/** An owner with its helpers, who know all of its handlers. */
+interface Group {
+  workers: number;
   handlers: string[];
   free: number;
   partitions: { no: number; held: number }[];
 }
 
-function groupByOwner(windows: readonly Window[]): Map<string, Owner> {
-  const owners = new Map<string, Owner>();
+function groupByOwner(windows: readonly Window[]): Map<string, Group> {
+  const groups = new Map<string, Group>();
   for (const { owner, partition, queued, running } of windows) {
     if (owner === null) continue;
-    let found = owners.get(owner.id);
+    let found = groups.get(owner.id);
     if (found === undefined) {
-      const free = windowOf(owner.facts);
-      owners.set(owner.id, (found = { handlers: [...owner.handlers].sort(), free, partitions: [] }));
+      const members = [owner.facts, ...owner.helpers];
+      const free = members.reduce((sum, facts) => sum + windowOf(facts), 0);
+      found = { workers: members.length, handlers: [...owner.handlers].sort(), free, partitions: [] };
+      groups.set(owner.id, found);
     }
     found.free -= queued + running;
     found.partitions.push({ no: partition, held: queued + running });
   }
-  return owners;
+  return groups;
 }
