@@ -12,6 +12,8 @@ export interface HouseOptions {
   workers: number;
   /** Servers of its own, which the test may kill; they are started again by themselves. */
   ownServers?: boolean;
+  /** 12 when unset. */
+  partitions?: number;
   /** Of all processes. */
   env?: Record<string, string>;
 }
@@ -27,9 +29,10 @@ export interface BatchAnswer {
 export async function startHouse(options: HouseOptions) {
   const servers = options.ownServers ? await openOwnServers() : null;
   const redisUrl = servers?.services.redisUrl ?? inject('redisUrl');
-  const database: TestDatabase = await createDatabase(
-    servers === null ? {} : { serverUrl: servers.services.databaseUrl },
-  );
+  const database: TestDatabase = await createDatabase({
+    ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
+    ...(servers === null ? {} : { serverUrl: servers.services.databaseUrl }),
+  });
   const env = {
     DATABASE_URL: database.url,
     REDIS_URL: redisUrl,

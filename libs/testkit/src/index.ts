@@ -3,6 +3,7 @@ export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
 export { type BatchAnswer, type House, type HouseOptions, startHouse } from './house.ts';
+export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
 export { type App, type AppProcess, startApp } from './process.ts';
 export { redisCommand, redisPid } from './redis.ts';

@@ -1,0 +1,183 @@
+import {
+  type AppProcess,
+  checkLedger,
+  eventually,
+  type House,
+  leaseHistory,
+  type Move,
+  recordLeases,
+  startHouse,
+} from '@bullpen/testkit';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const leaseMs = 1500;
+/** `MANY_HANDS=200000 npm test -- test/many-hands` is the same with more. */
+const items = Number(process.env['MANY_HANDS'] ?? 12_000);
+
+let house: House;
+afterEach(() => house.stop());
+
+interface WorkerAnswer {
+  id: string;
+  pid: number;
+  partitions: number[];
+  itemsDone: number;
+  helping: string | null;
+  idle: string | null;
+}
+const listWorkers = async (): Promise<WorkerAnswer[]> =>
+  (await house.request<{ items: WorkerAnswer[] }>('/v1/workers')).body.items;
+const workerOf = async (app: AppProcess): Promise<WorkerAnswer | undefined> =>
+  (await listWorkers()).find(({ pid }) => pid === app.pid());
+const partitionsOf = async (app: AppProcess): Promise<string | undefined> => (await workerOf(app))?.partitions.join();
+
+const reach = (id: string, share: number): Promise<unknown> =>
+  eventually(
+    `${share * 100} % are done`,
+    async () => (await house.batch(id)).counts.succeeded >= items * share,
+    60_000 + items,
+  );
+const shared = (sizes: string): Promise<unknown> =>
+  eventually(`shares are ${sizes}`, async () => {
+    const found = (await listWorkers()).map(({ partitions }) => partitions.length);
+    return found.sort((a, b) => b - a).join() === sizes;
+  });
+
+function tell(moves: readonly Move[], lease = leaseMs): void {
+  for (const how of ['drain', 'expiry'] as const) {
+    const times = moves.filter((move) => move.how === how).map(({ idleMs }) => Math.round(idleMs));
+    console.log(
+      `${times.length} moves by ${how}, nobody at it for at most ${Math.max(0, ...times)} ms (lease ${lease})`,
+    );
+  }
+}
+
+describe('many hands', () => {
+  it(
+    '1 → 6 → 2 workers in one batch, with kills and freezes: one owner at a time, every item once',
+    async () => {
+      house = await startHouse({ workers: 1, env: { WORKER_CONCURRENCY: '20', LEASE_MS: String(leaseMs) } });
+      await recordLeases(house.database);
+      const id = await house.submit({
+        handler: 'sleep',
+        count: items,
+        params: { ms: 20 },
+        options: { chunkSize: 100 },
+      });
+      await reach(id, 0.02);
+      await Promise.all(Array.from({ length: 5 }, () => house.addWorker()));
+      await shared('2,2,2,2,2,2');
+      await reach(id, 0.2);
+      const [first, frozen, killed, left, leftToo, last] = house.workers as [AppProcess, ...AppProcess[]];
+      await killed!.end('SIGKILL');
+      frozen!.signal('SIGSTOP');
+      await shared('3,3,3,3');
+      await reach(id, 0.5);
+      expect(await Promise.all([left!, leftToo!].map((worker) => worker.end('SIGTERM')))).toEqual([0, 0]);
+      await shared('6,6');
+      frozen!.signal('SIGCONT');
+      await shared('4,4,4');
+      await reach(id, 0.8);
+      await last!.end('SIGKILL');
+      await shared('6,6');
+      expect((await house.ended(id, 60_000 + items)).counts).toMatchObject({ succeeded: items, failed: 0 });
+      expect(await checkLedger(house.database)).toEqual([]);
+      const { faults, moves } = await leaseHistory(house.database, leaseMs);
+      expect(faults).toEqual([]);
+      expect(new Set(moves.map(({ how }) => how))).toEqual(new Set(['drain', 'expiry']));
+      tell(moves);
+      expect(await first.end('SIGTERM')).toBe(0);
+    },
+    120_000 + items,
+  );
+
+  it('a worker more than partitions helps, with its window and until it has a partition of its own', async () => {
+    house = await startHouse({ workers: 2, partitions: 2, env: { WORKER_CONCURRENCY: '10' } });
+    await shared('1,1');
+    const helper = await house.addWorker();
+    const { helping } = await eventually('it helps', async () => {
+      const found = await workerOf(helper);
+      return found?.helping ? found : null;
+    });
+    const id = await house.submit({ handler: 'sleep', count: 4000, params: { ms: 10 }, options: { chunkSize: 20 } });
+    await house.ended(id);
+    const done = await eventually('all say what they did', async () => {
+      const each = (await listWorkers()).map(({ itemsDone }) => itemsDone);
+      return each.reduce((a, b) => a + b, 0) === 4000 ? each : null;
+    });
+    console.log(`2 owners and a helper did ${done.join(', ')} items`);
+    for (const n of done) expect(n).toBeGreaterThan(800);
+    const helped = house.workers.find((app) => app.facts()['id'] === helping)!;
+    await helped.end('SIGKILL');
+    await eventually('it owns', async () => {
+      const found = await workerOf(helper);
+      return found?.partitions.length === 1 && found.helping === null;
+    });
+    await house.ended(await house.submit({ handler: 'echo', count: 1000 }));
+    expect(await checkLedger(house.database)).toEqual([]);
+  });
+
+  it('a worker that can help nobody says why', async () => {
+    house = await startHouse({ workers: 0, partitions: 1 });
+    await house.addWorker({ HANDLERS: 'libs/handlers/src,libs/testkit/handlers' });
+    const other = await house.addWorker();
+    await eventually('it is idle', async () => /does not know: witness/.test((await workerOf(other))?.idle ?? ''));
+    expect(other.log()).toMatch(/"msg":"idle"/);
+  });
+});
+
+describe('pins', () => {
+  const env = { LEASE_MS: '1000', WORKER_CONCURRENCY: '10' };
+
+  it('of an index that is not there end the worker with 78', async () => {
+    house = await startHouse({ workers: 0, partitions: 2 });
+    await expect(house.addWorker({ WORKER_INDEX: '2', WORKER_COUNT: '3' })).rejects.toThrow(
+      /ended with 78 .*WORKER_INDEX 2 of 3 would have no partition/s,
+    );
+    await expect(house.addWorker({ WORKER_INDEX: '3', WORKER_COUNT: '3' })).rejects.toThrow(
+      /ended with 78 .*from 0 to 2/s,
+    );
+  });
+
+  it('of a frozen worker with 4 of 5 partitions keep nobody from the work, move after three leases, and move back', async () => {
+    house = await startHouse({ workers: 0, partitions: 5, env });
+    await recordLeases(house.database);
+    const pinned = await house.addWorker({ WORKER_PARTITIONS: '0-3' });
+    const other = await house.addWorker();
+    await eventually(
+      'both have theirs',
+      async () => (await partitionsOf(pinned)) === '0,1,2,3' && (await partitionsOf(other)) === '4',
+    );
+    const id = await house.submit({ handler: 'sleep', count: 4000, params: { ms: 10 }, options: { chunkSize: 20 } });
+    await eventually('it runs', async () => (await house.batch(id)).counts.succeeded > 500);
+    pinned.signal('SIGSTOP');
+    await house.ended(id);
+    await eventually('the other has all', async () => (await partitionsOf(other)) === '0,1,2,3,4');
+    pinned.signal('SIGCONT');
+    await eventually(
+      'both have theirs',
+      async () => (await partitionsOf(pinned)) === '0,1,2,3' && (await partitionsOf(other)) === '4',
+    );
+    expect(await checkLedger(house.database)).toEqual([]);
+    const { faults, moves } = await leaseHistory(house.database, 1000);
+    expect(faults).toEqual([]);
+    const kept = moves.filter(({ no, how }) => how === 'expiry' && no < 4);
+    expect(kept.every(({ idleMs }) => idleMs > 2500)).toBe(true);
+    tell(moves, 1000);
+  });
+
+  it('are the first worker’s; a second with the same says so, runs unpinned, and has them after a kill', async () => {
+    const index = { WORKER_INDEX: '0', WORKER_COUNT: '2' };
+    house = await startHouse({ workers: 0, partitions: 4, env });
+    const first = await house.addWorker({ ...index, WORKER_ID: 'first' });
+    const second = await house.addWorker({ ...index, WORKER_ID: 'second' });
+    await eventually(
+      'the second has the rest',
+      async () => (await partitionsOf(second)) === '1,3' && (await partitionsOf(first)) === '0,2',
+    );
+    await eventually('it says so', () => /"other":"first".*runs unpinned/.test(second.log()));
+    await first.end('SIGKILL');
+    await eventually('the second has all', async () => (await partitionsOf(second)) === '0,1,2,3');
+    await eventually('it says that too', () => /its pins count now/.test(second.log()));
+  });
+});
