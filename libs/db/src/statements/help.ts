@@ -27,14 +27,19 @@ export function prepareHelp(db: Database) {
     select id, name, started_at, handlers, helping from workers
     where not draining and (seen > clock_timestamp() - ${leaseInterval()} or id = ${worker})`);
   const me = db.$with('me', {}).as(sql`select * from live where id = ${worker}`);
+  const helpers = db.$with('helpers', {}).as(sql`
+    select h.helping, count(*) as n, bool_or((h.started_at, h.id) > (me.started_at, me.id)) as has_younger
+    from live h cross join me where h.helping is not null and h.id <> me.id group by h.helping`);
+  const waiting = db.$with('waiting', {}).as(sql`
+    select partition, count(*) as n from chunks where state = 'queued' group by partition`);
+  const owned = db.$with('owned', {}).as(sql`
+    select p.owner, array_agg(p.no order by p.no) as partitions, sum(w.n) as queued
+    from partitions p left join waiting w on w.partition = p.no where p.expires_at > clock_timestamp() group by p.owner`);
   const owners = db.$with('owners', {}).as(sql`
-    select l.id, l.name, p.partitions, l.handlers <@ me.handlers as known,
-      (select count(*) from live h where h.helping = l.id and h.id <> me.id) as helpers,
-      exists (select from live h where h.helping = l.id and (h.started_at, h.id) > (me.started_at, me.id)) as has_younger,
-      (select count(*) from chunks c where c.state = 'queued' and c.partition = any(p.partitions)) as queued
-    from me cross join live l
-    join (select owner, array_agg(no order by no) as partitions from partitions
-      where expires_at > clock_timestamp() group by owner) p on p.owner = l.id and l.id <> me.id`);
+    select l.id, l.name, l.handlers <@ me.handlers as known, o.partitions, coalesce(o.queued, 0) as queued,
+      coalesce(h.n, 0) as helpers, coalesce(h.has_younger, false) as has_younger
+    from me cross join live l join owned o on o.owner = l.id left join helpers h on h.helping = l.id
+    where l.id <> me.id`);
   const choice = db.$with('choice', {}).as(sql`
     select o.* from owners o cross join me
     where o.known and not exists (select from partitions where owner = me.id)
@@ -46,7 +51,7 @@ export function prepareHelp(db: Database) {
     update workers set helping = (select id from choice)
     where id = ${worker} and helping is distinct from (select id from choice)`);
   const query = db
-    .with(live, me, owners, choice, helped)
+    .with(live, me, helpers, waiting, owned, owners, choice, helped)
     .select({
       owner: sql<
         Help['owner']

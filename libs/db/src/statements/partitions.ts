@@ -27,6 +27,9 @@ export function preparePartitions(db: Database) {
   const leased = db.$with('leased', {}).as(sql`
     select p.no, w.id, w.name, p.taken_at, p.expires_at from partitions p join workers w on w.id = p.owner
     where p.expires_at > clock_timestamp()`);
+  const helpers = db.$with('helpers', {}).as(sql`
+    select helping, json_agg(name order by name) as names from workers
+    where helping is not null and not draining and seen > clock_timestamp() - ${leaseInterval()} group by helping`);
   const flight = db.$with('flight', {}).as(sql`
     select partition, count(*) filter (where state = 'queued')::int as queued,
       count(*) filter (where state = 'running')::int as running,
@@ -35,7 +38,7 @@ export function preparePartitions(db: Database) {
   const iso = (column: ReturnType<typeof sql>) =>
     sql<string | null>`to_char(${column} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
   const query = db
-    .with(...planShares(db, sql`null::uuid`), leased, flight)
+    .with(...planShares(db, sql`null::uuid`), leased, helpers, flight)
     .select({
       partition: partitions.no,
       epoch: partitions.epoch,
@@ -44,18 +47,18 @@ export function preparePartitions(db: Database) {
       >`case when l.id is not null then json_build_object('id', l.id, 'name', l.name) end`,
       takenAt: iso(sql`l.taken_at`),
       expiresAt: iso(sql`l.expires_at`),
-      pinnedTo: sql<string | null>`(select name from live where live.id = s.pinned_to)`,
+      pinnedTo: sql<string | null>`x.name`,
       reserved: sql<boolean>`s.reserved`,
-      helpers: sql<string[]>`coalesce((
-        select json_agg(h.name order by h.name) from workers h
-        where h.helping = l.id and not h.draining and h.seen > clock_timestamp() - ${leaseInterval()}), '[]')`,
+      helpers: sql<string[]>`coalesce(h.names, '[]')`,
       queued: sql<number>`coalesce(f.queued, 0)`,
       running: sql<number>`coalesce(f.running, 0)`,
       oldestMs: sql<number | null>`f.oldest_ms`,
     })
     .from(partitions)
     .innerJoin(sql`plan s`, sql`s.no = ${partitions.no}`)
+    .leftJoin(sql`live x`, sql`x.id = s.pinned_to`)
     .leftJoin(sql`leased l`, sql`l.no = ${partitions.no}`)
+    .leftJoin(sql`helpers h`, sql`h.helping = l.id`)
     .leftJoin(sql`flight f`, sql`f.partition = ${partitions.no}`)
     .orderBy(partitions.no)
     .prepare('partitions');
