@@ -23,7 +23,7 @@ export interface Reduce<Output, Params, Acc> {
 }
 
 /** An accumulator, and a summary, as JSON text may have this many bytes: one is kept for each chunk until it is folded. */
-export const reducedMaxBytes = 256 * 1024;
+const reducedMaxBytes = 256 * 1024;
 
 /**
  * Stands for an accumulator that cannot be known: too large, or `reduce` threw. Merged with anything it stays so, since a

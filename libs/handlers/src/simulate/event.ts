@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
 /** Draws of one item at most, over all teams: some 20 ns each, so an item stays below a millisecond. */
-export const drawsMax = 20_000;
+const drawsMax = 20_000;
 /** Points on a board at most: sums over a thousand million items stay whole numbers. */
-export const boardPointsMax = 1_000_000;
+const boardPointsMax = 1_000_000;
 
 const rowsMax = 20;
 const tilesMax = 20;
@@ -24,7 +24,7 @@ const some = <Item extends z.ZodType>(item: Item, max: number) =>
     .min(1, { error: 'must hold at least one' })
     .max(max, { error: `may hold ${max}` });
 
-export const strategies = ['row-by-row', 'best-points-per-hour'] as const;
+const strategies = ['row-by-row', 'best-points-per-hour'] as const;
 
 /** What a player does over and over: one attempt takes this long and gives a drop with this chance. */
 const activitySchema = z.strictObject({
