@@ -99,6 +99,15 @@ describe('watch', () => {
     expect(code).toBe(0);
   });
 
+  test('ends with the summary where there is one, and so does show', async () => {
+    const { url } = await smallServer({ [`GET ${one}`]: () => ({ body: batchOf({ summary: { sum: 42 } }) }) });
+    const [watched, shown] = await Promise.all([
+      callCli(['watch', batchId, '--url', url]),
+      callCli(['show', batchId, '--url', url]),
+    ]);
+    for (const { stdout } of [watched, shown]) expect(stdout).toMatch(/\n\n\{\n {2}"sum": 42\n\}\n$/);
+  });
+
   test('ends with 1 when the batch was cancelled; --json prints the batch alone', async () => {
     const cancelled = batchOf({ state: 'cancelled' }, { succeeded: 490, cancelled: 500 });
     const { url } = await smallServer({ [`GET ${one}`]: () => ({ body: cancelled }) });

@@ -1,6 +1,16 @@
 import { forNpm } from '../src/text/runner.ts';
 import { describe, expect, test } from 'vitest';
-import { agoText, countText, durationText, itemsText, percentText, rangesText, rateText } from '../src/text/numbers.ts';
+import {
+  agoText,
+  countText,
+  durationText,
+  itemsText,
+  percentText,
+  rangesText,
+  rateText,
+  shareTexts,
+} from '../src/text/numbers.ts';
+import { summaryLines } from '../src/text/summary.ts';
 import { facts, shortText, table } from '../src/text/table.ts';
 
 describe('numbers', () => {
@@ -32,6 +42,28 @@ describe('numbers', () => {
     expect(percentText(99_999, 100_000)).toBe('99%');
     expect(percentText(100_000, 100_000)).toBe('100%');
     expect(percentText(0, 0)).toBe('100%');
+  });
+
+  test.each([
+    [
+      [1, 1, 1],
+      ['34%', '33%', '33%'],
+    ],
+    [
+      [30, 31, 38],
+      ['30%', '31%', '39%'],
+    ],
+    [[5], ['100%']],
+    [
+      [999, 1],
+      ['100%', '0%'],
+    ],
+    [
+      [0, 0],
+      ['–', '–'],
+    ],
+  ])('shares of %j sum to 100%%', (parts, texts) => {
+    expect(shareTexts(parts)).toEqual(texts);
   });
 
   test('a clock that is ahead of ours does not make a time lie in the future', () => {
@@ -76,6 +108,33 @@ describe('tables', () => {
   test('partitions read as ranges', () => {
     expect(rangesText([7, 0, 1, 2, 9, 10])).toBe('0-2,7,9-10');
     expect(rangesText([])).toBe('–');
+  });
+});
+
+describe('a summary', () => {
+  const points = { mean: 1, p5: 1, p50: 1, p95: 1 };
+  const teams = [0, 0.5, 1].map((winRate, at) => ({
+    name: `T${at}`,
+    strategy: 'best-points-per-hour',
+    winRate,
+    points,
+  }));
+
+  test.each([60, 80, 120, 300])('is drawn within %d columns, the bars as long as there is room', (columns) => {
+    const lines = summaryLines({ teams }, columns);
+    for (const line of lines) expect(line.length).toBeLessThan(columns);
+    const bars = lines.slice(1).map((line) => /[█░]+/.exec(line)![0]);
+    const size = bars[0]!.length;
+    expect(bars).toEqual(['░'.repeat(size), '█'.repeat(size / 2) + '░'.repeat(size / 2), '█'.repeat(size)]);
+    if (columns === 300) expect(size).toBe(30);
+  });
+
+  test('of another shape is shown as JSON, cut where it is long, and none is nothing', () => {
+    expect(summaryLines({ teams: [{ name: 'T' }] }, 80).join('')).toBe('{  "teams": [    {      "name": "T"    }  ]}');
+    expect(summaryLines(7, 80)).toEqual(['7']);
+    expect(summaryLines(null, 80)).toEqual([]);
+    expect(summaryLines(Array(100).fill(1), 80)).toHaveLength(41);
+    expect(summaryLines({ text: '\u001b[31m' }, 80).join('')).not.toContain('\u001b');
   });
 });
 

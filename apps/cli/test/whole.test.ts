@@ -13,6 +13,8 @@ describe('the whole service', { timeout: 120_000 }, () => {
     expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^ {2}items +2,000\n {2}succeeded +2,000\n {2}failed +0\n {2}seconds +\d/m);
     expect(stdout).toMatch(/^ {2}2 workers +items +share$/m);
+    expect(stdout).toMatch(/^ {2}hash +[0-9a-f]{16} of the summary, with seed 1$/m);
+    expect(stdout).toMatch(/^ {2}Owls +best-points-per-hour +█+░+ +\d\d\.\d% /m);
     expect(stdout).toContain('"index":0');
     expect(stdout).toContain('npm start');
     expect(await processesWith(DATA_DIR)).toEqual([]);

@@ -6,6 +6,7 @@ import { awaitServers, createLog, createLoop, loadSettings, Refusal, runProcess 
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
 import { closeServer, listen } from './listen.ts';
+import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
@@ -52,6 +53,8 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     },
   });
   const mendOnce = createMend(deps);
+  const foldOnce = createFold({ statements, handlers, log });
+  const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
   const stopping = new AbortController();
@@ -81,7 +84,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish.stop(), mend.stop(), answered]);
+      await Promise.all([publish.stop(), mend.stop(), fold.stop(), answered]);
       report.flush(true);
       await publisher.close();
       await database.close();

@@ -15,6 +15,8 @@ export interface FlushesDeps {
 
 interface Waiting {
   settled: Settled;
+  /** Makes its partial anew when items of it had to fail. */
+  reduce: (settled: Settled) => Settled;
   resolve: (mine: boolean) => void;
   reject: (error: unknown) => void;
 }
@@ -61,7 +63,7 @@ export function createFlushes(deps: FlushesDeps) {
     let [itemsTaken, bytesTaken, n] = [0, 0, 0];
     while (n < waiting.length && (n === 0 || (itemsTaken < deps.maxItems && bytesTaken < deps.maxBytes))) {
       itemsTaken += sizeOf(waiting[n]!.settled);
-      bytesTaken += waiting[n]!.settled.outputs.length;
+      bytesTaken += bytesOf(waiting[n]!.settled);
       n += 1;
     }
     items -= itemsTaken;
@@ -89,17 +91,21 @@ export function createFlushes(deps: FlushesDeps) {
       for (const each of batch) await settle([each]);
       return;
     }
-    const [{ settled, resolve, reject }] = batch as [Waiting];
-    await settle([{ settled: await withoutGuilty(settled, deps.statements.probe), resolve, reject }]);
+    const [each] = batch as [Waiting];
+    await settle([{ ...each, settled: each.reduce(await withoutGuilty(each.settled, deps.statements.probe)) }]);
   }
 
   return {
-    /** Resolves after the commit: true when this worker settled the chunk, false when another claim holds it by now. */
-    flush: (settled: Settled): Promise<boolean> =>
+    /**
+     * Resolves after the commit: true when this worker settled the chunk, false when another claim holds it by now.
+     * `reduce` gives a chunk its partial; it is asked again when the database refuses outputs.
+     */
+    flush: (chunk: Settled, reduce: (settled: Settled) => Settled): Promise<boolean> =>
       new Promise((resolve, reject) => {
-        waiting.push({ settled, resolve, reject });
+        const settled = reduce(chunk);
+        waiting.push({ settled, reduce, resolve, reject });
         items += sizeOf(settled);
-        bytes += settled.outputs.length;
+        bytes += bytesOf(settled);
         pump();
       }),
   };
@@ -108,3 +114,5 @@ export function createFlushes(deps: FlushesDeps) {
 export type Flushes = ReturnType<typeof createFlushes>;
 
 const sizeOf = (settled: Settled): number => settled.succeeded + settled.failures.length;
+
+const bytesOf = ({ outputs, partial }: Settled): number => outputs.length + (partial?.length ?? 0);

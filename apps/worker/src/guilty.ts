@@ -1,4 +1,5 @@
 import { type Settled, verdictOf } from '@bullpen/db';
+import { failOutputs } from './fail-outputs.ts';
 
 type Probe = (outputs: string) => Promise<number>;
 
@@ -15,16 +16,8 @@ export async function withoutGuilty(settled: Settled, probe: Probe): Promise<Set
   await search(outputs, 0, outputs.length, probe, guilty);
   const unknown = guilty.size === 0;
   if (unknown) for (const position of outputs.keys()) guilty.add(position);
-  const indexOf = (position: number): number => settled.indexes?.[position] ?? settled.first + position;
-  const kept = [...outputs.keys()].filter((position) => !guilty.has(position));
   const failures = unknown ? settled.failures.map(({ index }) => ({ index, error })) : settled.failures;
-  return {
-    ...settled,
-    succeeded: settled.succeeded - guilty.size,
-    outputs: `[${kept.map((position) => outputs[position]).join(',')}]`,
-    indexes: kept.map(indexOf),
-    failures: [...failures, ...[...guilty].map((position) => ({ index: indexOf(position), error }))],
-  };
+  return failOutputs({ ...settled, failures }, outputs, new Map([...guilty].map((position) => [position, error])));
 }
 
 async function search(

@@ -4,6 +4,7 @@ import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
 import type { Plans } from './plans.ts';
+import { reduceChunk } from './reduce-chunk.ts';
 import { runChunk, type RunDeps } from './run-chunk.ts';
 
 export interface ProcessDeps extends RunDeps {
@@ -21,8 +22,8 @@ export interface ProcessDeps extends RunDeps {
 let orders = 0;
 
 /**
- * A job from wake-up to acknowledgement: claim → run → flush; the return is the acknowledgement. `closing` says that
- * the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
+ * A job from wake-up to acknowledgement: claim → run → reduce → flush; the return is the acknowledgement. `closing` says
+ * that the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
  */
 export async function processChunk(
   job: JobData,
@@ -45,7 +46,8 @@ export async function processChunk(
       entry.batch = held.batch;
       deps.hands.saw(held.picks?.length ?? held.size);
       const plan = await deps.plans.open(held.batch);
-      await deps.flushes.flush(await runChunk(held, plan, order, { ...deps, mayStart }));
+      const settled = await runChunk(held, plan, order, { ...deps, mayStart });
+      await deps.flushes.flush(settled, (kept) => reduceChunk(plan, kept));
       deps.figures.settled(Date.now() - publishedAt);
     } finally {
       deps.inHand.delete(job.chunk);

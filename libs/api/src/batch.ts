@@ -55,7 +55,11 @@ export const batchSchema = z.object({
   itemsPerSecond: z.number().nullable(),
   /** Only while it runs. */
   etaSeconds: z.number().nullable(),
-  summary: z.null(),
+  /**
+   * What the handler's `reduce` made of the outputs so far; null where there is no such handler or nothing was reduced, and
+   * in lists, where it would be read for each batch.
+   */
+  summary: z.unknown(),
 });
 
 export type Batch = z.infer<typeof batchSchema>;

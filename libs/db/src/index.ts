@@ -6,8 +6,9 @@ export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Ver
 export { createStatements, type Statements } from './statements/index.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Claimed } from './statements/claim.ts';
-export type { BatchFilter, BatchPlan, BatchRow, BatchState } from './statements/counts.ts';
+export type { BatchFilter, BatchPlan, BatchRow, BatchState, ReducedRow } from './statements/counts.ts';
 export type { Flushed, Rest, Settled } from './statements/flush.ts';
+export type { Unfolded } from './statements/fold.ts';
 export type { Heartbeat, WorkerFacts } from './statements/heartbeat.ts';
 export type { Help } from './statements/help.ts';
 export type { Queued } from './statements/lost.ts';

@@ -1,8 +1,9 @@
 import type { z } from 'zod';
 import type { ItemContext, StartContext } from './context.ts';
+import type { Reduce } from './reduce.ts';
 
 /** What a handler gets and gives. Say `run` for one item at a time, or `runChunk` for the items of a slice at once. */
-export interface HandlerDefinition<Input, Output, Params> {
+export interface HandlerDefinition<Input, Output, Params, Acc = unknown> {
   /** Lower case, digits and dashes; what a batch names. */
   name: string;
   description: string;
@@ -23,6 +24,8 @@ export interface HandlerDefinition<Input, Output, Params> {
   runChunk?: (inputs: Input[], ctx: ItemContext<Params>[]) => (Output | Error)[] | Promise<(Output | Error)[]>;
   /** Once per worker and batch, before its first item there. */
   start?: (ctx: StartContext<Params>) => void | Promise<void>;
+  /** Makes the batch's summary of the outputs. */
+  reduce?: Reduce<Output, Params, Acc>;
   /** Items of a chunk where the batch does not say; default `CHUNK_SIZE`. */
   chunkSize?: number;
 }
@@ -36,13 +39,13 @@ export class HandlerError extends Error {
 }
 
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
-const notBuilt = ['reduce', 'dryRun', 'threads'];
+const notBuilt = ['dryRun', 'threads'];
 
 /** Checks a handler and answers it. Throws HandlerError with what is wrong. */
-export function defineHandler<Input = unknown, Output = unknown, Params = unknown>(
-  definition: HandlerDefinition<Input, Output, Params>,
-): HandlerDefinition<Input, Output, Params> {
-  const { name, run, runChunk, chunkSize } = definition;
+export function defineHandler<Input = unknown, Output = unknown, Params = unknown, Acc = unknown>(
+  definition: HandlerDefinition<Input, Output, Params, Acc>,
+): HandlerDefinition<Input, Output, Params, Acc> {
+  const { name, run, runChunk, reduce, chunkSize } = definition;
   if (!namePattern.test(name))
     throw new HandlerError(`handler name "${name}": use lower-case letters, digits and dashes, at most 63`);
   if ((run === undefined) === (runChunk === undefined))
@@ -50,8 +53,17 @@ export function defineHandler<Input = unknown, Output = unknown, Params = unknow
   if (chunkSize !== undefined && !(Number.isInteger(chunkSize) && chunkSize >= 1 && chunkSize <= 10_000)) {
     throw new HandlerError(`handler ${name}: chunkSize must be a whole number from 1 to 10000`);
   }
+  if (reduce !== undefined) checkReduce(name, reduce);
   for (const field of notBuilt) {
     if (field in definition) throw new HandlerError(`handler ${name}: ${field} is not built yet`);
   }
   return definition;
+}
+
+function checkReduce(name: string, reduce: object): void {
+  const given = reduce as Record<string, unknown>;
+  const wrong = ['zero', 'add', 'merge'].find((part) => typeof given[part] !== 'function');
+  if (wrong !== undefined) throw new HandlerError(`handler ${name}: reduce needs ${wrong}, a function`);
+  if (given['summary'] !== undefined && typeof given['summary'] !== 'function')
+    throw new HandlerError(`handler ${name}: reduce.summary must be a function`);
 }

@@ -1,5 +1,6 @@
 import { type BatchScope, createCaches, ItemContext } from './context.ts';
 import type { HandlerDefinition } from './define.ts';
+import { encodeReduced, type Reduce, summaryOf } from './reduce.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -7,12 +8,12 @@ const silent = { info: () => undefined, warn: () => undefined, error: () => unde
  * Runs a handler over inputs in memory, without servers, one attempt each: for tests of handlers. Inputs and params
  * pass their schemas first. Rejects with the first error that the handler throws.
  */
-export async function runHandler<Input, Output, Params>(
-  handler: HandlerDefinition<Input, Output, Params>,
+export async function runHandler<Input, Output, Params, Acc>(
+  handler: HandlerDefinition<Input, Output, Params, Acc>,
   inputs: readonly unknown[],
   options: { params?: unknown; seed?: number } = {},
 ): Promise<Output[]> {
-  const params = (handler.params ? handler.params.parse(options.params) : options.params) as Params;
+  const params = parseParams(handler, options.params);
   const scope: BatchScope<Params> = {
     batchId: '00000000-0000-7000-8000-000000000000',
     params,
@@ -35,4 +36,30 @@ export async function runHandler<Input, Output, Params>(
   const outputs: Output[] = [];
   for (const [index, context] of contexts.entries()) outputs.push(await handler.run!(parsed[index] as Input, context));
   return outputs;
+}
+
+/**
+ * The summary that a batch with these outputs would show, item 0 first; `undefined` stands for one without an output.
+ * Throws what `reduce` throws, and where the handler has none.
+ */
+export function summarize<Input, Output, Params, Acc>(
+  handler: HandlerDefinition<Input, Output, Params, Acc>,
+  outputs: readonly Output[],
+  options: { params?: unknown } = {},
+): unknown {
+  const { reduce } = handler;
+  if (reduce === undefined) throw new Error(`the handler ${handler.name} has no reduce`);
+  const params = parseParams(handler, options.params);
+  let acc = reduce.zero(params);
+  for (const [index, output] of outputs.entries()) {
+    if (output !== undefined) acc = reduce.add(acc, JSON.parse(JSON.stringify(output)) as Output, index, params);
+  }
+  return summaryOf(reduce as unknown as Reduce<unknown, unknown, unknown>, encodeReduced(acc), params);
+}
+
+function parseParams<Input, Output, Params, Acc>(
+  handler: HandlerDefinition<Input, Output, Params, Acc>,
+  params: unknown,
+): Params {
+  return (handler.params ? handler.params.parse(params) : params) as Params;
 }

@@ -72,7 +72,7 @@ describe('loadHandlers', () => {
 
   it('loads every file of a folder', async () => {
     const catalog = await loadHandlers(['libs/handlers/src']);
-    expect([...catalog.keys()].sort()).toEqual(['ack', 'add', 'echo', 'fail', 'sleep']);
+    expect([...catalog.keys()].sort()).toEqual(['ack', 'add', 'echo', 'fail', 'simulate', 'sleep']);
     expect(catalog.has('constructor')).toBe(false);
   });
 
@@ -95,11 +95,15 @@ describe('loadHandlers', () => {
     await expect(loadHandlers(['/no/such'])).rejects.toThrow(/\/no\/such in HANDLERS cannot be read \(ENOENT\)/);
   });
 
-  it('refuses what is not built yet, bad names and two ways to run', () => {
-    expect(() => defineHandler({ name: 'x', description: '', run: () => 1, reduce: {} } as never)).toThrow(
-      /reduce is not built yet/,
+  it('refuses what is not built yet, bad names, two ways to run and half a reduce', () => {
+    expect(() => defineHandler({ name: 'x', description: '', run: () => 1, dryRun: {} } as never)).toThrow(
+      /dryRun is not built yet/,
     );
     expect(() => defineHandler({ name: 'X y', description: '', run: () => 1 })).toThrow(/lower-case/);
     expect(() => defineHandler({ name: 'x', description: '' })).toThrow(/either run or runChunk/);
+    const half = { zero: () => 0, add: () => 0 };
+    expect(() => defineHandler({ name: 'x', description: '', run: () => 1, reduce: half } as never)).toThrow(
+      /reduce needs merge/,
+    );
   });
 });

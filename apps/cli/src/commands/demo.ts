@@ -1,3 +1,4 @@
+import { seedMax } from '@bullpen/api';
 import type { Command } from 'commander';
 import { readRunFile, readSettings, type Settings } from '@bullpen/runtime';
 import type { Context } from '../context.ts';
@@ -9,20 +10,23 @@ import { wholeNumber } from '../options.ts';
 const examples = `
 Examples:
   npm run demo
-  npm run demo -- --items 1000000 --workers 6
+  npm run demo -- --items 500000 --workers 1
+  npm run demo -- --handler echo --items 1000000 --workers 6
   npm run demo -- --stay`;
 
 export function addDemo(program: Command, context: Context): void {
   program
     .command('demo')
-    .summary('set everything up, run 100,000 items, show what happened')
+    .summary('set everything up, play 100,000 bingo events, show who wins')
     .description(
       'Sets up servers, a producer on a free port and workers, submits a batch over REST, shows its progress and a summary,\n' +
         'and stops everything. Where a Bullpen runs on DATA_DIR already, the batch goes there.',
     )
     .option('--items <n>', 'items of the batch', wholeNumber(1, 1_000_000_000), 100_000)
     .option('--workers <n>', 'worker processes', wholeNumber(1, 64), 3)
-    .option('--handler <name>', 'what runs the items', 'echo')
+    .option('--handler <name>', 'what runs the items', 'simulate')
+    .option('--seed <n>', 'of the random numbers: the same seed, the same hash', wholeNumber(0, seedMax), 1)
+    .option('--chunk-size <n>', 'items of a chunk', wholeNumber(1, 10_000))
     .option('--stay', 'serve on until Ctrl-C')
     .option('--json', 'print the summary as JSON on stdout; everything else goes to stderr')
     .addHelpText('after', examples)

@@ -3,6 +3,7 @@ import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
 import { wholeNumber } from '../options.ts';
 import { batchFacts, batchTable } from '../text/batch.ts';
+import { summaryLines } from '../text/summary.ts';
 
 const states = ['running', 'paused', 'completed', 'cancelled'] as const;
 
@@ -43,7 +44,7 @@ async function list(context: Context, options: ListOptions): Promise<void> {
 export function addShow(program: Command, context: Context): void {
   apiCommand(program, 'show')
     .summary('show one batch')
-    .description('Shows the state and the counts of one batch.')
+    .description('Shows the state, the counts and the summary of one batch.')
     .argument('<id>', 'the batch')
     .addHelpText(
       'after',
@@ -53,6 +54,9 @@ export function addShow(program: Command, context: Context): void {
       const client = await connect(context, options);
       const batch = await client.getBatch(id);
       if (options.json) printJson(context.stdout, batch);
-      else printLines(context.stdout, batchFacts(batch, Date.now()));
+      else {
+        const summary = summaryLines(batch.summary, context.stdout.columns || 80);
+        printLines(context.stdout, [...batchFacts(batch, Date.now()), ...(summary.length > 0 ? ['', ...summary] : [])]);
+      }
     });
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Client } from '@bullpen/api';
+import type { Batch, Client } from '@bullpen/api';
 import { isOver } from '../batch.ts';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
@@ -8,6 +8,7 @@ import { listenForStop } from '../processes/signals.ts';
 import { openDisplay } from '../progress/display.ts';
 import { followBatch } from '../progress/follow.ts';
 import { endText } from '../text/batch.ts';
+import { summaryLines } from '../text/summary.ts';
 
 export function addWatch(program: Command, context: Context): void {
   apiCommand(program, 'watch')
@@ -35,7 +36,7 @@ export async function watch(context: Context, client: Client, id: string, { json
   try {
     const batch = isOver(first) ? first : await followBatch(client, id, openDisplay(context.stderr), over.signal);
     if (json) printJson(context.stdout, batch);
-    else printLines(context.stdout, [endText(batch), ...(batch.counts.failed > 0 ? [failuresHint(id)] : [])]);
+    else printLines(context.stdout, endLines(batch, context.stdout.columns || 80));
     return batch.state === 'completed' ? exitCode.good : exitCode.failed;
   } catch (error) {
     if (!stop.isAsked()) throw error;
@@ -45,5 +46,14 @@ export async function watch(context: Context, client: Client, id: string, { json
     stop.dispose();
   }
 }
+
+const endLines = (batch: Batch, columns: number): string[] => {
+  const summary = summaryLines(batch.summary, columns);
+  return [
+    endText(batch),
+    ...(batch.counts.failed > 0 ? [failuresHint(batch.id)] : []),
+    ...(summary.length > 0 ? ['', ...summary] : []),
+  ];
+};
 
 const failuresHint = (id: string): string => `See why: pnpm bullpen results ${id} --status failed --limit 10`;

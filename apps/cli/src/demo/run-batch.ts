@@ -12,18 +12,39 @@ export interface DemoOutcome {
   samples: unknown[];
 }
 
+export interface DemoOrder {
+  handler: string;
+  items: number;
+  seed: number;
+  chunkSize?: number;
+}
+
+/** Batches that run already; more are not counted. */
+const besideMax = 100;
+
 /** Submits `items` items without inputs, shows how they run, and gathers what there is to tell of it. */
 export async function runBatch(
   client: Client,
-  order: { handler: string; items: number },
-  show: { onAccepted: (id: string) => void; openProgress: () => ProgressDisplay; signal: AbortSignal | undefined },
+  order: DemoOrder,
+  show: {
+    onBeside: (batches: readonly Batch[], isAll: boolean) => void;
+    onAccepted: (id: string) => void;
+    openProgress: () => ProgressDisplay;
+    signal: AbortSignal | undefined;
+  },
 ): Promise<DemoOutcome> {
   const before = new Map((await client.workers()).items.map(({ id, itemsDone }) => [id, itemsDone]));
-  const accepted = await client.submit({ handler: order.handler, count: order.items, name: 'demo' });
+  const beside = await client.listBatches({ state: 'running', limit: besideMax });
+  show.onBeside(beside.items, beside.nextCursor === null);
+  const { handler, items, seed, chunkSize } = order;
+  const options = { seed, ...(chunkSize !== undefined && { chunkSize }) };
+  const accepted = await client.submit({ handler, count: items, name: 'demo', options });
   show.onAccepted(accepted.id);
-  const batch = isOver(accepted) ? accepted : await followBatch(client, accepted.id, show.openProgress(), show.signal);
+  const batch = isOver(accepted)
+    ? await client.getBatch(accepted.id)
+    : await followBatch(client, accepted.id, show.openProgress(), show.signal);
   const [shares, { items: samples }] = await Promise.all([
-    sharesOf(client, before, order.items),
+    sharesOf(client, before, items),
     client.results(batch.id, { limit: 3 }),
   ]);
   return { batch, shares, samples };

@@ -1,15 +1,18 @@
-import { createClient } from '@bullpen/api';
+import { createClient, type Batch } from '@bullpen/api';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode } from '../failure.ts';
 import { openDisplay } from '../progress/display.ts';
-import { itemsText } from '../text/numbers.ts';
+import { countText, itemsText } from '../text/numbers.ts';
+import { doneOf } from '../batch.ts';
 import { runBatch, type DemoOutcome } from './run-batch.ts';
-import { nextLines, summaryJson, summaryLines } from './summary.ts';
+import { endLines, nextLines, summaryJson } from './summary.ts';
 
 export interface DemoTerms {
   items: number;
   workers: number;
   handler: string;
+  seed: number;
+  chunkSize?: number;
   stay?: boolean;
   json?: boolean;
 }
@@ -23,25 +26,37 @@ export interface Story {
 }
 
 /** What a demo says. With --json everything but the summary goes to stderr. */
-export function createStory(context: Context, { json, handler, items }: DemoTerms): Story {
+export function createStory(context: Context, terms: DemoTerms): Story {
+  const { json, handler, items, seed } = terms;
   const out = json ? context.stderr : context.stdout;
   const print = (...lines: string[]): void => printLines(out, lines);
   return {
     print,
     run(url, onBar = () => {}, signal) {
       const onAccepted = (id: string): void =>
-        print(`Batch      ${id}: ${itemsText(items)} for ${handler}, by POST /v1/batches`);
+        print(`Batch      ${id}: ${itemsText(items)} for ${handler} with seed ${seed}, by POST /v1/batches`);
+      const onBeside = (batches: readonly Batch[], isAll: boolean): void => print(...besideLines(batches, isAll));
       const openProgress = () => {
         const display = openDisplay(out);
         onBar(true);
         return { ...display, close: () => (display.close(), onBar(false)) };
       };
-      return runBatch(createClient({ url }), { handler, items }, { onAccepted, openProgress, signal });
+      return runBatch(createClient({ url }), terms, { onBeside, onAccepted, openProgress, signal });
     },
     tell(outcome, isServing) {
-      print(...summaryLines(outcome), ...nextLines(outcome.batch.id, isServing));
+      print(...endLines(outcome, out.columns || 80), ...nextLines(outcome.batch.id, isServing));
       if (json) printJson(context.stdout, summaryJson(outcome));
       return outcome.batch.state === 'completed' ? exitCode.good : exitCode.failed;
     },
   };
+}
+
+/** Older batches share the workers, so what is told of the speed is not that of this batch alone. */
+function besideLines(batches: readonly Batch[], isAll: boolean): string[] {
+  if (batches.length === 0) return [];
+  const left = batches.reduce((sum, batch) => sum + batch.counts.total - doneOf(batch), 0);
+  const many = isAll
+    ? itemsText(batches.length, 'older batch', 'older batches')
+    : `over ${batches.length} older batches`;
+  return [`Beside it  ${many} with ${countText(left)} items left: they share the workers with it`];
 }

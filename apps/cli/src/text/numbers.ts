@@ -15,6 +15,17 @@ export const rateText = (perSecond: number): string =>
 export const percentText = (done: number, total: number): string =>
   `${total === 0 ? 100 : Math.floor((done / total) * 100)}%`;
 
+/** Whole percents that sum to 100: each rounded down, and one more for those that lost most (largest remainders). */
+export function shareTexts(parts: readonly number[]): string[] {
+  const total = parts.reduce((sum, part) => sum + part, 0);
+  if (total === 0) return parts.map(() => '–');
+  const exact = parts.map((part) => (part / total) * 100);
+  const missing = 100 - exact.reduce((sum, each) => sum + Math.floor(each), 0);
+  const byLoss = [...exact.keys()].sort((a, b) => (exact[b]! % 1) - (exact[a]! % 1));
+  const raised = new Set(byLoss.slice(0, missing));
+  return exact.map((each, at) => `${Math.floor(each) + (raised.has(at) ? 1 : 0)}%`);
+}
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;

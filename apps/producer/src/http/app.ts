@@ -13,6 +13,7 @@ import { listResults, showResult } from './results.ts';
 import { showStatus } from './status-page.ts';
 import { submitBatch } from './submit.ts';
 import { answerErrors, answerNotFound } from './trouble.ts';
+import { createSummaries } from './summaries.ts';
 import { createWatcher } from './watch.ts';
 
 export type { HttpDeps } from './deps.ts';
@@ -22,6 +23,7 @@ export function createApp(given: HttpDeps): Express {
   const deps = { ...given, statements: createImpatient(given.statements) };
   const { statements } = deps;
   const watcher = createWatcher(deps);
+  const summaries = createSummaries(deps);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -32,7 +34,7 @@ export function createApp(given: HttpDeps): Express {
   app.use(guardAccess);
   addResource(app, '/readyz', { get: showReady(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, createBodyReader()) });
-  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher) });
+  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries) });
   addResource(app, '/v1/batches/:id/results', { get: listResults(deps) });
   addResource(app, '/v1/batches/:id/results/:index', { get: showResult(deps) });
   addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });

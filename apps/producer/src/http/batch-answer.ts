@@ -2,7 +2,7 @@ import type { Batch } from '@bullpen/api';
 import type { BatchRow, NewBatch } from '@bullpen/db';
 
 /** A row as the API shows it. The counts sum to `total`, since they come from one snapshot. */
-export function toBatch(row: BatchRow, now: number = Date.now()): Batch {
+export function toBatch(row: BatchRow, summary: unknown = null, now: number = Date.now()): Batch {
   const { total, running, succeeded, failed } = row;
   const rest = total - running - succeeded - failed;
   const cancelled = row.state === 'cancelled';
@@ -25,7 +25,7 @@ export function toBatch(row: BatchRow, now: number = Date.now()): Batch {
     itemsPerSecond,
     etaSeconds:
       row.state === 'running' && itemsPerSecond !== null && itemsPerSecond > 0 ? round(waiting / itemsPerSecond) : null,
-    summary: null,
+    summary,
   };
 }
 

@@ -7,6 +7,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 import { HttpProblem } from './problem.ts';
 import { readQuery } from './query.ts';
 import type { Route } from './resource.ts';
+import type { Summaries } from './summaries.ts';
 import type { Watcher } from './watch.ts';
 
 /** Rows of one read, and the bytes at which a page ends early: params may have 256 KiB each. */
@@ -45,7 +46,7 @@ export const sendPage = (res: Response, texts: readonly string[], nextCursor: st
   sendText(res, 200, 'application/json', `{"items":[${texts.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}}`);
 
 /** `GET /v1/batches/{id}`: now, or when it ends, at the latest after `wait` seconds. */
-export function showBatch(statements: Statements, watcher: Watcher): Route {
+export function showBatch(statements: Statements, watcher: Watcher, summaries: Summaries): Route {
   return async (req, res) => {
     const { wait } = readQuery(req, batchQuerySchema);
     let batch = await findBatch(statements, req);
@@ -55,7 +56,8 @@ export function showBatch(statements: Statements, watcher: Watcher): Route {
       if (left.aborted) return;
       batch = await findBatch(statements, req);
     }
-    sendJson(res, toBatch(batch));
+    const { row, summary } = await summaries.read(batch);
+    sendJson(res, toBatch(row, summary));
   };
 }
 

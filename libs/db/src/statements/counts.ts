@@ -2,6 +2,7 @@ import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list } from '../bind.ts';
 import { batches } from '../schema.ts';
+import { unfoldedMax, unfoldedMaxBytes } from './fold.ts';
 
 export type BatchState = 'running' | 'paused' | 'completed' | 'cancelled';
 
@@ -45,6 +46,36 @@ export function prepareCounts(db: Database) {
     .where(eq(batches.id, sql.placeholder('id')))
     .prepare('counts');
   return async (id: string): Promise<BatchRow | null> => ((await query.execute({ id }))[0] as BatchRow) ?? null;
+}
+
+/** A batch and what was reduced of it, as one snapshot saw both. */
+export interface ReducedRow extends BatchRow {
+  /** JSON text; null where nothing was folded. */
+  folded: string | null;
+  /** JSON texts of what is not folded yet; null where that is too much to read: fold first. */
+  partials: string[] | null;
+}
+
+/**
+ * Reduced: a batch by its id with what was folded of it and the partials that wait. A read. Null where there is none.
+ *
+ * One snapshot: a flush writes its partials with the counts and a fold moves them in one statement, so a batch that is
+ * seen as completed is seen with all of its summary, and while it runs the summary is that of the counts beside it.
+ */
+export function prepareReduced(db: Database) {
+  const query = db
+    .select({
+      ...columns,
+      folded: sql<string | null>`(select s.folded::text from summaries s where s.batch = batches.no)`,
+      partials: sql<string[] | null>`(
+        select case when count(*) <= ${sql.raw(String(unfoldedMax))} and coalesce(sum(octet_length(text)), 0) <= ${sql.raw(String(unfoldedMaxBytes))}
+          then coalesce(json_agg(text), '[]') end
+        from (select p.partial::text from partials p where p.batch = batches.no limit ${sql.raw(String(unfoldedMax + 1))}) w(text))`,
+    })
+    .from(batches)
+    .where(eq(batches.id, sql.placeholder('id')))
+    .prepare('reduced');
+  return async (id: string): Promise<ReducedRow | null> => ((await query.execute({ id }))[0] as ReducedRow) ?? null;
 }
 
 export interface BatchFilter {

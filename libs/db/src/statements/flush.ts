@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { jsonTexts, list } from '../bind.ts';
-import { batches, chunks, results } from '../schema.ts';
+import { batches, chunks, partials, results } from '../schema.ts';
 
 /** What became of one claimed chunk. Its items are either final (succeeded or failed) or in a rest. */
 export interface Settled {
@@ -17,6 +17,8 @@ export interface Settled {
   indexes: readonly number[] | null;
   failures: readonly { index: number; error: { code: string; message: string } }[];
   rests: readonly Rest[];
+  /** JSON text of what the handler's `reduce` made of the outputs; left out where there is none. */
+  partial?: string | null;
 }
 
 /** Items that go back: those that were not started (same attempt), or that are tried again (attempt + 1, after a wait). */
@@ -37,14 +39,15 @@ export interface Flushed {
 }
 
 /**
- * Flush: settles claimed chunks. Results of the items that are final, the chunk done with that many, the rest as new
- * chunks, the batch's counts and its completion, in one statement.
+ * Flush: settles claimed chunks. Results of the items that are final and what `reduce` made of them, the chunk done with
+ * that many, the rest as new chunks, the batch's counts and its completion, in one statement.
  *
  * Repeatable: a chunk that was settled is `done`, so a second run finds nothing to settle and answers no row for it. A
  * caller that lost a reply therefore reads "no row" as "settled by me or taken from me": either way it is over.
  *
  * The fence: a chunk is settled only while it runs under the given claim id. What another one took over is left out,
- * with its results and its rest; the caller counts it as fenced.
+ * with its results, its partial and its rest; the caller counts it as fenced. Hence a partial for each chunk: one for all
+ * chunks of a flush could hold what was fenced.
  *
  * Errors travel as texts like outputs do: `->>` on a JSON list of them would decode all of it, and a NUL or a lone
  * surrogate in one message would fail the flush.
@@ -83,9 +86,15 @@ export function prepareFlush(db: Database) {
     from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::int[],
       string_to_array(${sql.placeholder('failureErrors')}::text, ${separator})) x(no, index, error) join fin f on f.no = x.no
     returning 1 as one`);
+  const reduced = db.$with('reduced', { one: sql<number>`one` }).as(sql`
+    insert into ${partials} (batch, partial)
+    select f.batch, x.partial::json from unnest(${sql.placeholder('partialNos')}::bigint[],
+      string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no
+    returning 1 as one`);
   // In order, for a flush of several batches meets other flushes and mark; after the insert, see above.
   const locked = db.$with('locked', {}).as(sql`
     select no from batches where no = any(array(select distinct batch from fin)) and (select count(*) from inserted) >= 0
+      and (select count(*) from reduced) >= 0
     order by no for no key update`);
   const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
   const counted = db.$with('counted', { no: batches.no, state: batches.state }).as(sql`
@@ -96,7 +105,7 @@ export function prepareFlush(db: Database) {
     where b.no = s.batch and b.no = any(array(select no from locked))
     returning b.no, b.state`);
   const query = db
-    .with(fin, done, rest, inserted, locked, counted)
+    .with(fin, done, rest, inserted, reduced, locked, counted)
     .select({
       no: fin.no,
       batch: fin.batch,
@@ -109,6 +118,7 @@ export function prepareFlush(db: Database) {
 
   return (settled: readonly Settled[]): Promise<Flushed[]> => {
     const failures = settled.flatMap(({ no, failures }) => failures.map((failure) => ({ no, ...failure })));
+    const reduced = settled.flatMap(({ no, partial }) => (partial == null ? [] : [{ no, partial }]));
     return query.execute({
       nos: list(settled.map((each) => each.no)),
       claims: list(settled.map((each) => each.claim)),
@@ -119,6 +129,8 @@ export function prepareFlush(db: Database) {
       failureNos: list(failures.map(({ no }) => no)),
       failureIndexes: list(failures.map(({ index }) => index)),
       failureErrors: jsonTexts(failures.map(({ error }) => JSON.stringify(error))),
+      partialNos: list(reduced.map(({ no }) => no)),
+      partials: jsonTexts(reduced.map(({ partial }) => partial)),
       rests: JSON.stringify(
         settled.flatMap((each) => each.rests.map((r) => [each.no, r.first, r.size, r.picks, r.attempt, r.delayMs])),
       ),

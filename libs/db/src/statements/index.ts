@@ -3,10 +3,11 @@ import { type Patience, withRetry } from '../retry.ts';
 import { prepareAccept } from './accept.ts';
 import { prepareClaim } from './claim.ts';
 import { prepareCancel, preparePause, prepareResume, prepareRetry } from './control.ts';
-import { prepareBatches, prepareCounts, prepareEnded, preparePlan } from './counts.ts';
+import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFlush } from './flush.ts';
+import { prepareFold, prepareUnfolded } from './fold.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
@@ -48,6 +49,9 @@ export function createStatements(db: Database, patience: Patience) {
     lost: again(prepareLost(db)),
     extend: again(prepareExtend(db)),
     counts: again(prepareCounts(db)),
+    reduced: again(prepareReduced(db)),
+    unfolded: again(prepareUnfolded(db)),
+    fold: again(prepareFold(db)),
     batches: again(prepareBatches(db)),
     ended: again(prepareEnded(db)),
     plan: again(preparePlan(db)),

@@ -1,0 +1,23 @@
+import type { Settled } from '@bullpen/db';
+import type { ItemError } from './outputs.ts';
+
+/** The index of the item whose output stands at a position of `outputs`. */
+export const indexOfOutput = ({ indexes, first }: Pick<Settled, 'indexes' | 'first'>, position: number): number =>
+  indexes?.[position] ?? first + position;
+
+/** The same with the items of these outputs failed; `outputs` are the JSON texts of all of them. */
+export function failOutputs(
+  settled: Settled,
+  outputs: readonly string[],
+  errors: ReadonlyMap<number, ItemError>,
+): Settled {
+  const kept = [...outputs.keys()].filter((position) => !errors.has(position));
+  const failed = [...errors].map(([position, error]) => ({ index: indexOfOutput(settled, position), error }));
+  return {
+    ...settled,
+    succeeded: settled.succeeded - errors.size,
+    outputs: `[${kept.map((position) => outputs[position]).join(',')}]`,
+    indexes: kept.map((position) => indexOfOutput(settled, position)),
+    failures: [...settled.failures, ...failed],
+  };
+}
