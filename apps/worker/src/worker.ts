@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
-import { createConsumers, type JobData } from '@bullpen/queue';
+import { createConsumers, type JobData, type QueueBackend, backendName } from '@bullpen/queue';
 import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
 import { createFigures } from './figures.ts';
@@ -18,10 +18,10 @@ import { createSlots } from './slots.ts';
 export interface WorkerDeps {
   statements: Statements;
   installation: Installation;
-  redisUrl: string;
+  backend: QueueBackend;
   handlers: Catalog;
   settings: Settings;
-  roundTripMs: { redis: number; postgres: number };
+  roundTripMs: { redis: number | null; postgres: number };
   log: Log;
 }
 
@@ -100,11 +100,11 @@ export async function startWorker(deps: WorkerDeps) {
     handBack: async (job: JobData) => void (await statements.lost([{ no: job.chunk, generation: job.generation }])),
   };
   const consumers = createConsumers({
-    redisUrl: deps.redisUrl,
+    backend: deps.backend,
     installationId: deps.installation.id,
     prefetch,
     leaseMs: settings.leaseMs,
-    onError: (error) => log.debug(errorFacts(error), 'redis'),
+    onError: (error) => log.debug(errorFacts(error), 'queue'),
   });
   const ownership = createOwnership({
     statements,
@@ -138,6 +138,7 @@ export async function startWorker(deps: WorkerDeps) {
       concurrencyFrom: settings.workerConcurrency === 'auto' ? 'auto' : 'WORKER_CONCURRENCY',
       chunks: hands.limit(),
       chunksFrom: settings.workerChunks === 'auto' ? 'auto, up to 64' : 'WORKER_CHUNKS',
+      queues: backendName[deps.backend.kind],
       roundTripMs: deps.roundTripMs,
     },
     'worker is ready',
@@ -162,7 +163,7 @@ export async function startWorker(deps: WorkerDeps) {
       draining = true;
       await renewals.stop();
       await ownership.retire();
-      consumers.close();
+      await consumers.close();
       await beats.stop();
       await statements.leave(id);
       clearInterval(idle);
