@@ -26,12 +26,13 @@ export async function dataFolder(): Promise<string> {
 
 /** Starts the real program with nothing of our own settings but what is given. */
 export function startCli(args: string[], env: Record<string, string> = {}): RunningCli {
-  const { PATH = '', HOME = '', BULLPEN_BUILD = '' } = process.env;
+  const { PATH = '', HOME = '', BULLPEN_BUILD = '', QUEUE_BACKEND = '' } = process.env;
   const child = spawn(process.execPath, [...entry(BULLPEN_BUILD), ...args], {
     cwd: root,
     env: {
       PATH,
       HOME,
+      QUEUE_BACKEND,
       DATA_DIR: join(tmpdir(), 'bullpen-cli-nobody'),
       ...(BULLPEN_BUILD === '' ? {} : { BULLPEN_BUILD }),
       ...env,

@@ -1,7 +1,23 @@
 import { createServer } from 'node:http';
-import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
+import {
+  checkDatabase,
+  checkSameQueue,
+  createStatements,
+  install,
+  migrate,
+  openDatabase,
+  processName,
+} from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
-import { checkRedis, createPublisher, publishParallelism, publishQueueSize } from '@bullpen/queue';
+import {
+  checkQueues,
+  createPublisher,
+  prepareQueues,
+  publishParallelism,
+  publishQueueSize,
+  queueConnections,
+  queueBackend,
+} from '@bullpen/queue';
 import { awaitServers, createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
@@ -13,21 +29,27 @@ import { createReport } from './publish/report.ts';
 
 const settings = loadSettings();
 const log = createLog({ name: 'producer', level: settings.logLevel });
+/** Processes that were stopped just now are seen no more within this time. */
+const goneMs = 3000;
 
 await runProcess(log, settings.drainTimeoutMs, async () => {
-  const { databaseUrl, redisUrl, leaseMs } = settings;
-  if (databaseUrl === undefined || redisUrl === undefined)
-    throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm producer');
+  const { databaseUrl, leaseMs } = settings;
+  if (databaseUrl === undefined) throw new Refusal('set DATABASE_URL, or start with: npm start, pnpm producer');
+  const backend = queueBackend({ ...settings, databaseUrl });
+  if (backend === null)
+    throw new Refusal('set REDIS_URL or QUEUE_BACKEND=postgres, or start with: npm start, pnpm producer');
   const handlers = await loadHandlers(settings.handlers.split(','));
-  const pools = settings.databasePoolMax * (settings.workers + 1);
-  await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkRedis(redisUrl)], log);
+  const pools = (settings.databasePoolMax + queueConnections(backend.kind)) * (settings.workers + 1);
+  await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkQueues(backend)], log);
   await migrate(databaseUrl);
   const database = openDatabase({
     url: databaseUrl,
     max: settings.databasePoolMax,
-    name: 'bullpen producer',
+    name: processName('producer', backend.kind),
     durable: true,
   });
+  await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
+  await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
   // A client waits: it is told 503 after 4 s. The loops go on by themselves.
   const statements = createStatements(database.db, { reconnectMs: 4000 });
@@ -35,7 +57,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const parallelism = publishParallelism({ cpus: settings.cpus, override: settings.publishParallelism });
   const queueSize = publishQueueSize({ parallelism, batchSize: settings.publishChunkSize * settings.chunkSize });
   const publisher = createPublisher({
-    redisUrl,
+    backend,
     installationId: installation.id,
     partitions: installation.partitions,
     parallelism,
@@ -57,6 +79,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
+  const lookAtQueues = async (): Promise<readonly string[]> =>
+    (await publisher.reachable())
+      ? (await checkSameQueue(database.db, backend.kind)).problems
+      : [`${publisher.backendName} takes no jobs`];
   const stopping = new AbortController();
   const app = createApp({
     stopping: stopping.signal,
@@ -67,16 +93,20 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
     queues: publisher.queues,
     onAccepted: () => publish.nudge(),
-    readiness: async () =>
-      (
-        await Promise.all([database.ping(), publisher.reachable().then((ok) => (ok ? [] : ['Redis does not answer']))])
-      ).flat(),
+    readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),
   });
   const server = createServer(app);
   tuneServer(server);
   const url = await listen(server, settings);
   log.info(
-    { url, partitions: installation.partitions, parallelism, queueSize, handlers: handlers.size },
+    {
+      url,
+      queues: publisher.backendName,
+      partitions: installation.partitions,
+      parallelism,
+      queueSize,
+      handlers: handlers.size,
+    },
     'producer is ready',
   );
   return {

@@ -1,20 +1,25 @@
-import { createPublisher } from '@bullpen/queue';
-import { eventually } from '@bullpen/testkit';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { createPublisher, prepareQueues } from '@bullpen/queue';
+import { createDatabase, eventually, hasRedis, type TestDatabase, testRedisUrl } from '@bullpen/testkit';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ask, openApp, type TestApp, work } from './http-app.ts';
 
 let app: TestApp;
 let publisher: ReturnType<typeof createPublisher>;
+let database: TestDatabase;
 beforeAll(async () => {
-  const installationId = crypto.randomUUID();
+  database = await createDatabase();
+  const backend = hasRedis
+    ? ({ kind: 'redis', url: testRedisUrl() } as const)
+    : ({ kind: 'postgres', url: database.url } as const);
+  await prepareQueues(backend);
   publisher = createPublisher({
-    redisUrl: inject('redisUrl'),
-    installationId,
+    backend,
+    installationId: crypto.randomUUID(),
     partitions: 4,
     parallelism: 1,
     jobsPerCall: 10,
   });
-  await eventually('Redis answers', () => publisher.reachable());
+  await eventually('the queues answer', () => publisher.reachable());
   await publisher.publish([{ chunk: 1, generation: 1, partition: 2, handler: 'echo', batch: 'b', items: 3 }]);
   app = await openApp({ queues: publisher.queues });
 });
@@ -22,6 +27,7 @@ afterAll(async () => {
   await Promise.all(publisher.queues.map((queue) => queue.obliterate({ force: true })));
   await publisher.close();
   await app.close();
+  await database.drop();
 });
 
 test('Bull Board shows the page and the queues with their owners', async () => {
@@ -76,7 +82,7 @@ test('nothing can be changed, and its errors are problems', async () => {
 
 test('without Redis the board is 503 within 5 s, and the rest serves', async () => {
   const away = createPublisher({
-    redisUrl: 'redis://127.0.0.1:1',
+    backend: { kind: 'redis', url: 'redis://127.0.0.1:1' },
     installationId: crypto.randomUUID(),
     partitions: 1,
     parallelism: 1,

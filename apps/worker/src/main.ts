@@ -1,36 +1,51 @@
-import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
+import {
+  checkDatabase,
+  checkSameQueue,
+  createStatements,
+  install,
+  migrate,
+  openDatabase,
+  processName,
+} from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
-import { checkRedis, measureRedis } from '@bullpen/queue';
+import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
 import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { startWorker } from './worker.ts';
 
 const settings = loadSettings();
 const log = createLog({ name: settings.workerId, level: settings.logLevel });
+/** Processes that were stopped just now are seen no more within this time. */
+const goneMs = 3000;
 
 await runProcess(log, settings.drainTimeoutMs, async () => {
-  const { databaseUrl, redisUrl } = settings;
-  if (databaseUrl === undefined || redisUrl === undefined)
-    throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm worker');
+  const { databaseUrl } = settings;
+  if (databaseUrl === undefined) throw new Refusal('set DATABASE_URL, or start with: npm start, pnpm worker');
+  const backend = queueBackend({ ...settings, databaseUrl });
+  if (backend === null)
+    throw new Refusal('set REDIS_URL or QUEUE_BACKEND=postgres, or start with: npm start, pnpm worker');
   const handlers = await loadHandlers(settings.handlers.split(','));
-  await awaitServers([() => checkDatabase(databaseUrl, settings.databasePoolMax), () => checkRedis(redisUrl)], log);
+  const pools = settings.databasePoolMax + queueConnections(backend.kind);
+  await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkQueues(backend)], log);
   await migrate(databaseUrl);
   // Nothing of a worker needs to wait for the disk: what is lost in a server crash is done again. The flush that ends a
   // batch asks for it itself.
   const database = openDatabase({
     url: databaseUrl,
     max: settings.databasePoolMax,
-    name: `bullpen worker ${settings.workerId}`,
+    name: processName('worker', backend.kind, settings.workerId),
     durable: false,
   });
+  await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
+  await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
   const statements = createStatements(database.db, {
     reconnectMs: Infinity,
     onRetry: (verdict, error, tries) =>
       tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
   });
-  const [redis, postgres] = await Promise.all([measureRedis(redisUrl), database.measure()]);
+  const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);
   const roundTripMs = { redis, postgres };
-  const worker = await startWorker({ statements, installation, redisUrl, handlers, settings, roundTripMs, log });
+  const worker = await startWorker({ statements, installation, backend, handlers, settings, roundTripMs, log });
   return {
     ready: { id: worker.id },
     drain: async () => {

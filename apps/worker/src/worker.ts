@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Installation, Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
-import { createConsumers } from '@bullpen/queue';
+import { createConsumers, type QueueBackend, backendName } from '@bullpen/queue';
 import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
 import { createFigures } from './figures.ts';
@@ -22,10 +22,10 @@ import { createSlots } from './slots.ts';
 export interface WorkerDeps {
   statements: Statements;
   installation: Installation;
-  redisUrl: string;
+  backend: QueueBackend;
   handlers: Catalog;
   settings: Settings;
-  roundTripMs: { redis: number; postgres: number };
+  roundTripMs: { redis: number | null; postgres: number };
   log: Log;
 }
 
@@ -103,10 +103,10 @@ export async function startWorker(deps: WorkerDeps) {
     handBack: createHandBacks(statements.lost),
   };
   const consumers = createConsumers({
-    redisUrl: deps.redisUrl,
+    backend: deps.backend,
     installationId: deps.installation.id,
     leaseMs: settings.leaseMs,
-    onError: (error) => log.debug(errorFacts(error), 'redis'),
+    onError: (error) => log.debug(errorFacts(error), 'queue'),
   });
   const serving = createServing({
     process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
@@ -136,6 +136,7 @@ export async function startWorker(deps: WorkerDeps) {
       concurrencyFrom: settings.workerConcurrency === 'auto' ? 'auto' : 'WORKER_CONCURRENCY',
       chunks: hands.limit(),
       chunksFrom: settings.workerChunks === 'auto' ? 'auto, up to 64' : 'WORKER_CHUNKS',
+      queues: backendName[deps.backend.kind],
       roundTripMs: deps.roundTripMs,
     },
     'worker is ready',
@@ -161,7 +162,7 @@ export async function startWorker(deps: WorkerDeps) {
       draining = true;
       await ownership.retire();
       await renewals.stop();
-      consumers.close();
+      await consumers.close();
       await beats.stop();
       await statements.leave(id);
       clearInterval(idle);

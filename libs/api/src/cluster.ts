@@ -25,7 +25,7 @@ export const workerSchema = z.object({
   partitions: z.array(z.number().int()),
   itemsDone: z.number(),
   itemsPerSecond: z.number(),
-  roundTripMs: z.object({ redis: z.number(), postgres: z.number() }),
+  roundTripMs: z.object({ redis: z.number().nullable(), postgres: z.number() }),
   /** It takes no more and ends. */
   draining: z.boolean(),
   /** Partitions that its settings pin it to; null: it takes its fair share. */

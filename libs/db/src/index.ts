@@ -1,5 +1,6 @@
 export { openDatabase, defaultSchema, type Database, type OpenDatabase } from './database.ts';
 export { checkDatabase } from './check.ts';
+export { checkSameQueue, processName } from './same-queue.ts';
 export { migrate } from './migrate.ts';
 export { install, type Installation } from './installation.ts';
 export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';

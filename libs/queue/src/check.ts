@@ -1,8 +1,18 @@
 import { Redis } from 'ioredis';
 import { withDeadline } from './connection.ts';
+import { makeTables } from './postgres-connection.ts';
+import type { QueueBackend } from './backend.ts';
+
+/** Brings the server to where the queues can be opened: BullMQ's tables are made or upgraded; Redis needs nothing. */
+export const prepareQueues = async ({ kind, url }: QueueBackend): Promise<void> =>
+  kind === 'postgres' ? makeTables(url) : undefined;
+
+/** Looks at the server of the queues. PostgreSQL is looked at as the database that it is, by libs/db. */
+export const checkQueues = async ({ kind, url }: QueueBackend): Promise<{ problems: string[]; away: boolean }> =>
+  kind === 'redis' ? checkRedis(url) : { problems: [], away: false };
 
 /** Looks at a Redis or Valkey server before anything relies on it. Answers each problem as one line with the remedy, and whether it is only that the server is away. */
-export async function checkRedis(url: string): Promise<{ problems: string[]; away: boolean }> {
+async function checkRedis(url: string): Promise<{ problems: string[]; away: boolean }> {
   const { host, username } = new URL(url);
   const redis = new Redis(url, {
     lazyConnect: true,

@@ -19,11 +19,11 @@ export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
   return redis;
 }
 
-/** Rejects after `ms`: BullMQ can wait for ever for a Redis that is away. */
+/** Rejects after `ms`: BullMQ can wait for ever for a server that is away. */
 export async function withDeadline<Answer>(ms: number, what: string, promise: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer from Redis within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`${what}: no answer from the queue within ${ms} ms`)), ms);
   });
   try {
     return await Promise.race([promise, deadline]);

@@ -1,13 +1,13 @@
-import { Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
-import { openRedis, withDeadline } from './connection.ts';
-import { type JobData, queueName, queuePrefix } from './names.ts';
+import { withDeadline } from './connection.ts';
+import { type Link, openLink } from './link.ts';
+import { type JobData, jobsKept } from './names.ts';
+import type { QueueBackend } from './backend.ts';
 
 export interface ConsumersOptions {
-  redisUrl: string;
+  backend: QueueBackend;
   installationId: string;
   /**
-   * A job that is active under nobody comes back within three of these: Redis handed it out, but the reply was lost, or
+   * A job that is active under nobody comes back within three of these: the server handed it out, but the reply was lost, or
    * its worker is gone.
    */
   leaseMs: number;
@@ -24,22 +24,18 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
-/** Errors under which BullMQ would fetch again at once, 6 000 times a second: full memory, failed save, replica, no login. */
-const hotErrors = /^(OOM|MISCONF|READONLY|NOAUTH|NOPERM)/;
 const coolOffMs = 1000;
 const closeDeadlineMs = 5000;
 
-/**
- * The side that takes jobs. All partitions share one connection; each adds the one that BullMQ blocks on.
- */
+/** The side that takes jobs. */
 export function createConsumers(options: ConsumersOptions) {
-  const redis = openRedis(options.redisUrl, 'consumer');
+  const link = openLink(options.backend, options.installationId, 'consumer');
   return {
     /** Starts to take the jobs of a partition, `prefetch` at once. */
     open: (partition: number, prefetch: number, process: ProcessJob): Consumer =>
-      openConsumer(redis, partition, prefetch, process, options),
+      openConsumer(link, partition, prefetch, process, options),
     /** After all of them have closed. */
-    close: (): void => redis.disconnect(),
+    close: (): Promise<void> => link.close(),
   };
 }
 
@@ -48,11 +44,11 @@ export type Consumers = ReturnType<typeof createConsumers>;
 /**
  * Takes the jobs of one partition. Acknowledgement is the return of `process`.
  *
- * A stall of this process or of Redis makes BullMQ hand out a job twice; that is harmless here, since the claim decides,
+ * A stall of this process or of the server makes BullMQ hand out a job twice; that is harmless here, since the claim decides,
  * so a job is never failed for it.
  */
 function openConsumer(
-  redis: Redis,
+  link: Link,
   partition: number,
   prefetch: number,
   process: ProcessJob,
@@ -64,20 +60,17 @@ function openConsumer(
     active.add(running);
     await running.finally(() => active.delete(running));
   };
-  const worker = new Worker<JobData>(queueName(partition), async (job) => tracked(job.data, job.timestamp), {
-    connection: redis,
-    prefix: queuePrefix(options.installationId, partition),
+  const worker = link.openWorker(partition, async (job) => tracked(job.data, job.timestamp), {
     concurrency: prefetch,
     lockDuration: options.leaseMs,
     stalledInterval: options.leaseMs,
     maxStalledCount: 1_000_000,
-    removeOnComplete: { count: 20 },
-    removeOnFail: { count: 20 },
+    ...jobsKept,
   });
   let cooling: NodeJS.Timeout | null = null;
   worker.on('error', (error) => {
     options.onError(error);
-    if (!hotErrors.test(error.message) || cooling !== null) return;
+    if (!link.isHot(error) || cooling !== null) return;
     void worker.pause(true);
     cooling = setTimeout(() => {
       cooling = null;
@@ -91,7 +84,7 @@ function openConsumer(
     async close() {
       if (cooling !== null) clearTimeout(cooling);
       const closed = worker.close();
-      // A handler may take as long as it takes. Only then is there a limit: while Redis is away BullMQ waits for ever.
+      // A handler may take as long as it takes. Only then is there a limit: while the server is away BullMQ waits for ever.
       while (active.size > 0) await Promise.allSettled(active);
       await withDeadline(closeDeadlineMs, 'close', closed).catch(() => worker.close(true).catch(() => undefined));
     },

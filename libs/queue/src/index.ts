@@ -1,6 +1,7 @@
-export { checkRedis } from './check.ts';
+export { checkQueues, prepareQueues } from './check.ts';
 export { createConsumers, type Consumer, type Consumers, type ProcessJob } from './consume.ts';
 export { type JobData, jobId, queueName } from './names.ts';
-export { measureRedis } from './ping.ts';
+export { measureQueues } from './ping.ts';
 export { type ChunkJob, createPublisher, type Publisher } from './publish.ts';
+export { queueConnections, queueBackend, type QueueBackend, backendName } from './backend.ts';
 export { publishParallelism, publishQueueSize } from './sizing.ts';

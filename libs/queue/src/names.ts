@@ -1,4 +1,4 @@
-/** How things are called in Redis. One installation (a database) never sees another's keys. */
+/** How things are called in the queues' server. One installation (a database) never sees another's. */
 export const queueName = (partition: number): string => `partition-${partition}`;
 
 /** The braces are a hash tag: in a cluster all keys of one partition live on one node, and partitions spread over nodes. */
@@ -15,3 +15,6 @@ export interface JobData {
   batch: string;
   items: number;
 }
+
+/** What is over stays to be seen on the board for a while: 20 jobs a partition. */
+export const jobsKept = { removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } };

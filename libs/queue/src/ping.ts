@@ -1,7 +1,12 @@
 import { openRedis, withDeadline } from './connection.ts';
+import type { QueueBackend } from './backend.ts';
+
+/** Time of one round trip to Redis in ms; null where the queues are in PostgreSQL, whose round trip is measured anyway. */
+export const measureQueues = async ({ kind, url }: QueueBackend): Promise<number | null> =>
+  kind === 'redis' ? measureRedis(url) : null;
 
 /** Time of one round trip to Redis in ms: the median of five. Throws when it does not answer. */
-export async function measureRedis(url: string): Promise<number> {
+async function measureRedis(url: string): Promise<number> {
   const redis = openRedis(url, 'consumer');
   try {
     const times: number[] = [];

@@ -1,6 +1,8 @@
-import { Queue } from 'bullmq';
-import { openRedis, withDeadline } from './connection.ts';
-import { type JobData, jobId, queueName, queuePrefix } from './names.ts';
+import type { Queue } from 'bullmq';
+import { withDeadline } from './connection.ts';
+import { type Link, openLink } from './link.ts';
+import { type JobData, jobId } from './names.ts';
+import { type QueueBackend, backendName } from './backend.ts';
 
 /** A chunk that was marked: what its job says. */
 export interface ChunkJob {
@@ -13,7 +15,7 @@ export interface ChunkJob {
 }
 
 export interface PublisherOptions {
-  redisUrl: string;
+  backend: QueueBackend;
   installationId: string;
   partitions: number;
   /** addBulk calls at once. */
@@ -22,7 +24,7 @@ export interface PublisherOptions {
   jobsPerCall: number;
 }
 
-/** addBulk of 1 000 jobs takes about 45 ms; a Redis that needs longer than this is away. */
+/** addBulk of 1 000 jobs takes about 45 ms; a server that needs longer than this is away. */
 const addDeadlineMs = 5000;
 /** Job states in which a job will still run. With kept completed jobs, that the key exists says nothing. */
 const alive = new Set(['waiting', 'active', 'prioritized', 'delayed', 'waiting-children', 'paused']);
@@ -31,10 +33,8 @@ export type Publisher = ReturnType<typeof createPublisher>;
 
 /** The queues of all partitions, from the side that adds. */
 export function createPublisher(options: PublisherOptions) {
-  const redis = openRedis(options.redisUrl, 'producer');
-  const queues = Array.from({ length: options.partitions }, (_, partition) =>
-    openQueue(redis, options.installationId, partition),
-  );
+  const link = openLink(options.backend, options.installationId, 'producer');
+  const queues = Array.from({ length: options.partitions }, (_, partition) => openQueue(link, partition));
 
   async function addSlice(partition: number, jobs: readonly ChunkJob[]): Promise<void> {
     const bulk = jobs.map((job) => ({
@@ -47,11 +47,12 @@ export function createPublisher(options: PublisherOptions) {
 
   return {
     queues: queues as readonly Queue[],
+    /** Where the queues are kept, as people call it. */
+    backendName: backendName[link.kind],
 
-    /** Whether Redis answers now: asked before anything is marked. */
+    /** Whether the server answers now: asked before anything is marked. */
     async reachable(): Promise<boolean> {
-      if (redis.status !== 'ready') return false;
-      return withDeadline(1000, 'ping', redis.ping()).then(
+      return withDeadline(1000, 'ping', link.ping()).then(
         () => true,
         () => false,
       );
@@ -79,7 +80,7 @@ export function createPublisher(options: PublisherOptions) {
     /**
      * Of these jobs, those that will not run: BullMQ does not hold them any more, they are `active` under a worker
      * that has lost the partition (`orphaned`; BullMQ itself would notice after three leases), or they wait where nobody
-     * takes them (`ownerless`). Throws when Redis gives no answer, which is no verdict.
+     * takes them (`ownerless`). Throws when the server gives no answer, which is no verdict.
      */
     async findLost<
       Job extends { no: number; generation: number; partition: number; orphaned: boolean; ownerless?: boolean },
@@ -98,18 +99,13 @@ export function createPublisher(options: PublisherOptions) {
 
     async close(): Promise<void> {
       await Promise.allSettled(queues.map((queue) => withDeadline(2000, 'close', queue.close())));
-      redis.disconnect();
+      await link.close();
     },
   };
 }
 
-function openQueue(redis: ReturnType<typeof openRedis>, installationId: string, partition: number): Queue {
-  const queue = new Queue(queueName(partition), {
-    connection: redis,
-    prefix: queuePrefix(installationId, partition),
-    defaultJobOptions: { attempts: 1, removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } },
-    streams: { events: { maxLen: 100 } },
-  });
+function openQueue(link: Link, partition: number): Queue {
+  const queue = link.openQueue(partition);
   queue.on('error', () => undefined);
   return queue;
 }

@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { type ChunkJob, createConsumers, createPublisher, type JobData } from '@bullpen/queue';
-import { eventually, redisCommand } from '@bullpen/testkit';
-import { Worker } from 'bullmq';
-import { Redis } from 'ioredis';
-import { queueName, queuePrefix } from '../src/names.ts';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import {
+  type ChunkJob,
+  createConsumers,
+  createPublisher,
+  type JobData,
+  prepareQueues,
+  type QueueBackend,
+} from '@bullpen/queue';
+import { databaseForTest, eventually, hasRedis, redisCommand, testRedisUrl } from '@bullpen/testkit';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openLink } from '../src/link.ts';
 
 const jobs = (n: number, generation = 1): ChunkJob[] =>
   Array.from({ length: n }, (_, chunk) => ({
@@ -16,11 +21,20 @@ const jobs = (n: number, generation = 1): ChunkJob[] =>
     items: 10,
   }));
 
-function open(redisUrl = inject('redisUrl')) {
+const nowhere = { redis: 'redis://127.0.0.1:1', postgres: 'postgres://nobody@127.0.0.1:1/nothing' };
+
+async function backendForTest(kind: QueueBackend['kind']): Promise<QueueBackend> {
+  if (kind === 'redis') return { kind, url: testRedisUrl() };
+  const backend = { kind, url: (await databaseForTest()).url };
+  await prepareQueues(backend);
+  return backend;
+}
+
+function openOn(backend: QueueBackend) {
   const installationId = randomUUID();
-  const publisher = createPublisher({ redisUrl, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
+  const publisher = createPublisher({ backend, installationId, partitions: 3, parallelism: 4, jobsPerCall: 10 });
   onTestFinished(() => publisher.close());
-  const consumers = createConsumers({ redisUrl, installationId, leaseMs: 1000, onError: () => undefined });
+  const consumers = createConsumers({ backend, installationId, leaseMs: 1000, onError: () => undefined });
   onTestFinished(() => consumers.close());
   const consume = (partition: number, process: (job: JobData) => Promise<void>) => {
     const consumer = consumers.open(partition, 8, process);
@@ -30,14 +44,23 @@ function open(redisUrl = inject('redisUrl')) {
   return { publisher, consume, installationId };
 }
 
-describe('publish and consume', () => {
+describe.each(['redis', 'postgres'] as const)('publish and consume on %s', (kind) => {
+  const it = kind === 'redis' && !hasRedis ? test.skip : test;
+
+  async function open() {
+    const backend = await backendForTest(kind);
+    const opened = openOn(backend);
+    await eventually('the queues are reachable', () => opened.publisher.reachable());
+    return { backend, ...opened };
+  }
+
   it('each partition gets its own jobs, once', async () => {
-    const { publisher, consume } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
+    const { publisher, consume } = await open();
     const seen: number[][] = [[], [], []];
+    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
+    // Before any is over: of those that are, only the last 20 a partition would still be known.
+    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
     for (const partition of [0, 1, 2]) consume(partition, async (job) => void seen[partition]!.push(job.chunk));
-    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
-    expect((await publisher.publish(jobs(100))).failed).toEqual([]);
     await eventually('all are taken', () => seen.flat().length >= 100);
     for (const [partition, chunks] of seen.entries()) {
       expect(chunks.every((chunk) => chunk % 3 === partition)).toBe(true);
@@ -46,8 +69,7 @@ describe('publish and consume', () => {
   });
 
   it('finds the jobs that are neither waiting nor active, by generation', async () => {
-    const { publisher, consume } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
+    const { publisher, consume } = await open();
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
     consume(0, () => held);
@@ -64,9 +86,8 @@ describe('publish and consume', () => {
     await eventually('a job that is over counts as lost', async () => (await publisher.findLost(asked)).length === 2);
   });
 
-  it('takes as many jobs at once as it may, also when that changes while it runs', async () => {
-    const { publisher, consume } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
+  test('takes as many jobs at once as it may, also when that changes while it runs', async () => {
+    const { publisher, consume } = await open();
     const waiting: (() => void)[] = [];
     const consumer = consume(0, () => new Promise<void>((resolve) => waiting.push(resolve)));
     consumer.prefetch(3);
@@ -85,35 +106,29 @@ describe('publish and consume', () => {
     await eventually('all are over', async () => (await publisher.queues[0]!.getCompletedCount()) === 20);
   });
 
-  it('says which jobs could not be added when Redis is not there', async () => {
-    const { publisher } = open('redis://127.0.0.1:1');
+  test('says which jobs could not be added when the server is not there', async () => {
+    const { publisher } = openOn({ kind, url: nowhere[kind] });
     expect(await publisher.reachable()).toBe(false);
     const { failed, error } = await publisher.publish(jobs(3));
     expect(failed).toHaveLength(3);
     expect(error).toBeInstanceOf(Error);
   }, 20_000);
 
-  it('gets a job again whose reply was lost after Redis had handed it out', async () => {
-    const { publisher, consume, installationId } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
+  it('gets a job again whose reply was lost after the server had handed it out', async () => {
+    const { backend, publisher, consume, installationId } = await open();
     await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
-    const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
-    const lossy = new Worker(queueName(1), null, {
-      connection: redis,
-      prefix: queuePrefix(installationId, 1),
-      lockDuration: 1000,
-    });
+    const link = openLink(backend, installationId, 'consumer');
+    const lossy = link.openWorker(1, async () => undefined, { autorun: false, lockDuration: 1000 });
     expect(await lossy.getNextJob('whoever')).toBeDefined();
     const seen: number[] = [];
     consume(1, async (job) => void seen.push(job.chunk));
     await eventually('it comes back', () => seen.length === 1, 5000);
     await lossy.close(true);
-    redis.disconnect();
+    await link.close();
   });
 
   it('acknowledges only when the processor returns', async () => {
-    const { publisher, consume } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
+    const { publisher, consume } = await open();
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
     consume(1, () => held);
@@ -123,14 +138,14 @@ describe('publish and consume', () => {
     release();
     await eventually('it is acknowledged', async () => (await publisher.queues[1]!.getCompletedCount()) === 1);
   });
+});
 
-  it('keeps what Redis holds per chunk under 1 KB', async () => {
-    const { publisher } = open();
-    await eventually('redis is reachable', () => publisher.reachable());
-    const used = async (): Promise<number> =>
-      Number(/used_memory:(\d+)/.exec(String(await redisCommand(inject('redisUrl'), 'INFO', 'memory')))?.[1]);
-    const before = await used();
-    await publisher.publish(jobs(2000));
-    expect(((await used()) - before) / 2000).toBeLessThan(1024);
-  });
+test.runIf(hasRedis)('keeps what Redis holds per chunk under 1 KB', async () => {
+  const { publisher } = openOn({ kind: 'redis', url: testRedisUrl() });
+  await eventually('redis is reachable', () => publisher.reachable());
+  const used = async (): Promise<number> =>
+    Number(/used_memory:(\d+)/.exec(String(await redisCommand(testRedisUrl(), 'INFO', 'memory')))?.[1]);
+  const before = await used();
+  await publisher.publish(jobs(2000));
+  expect(((await used()) - before) / 2000).toBeLessThan(1024);
 });

@@ -138,6 +138,11 @@ export const settingTable = {
     ['redis:', 'rediss:'],
     'Redis 6.2 or newer, or Valkey, with noeviction; unset: an embedded server in DATA_DIR',
   ),
+  QUEUE_BACKEND: oneOf(
+    ['auto', 'redis', 'postgres'],
+    'auto',
+    'Where the queues are kept, the same for all processes; auto: Redis where REDIS_URL is set or one can be had, else PostgreSQL',
+  ),
   DATA_DIR: text('.data', 'folder', 'Where the embedded servers keep their data'),
   WORKERS: whole(0, 64, 3, 'processes', 'Workers that `npm start` runs'),
   HANDLERS: text('libs/handlers/src', 'folders, by comma', 'Where handlers are loaded from'),
@@ -177,7 +182,13 @@ export const settingTable = {
   PUBLISH_CHUNK_SIZE: whole(1, 1000, 100, 'jobs', 'Jobs of one addBulk call'),
   LEASE_MS: whole(500, 600_000, 5000, 'ms', 'How long a silent worker keeps its chunks and partitions'),
   DRAIN_TIMEOUT_MS: whole(0, 3_600_000, 25_000, 'ms', 'How long a process that was asked to stop may take'),
-  DATABASE_POOL_MAX: whole(2, 1000, 10, 'connections', 'PostgreSQL connections of a process'),
+  DATABASE_POOL_MAX: whole(
+    2,
+    1000,
+    10,
+    'connections',
+    'PostgreSQL connections of a process; queues in PostgreSQL add 5',
+  ),
   METRICS_WINDOW_MS: whole(100, 3_600_000, 10_000, 'ms', 'A worker logs one line of figures each window'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'info', 'What is logged'),
   BULLPEN_URL: url(
@@ -188,7 +199,7 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'QUEUE_BACKEND', 'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
+  'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
   'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 

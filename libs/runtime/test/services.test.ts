@@ -30,6 +30,7 @@ async function open(options: Partial<ServiceOptions> = {}): Promise<Services> {
   const services = await openServices({
     dataDir: folder.dataDir,
     mode: 'own',
+    queueBackend: 'redis',
     say: (line) => said.push(line),
     ...options,
   });
@@ -38,7 +39,7 @@ async function open(options: Partial<ServiceOptions> = {}): Promise<Services> {
 }
 
 const answers = async ({ databaseUrl, redisUrl }: Services) =>
-  (await postgresAnswers(portOf(databaseUrl), 'bullpen')) && (await redisAnswers(portOf(redisUrl)));
+  (await postgresAnswers(portOf(databaseUrl), 'bullpen')) && (await redisAnswers(portOf(redisUrl!)));
 
 it('starts nothing when both URLs are given', async () => {
   const services = await open({ databaseUrl: 'postgres://db/x', redisUrl: 'redis://cache' });
@@ -52,12 +53,12 @@ it('starts nothing when both URLs are given', async () => {
 
 it('keeps the data over a stop and a start', async () => {
   const first = await open();
-  expect(await servers.redis(first.redisUrl, 'SET kept yes')).toContain('+OK\r\n+OK');
+  expect(await servers.redis(first.redisUrl!, 'SET kept yes')).toContain('+OK\r\n+OK');
   await first.stop();
   expect(await readRunFile(folder.dataDir)).toBeNull();
 
   const second = await open();
-  expect(await servers.redis(second.redisUrl, 'GET kept', 'CONFIG GET maxmemory-policy')).toMatch(/yes[^]*noeviction/);
+  expect(await servers.redis(second.redisUrl!, 'GET kept', 'CONFIG GET maxmemory-policy')).toMatch(/yes[^]*noeviction/);
   expect(new URL(second.databaseUrl).password).toBe(new URL(first.databaseUrl).password);
   expect(await readFile(join(folder.dataDir, 'postgres.log'), 'utf8')).toContain('database system was shut down at');
   expect(said.filter((line) => line.includes('first start'))).toHaveLength(1);
@@ -101,7 +102,7 @@ it('takes over from an owner whose pid now belongs to another process', async ()
 it('starts a killed server again on the same port', async () => {
   const services = await open();
   process.kill(await servers.postmasterPid(folder.dataDir), 'SIGKILL');
-  const redisPid = /process_id:(\d+)/.exec(await servers.redis(services.redisUrl, 'INFO server'))?.[1];
+  const redisPid = /process_id:(\d+)/.exec(await servers.redis(services.redisUrl!, 'INFO server'))?.[1];
   process.kill(Number(redisPid), 'SIGKILL');
   await eventually(() => said.filter((line) => line.includes('died (SIGKILL)')).length === 2);
   await eventually(() => answers(services));

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openServices, type Services } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
-import { inject } from 'vitest';
+import { hasRedis, testRedisUrl } from './backend.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
 import { type AppProcess, startApp } from './process.ts';
@@ -14,6 +14,8 @@ export interface HouseOptions {
   ownServers?: boolean;
   /** 12 when unset. */
   partitions?: number;
+  /** Where its queues are; unset: in Redis where there is one. */
+  queueBackend?: 'redis' | 'postgres';
   /** Of all processes. */
   env?: Record<string, string>;
 }
@@ -27,8 +29,9 @@ export interface BatchAnswer {
 
 /** A whole Bullpen for a test: a database, a producer and workers, all real. */
 export async function startHouse(options: HouseOptions) {
-  const servers = options.ownServers ? await openOwnServers() : null;
-  const redisUrl = servers?.services.redisUrl ?? inject('redisUrl');
+  const { queueBackend = hasRedis ? 'redis' : 'postgres' } = options;
+  const servers = options.ownServers ? await openOwnServers(queueBackend) : null;
+  const redisUrl = queueBackend === 'postgres' ? '' : (servers?.services.redisUrl ?? testRedisUrl());
   const database: TestDatabase = await createDatabase({
     ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
     ...(servers === null ? {} : { serverUrl: servers.services.databaseUrl }),
@@ -36,6 +39,7 @@ export async function startHouse(options: HouseOptions) {
   const env = {
     DATABASE_URL: database.url,
     REDIS_URL: redisUrl,
+    QUEUE_BACKEND: queueBackend,
     PORT: '0',
     LEASE_MS: '1500',
     WORKERS: '3',
@@ -123,9 +127,11 @@ export async function startHouse(options: HouseOptions) {
 
 export type House = Awaited<ReturnType<typeof startHouse>>;
 
-async function openOwnServers(): Promise<{ services: Services; dataDir: string; close: () => Promise<void> }> {
+async function openOwnServers(
+  queueBackend: 'redis' | 'postgres',
+): Promise<{ services: Services; dataDir: string; close: () => Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'bullpen-house-'));
-  const services = await openServices({ dataDir, mode: 'own', say: () => undefined });
+  const services = await openServices({ dataDir, mode: 'own', queueBackend, say: () => undefined });
   const close = async (): Promise<void> => {
     await services.stop();
     await rm(dataDir, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+export { hasRedis, testRedisUrl } from './backend.ts';
 export { createDatabase, databaseForTest, type TestDatabase } from './database.ts';
 export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';

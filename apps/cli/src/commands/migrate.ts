@@ -10,9 +10,9 @@ export function addMigrate(program: Command, context: Context): void {
     .description('Applies the migrations that the database does not have yet, under a lock. Every start does it too.')
     .addHelpText('after', '\nExamples:\n  pnpm db:migrate\n  DATABASE_URL=postgres://… pnpm db:migrate')
     .action(async () => {
-      const { dataDir, databaseUrl, redisUrl } = readSettings(context.env);
+      const { dataDir, databaseUrl, redisUrl, queueBackend } = readSettings(context.env);
       const say = (line: string): void => printLines(context.stdout, [line]);
-      const services = await openServices({ dataDir, databaseUrl, redisUrl, mode: 'join-or-own', say });
+      const services = await openServices({ dataDir, databaseUrl, redisUrl, queueBackend, mode: 'join-or-own', say });
       try {
         // Loaded here alone: the other commands start faster without it.
         const { migrate } = await import('@bullpen/db');

@@ -66,8 +66,8 @@ function serversText({ services }: Up, { dataDir }: Settings): string {
   if (services.joined) return `Joined the Bullpen that runs on ${dataDir}.`;
   const own = [services.embedded.postgres ? 'PostgreSQL' : '', services.embedded.redis ? 'Redis' : ''].filter(Boolean);
   return own.length === 0
-    ? 'Uses the servers of DATABASE_URL and REDIS_URL.'
-    : `The first one on ${dataDir}: ${own.join(' and ')} run here and stop with this process.`;
+    ? `Uses the ${services.queueBackend === 'redis' ? 'servers of DATABASE_URL and REDIS_URL' : 'server of DATABASE_URL, with the queues in it'}.`
+    : `The first one on ${dataDir}: ${own.join(' and ')} ${own.length === 1 ? 'runs here and stops' : 'run here and stop'} with this process.`;
 }
 
 async function tellUrl({ fleet, services }: Up, say: (line: string) => void): Promise<void> {

@@ -47,7 +47,7 @@ const workerTable = (workers: readonly WorkerAnswer[], nowMs: number): string[] 
       {
         title: 'REDIS/PG MS',
         align: 'right',
-        text: ({ roundTripMs }) => `${roundTripMs.redis.toFixed(1)}/${roundTripMs.postgres.toFixed(1)}`,
+        text: ({ roundTripMs }) => `${roundTripMs.redis?.toFixed(1) ?? '–'}/${roundTripMs.postgres.toFixed(1)}`,
       },
     ],
     workers,

@@ -69,11 +69,11 @@ async function tellSetUp(
   return url;
 }
 
-const serversText = ({ embedded }: Services, dataDir: string): string =>
-  [
-    embedded.postgres ? `PostgreSQL runs in ${dataDir}` : 'PostgreSQL of DATABASE_URL',
-    embedded.redis ? `Redis runs in ${dataDir}` : 'Redis of REDIS_URL',
-  ].join(', ');
+function serversText({ embedded, queueBackend }: Services, dataDir: string): string {
+  const postgres = embedded.postgres ? `PostgreSQL runs in ${dataDir}` : 'PostgreSQL of DATABASE_URL';
+  if (queueBackend === 'postgres') return `${postgres}, with the queues in it`;
+  return `${postgres}, ${embedded.redis ? `Redis runs in ${dataDir}` : 'Redis of REDIS_URL'}`;
+}
 
 const TAIL_LINES = 12;
 

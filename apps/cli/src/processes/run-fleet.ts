@@ -43,11 +43,16 @@ export async function runFleet(plan: RunPlan, work: (up: Up) => Promise<number>)
   });
   try {
     void stop.asked.then(() => fleet ?? say('Stopping as soon as the servers are up; Ctrl-C again ends at once.'));
-    const { dataDir, databaseUrl, redisUrl } = settings;
-    const services = await openServices({ dataDir, databaseUrl, redisUrl, mode, say });
+    const { dataDir, databaseUrl, redisUrl, queueBackend } = settings;
+    const services = await openServices({ dataDir, databaseUrl, redisUrl, queueBackend, mode, say });
     try {
       if (stop.isAsked()) return plan.codeWhenStopped();
-      const env = { ...plan.env, DATABASE_URL: services.databaseUrl, REDIS_URL: services.redisUrl };
+      const env = {
+        ...plan.env,
+        DATABASE_URL: services.databaseUrl,
+        REDIS_URL: services.redisUrl ?? '',
+        QUEUE_BACKEND: services.queueBackend,
+      };
       fleet = startFleet({ ...plan, env, drainTimeoutMs: settings.drainTimeoutMs });
       return await runUntilOver(plan, { fleet, services }, stop, work);
     } finally {

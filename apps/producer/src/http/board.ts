@@ -14,7 +14,7 @@ import { refuseMethod } from './resource.ts';
 const boardPath = '/queues';
 /** Bull Board looks for its pages from the file that is running, which may be our one built file. */
 const uiBasePath = dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json'));
-/** Redis answers in milliseconds; the board itself would wait for ever for one that is away. */
+/** The queues answer in milliseconds; the board itself would wait for ever for a server that is away. */
 const boardDeadlineMs = 4500;
 const ownersKeptMs = 1000;
 
@@ -45,7 +45,7 @@ const guardBoard: RequestHandler = (req, res, next) => {
   if (req.method !== 'GET' && req.method !== 'HEAD') return refuseMethod(req, res, 'GET, HEAD');
   res.setHeader('Content-Security-Policy', contentPolicy.board);
   const unavailable = (): void => {
-    const detail = 'The queues cannot be read at the moment: Redis does not answer';
+    const detail = 'The queues cannot be read at the moment: their server does not answer';
     if (!res.headersSent)
       sendProblem(req, res, new HttpProblem('unavailable', detail, { headers: { 'Retry-After': '2' } }));
   };

@@ -38,7 +38,7 @@ export function createMend(deps: PublishDeps) {
       if (lost.length > 0)
         deps.log.warn({ chunks: lost.length, items: sum(lost) }, 'jobs are lost: their chunks wait again');
     } catch (error) {
-      deps.log.debug(errorFacts(error), 'no answer from Redis is no verdict');
+      deps.log.debug(errorFacts(error), 'no answer from the queue is no verdict');
     }
   }
 

@@ -14,18 +14,18 @@ export interface PublishDeps {
   log: Log;
 }
 
-/** How soon the next round is worth it: there is more, batches run, nothing runs, or Redis takes no jobs. */
+/** How soon the next round is worth it: there is more, batches run, nothing runs, or the queues take no jobs. */
 const nextMs = { more: 0, busy: 20, idle: 250, refused: 1000 } as const;
 
 /**
  * One round of publishing, level-triggered: compares what PostgreSQL holds with what stands in BullMQ and tops up.
- * Start, recovery, Redis loss, resume, retry and rebalancing are all this. Answers after how many ms to look again.
+ * Start, recovery, loss of the queues, resume, retry and rebalancing are all this. Answers after how many ms to look again.
  */
 export async function publishOnce(deps: PublishDeps): Promise<number> {
   await deps.statements.due();
   const { windows, batchesRunning } = await deps.statements.windows({ leaseMs: deps.settings.leaseMs });
   if (batchesRunning === 0) return nextMs.idle;
-  // Nothing is marked while Redis is away: it would only stand there as queued.
+  // Nothing is marked while the queues are away: it would only stand there as queued.
   if (!(await deps.publisher.reachable())) return nextMs.idle;
   let next: number = nextMs.busy;
   for (const room of findRoom(windows)) {

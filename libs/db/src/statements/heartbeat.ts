@@ -13,7 +13,8 @@ export interface WorkerFacts {
   chunksPerSecond: number;
   /** From mark to flush of a chunk, smoothed. */
   turnaroundMs: number;
-  roundTripMs: { redis: number; postgres: number };
+  /** `redis` is null where the queues are in PostgreSQL. */
+  roundTripMs: { redis: number | null; postgres: number };
   /** Why it has nothing to do with any partition; null, or not said by an older version: it has. */
   idle?: string | null;
 }

@@ -12,7 +12,10 @@ export { readRunFile, type RunFile } from './run-file.ts';
 
 export interface Services {
   databaseUrl: string;
-  redisUrl: string;
+  /** Where the queues are kept, for all processes that use these servers. */
+  queueBackend: 'redis' | 'postgres';
+  /** Null where the queues are kept in PostgreSQL. */
+  redisUrl: string | null;
   /** Which of them run from the data folder. */
   embedded: { postgres: boolean; redis: boolean };
   /** True when another live process owns the servers and we only joined: `stop` then leaves them alone. */
@@ -26,6 +29,8 @@ export interface ServiceOptions {
   dataDir: string;
   databaseUrl?: string | undefined;
   redisUrl?: string | undefined;
+  /** auto: Redis where one is given or can be had, else PostgreSQL. */
+  queueBackend: 'auto' | 'redis' | 'postgres';
   /** 'own' refuses when another process runs on this folder; 'join-or-own' uses its servers. */
   mode: 'own' | 'join-or-own';
   say: (line: string) => void;
@@ -37,15 +42,17 @@ export interface ServiceOptions {
 const OWNER_START_MS = 180_000;
 
 /**
- * PostgreSQL and Redis for this process: the given ones, or else servers of our own whose data lie in `dataDir`.
+ * PostgreSQL and Redis for this process: the given ones, or else servers of our own whose data lie in `dataDir`. Where
+ * there is no Redis to be had, or none is wanted, the queues go into PostgreSQL too.
  * Servers of our own are started again when they die, and die with this process, however it ends. Throws ServiceError.
  */
 export async function openServices(options: ServiceOptions): Promise<Services> {
-  const { databaseUrl, redisUrl } = options;
-  if (databaseUrl !== undefined && redisUrl !== undefined) {
+  const { databaseUrl } = options;
+  const queue = givenQueue(options);
+  if (databaseUrl !== undefined && queue !== null) {
     return {
       databaseUrl,
-      redisUrl,
+      ...queue,
       embedded: { postgres: false, redis: false },
       joined: false,
       announce: async () => {},
@@ -65,14 +72,12 @@ export async function openServices(options: ServiceOptions): Promise<Services> {
   }
 }
 
-async function own(
-  dataDir: string,
-  { databaseUrl, redisUrl, say, owner = {} }: ServiceOptions,
-  lock: Lock,
-): Promise<Services> {
+async function own(dataDir: string, options: ServiceOptions, lock: Lock): Promise<Services> {
+  const { databaseUrl, say, owner = {} } = options;
+  const given = givenQueue(options);
   const started = await Promise.allSettled([
     databaseUrl === undefined ? openPostgres(dataDir, say) : external(databaseUrl),
-    redisUrl === undefined ? openRedis(dataDir, say) : external(redisUrl),
+    given === null ? openRedisIfAny(dataDir, options) : external(given.redisUrl),
   ]);
   const close = async () => {
     await removeRunFile(dataDir);
@@ -84,27 +89,60 @@ async function own(
     await close();
     throw postgres.status === 'rejected' ? postgres.reason : (redis as PromiseRejectedResult).reason;
   }
-  const urls = { databaseUrl: postgres.value.url, redisUrl: redis.value.url };
-  const embedded = { postgres: databaseUrl === undefined, redis: redisUrl === undefined };
+  const redisUrl = redis.value.url;
+  const servers = { databaseUrl: postgres.value.url, queueBackend: backendOf(redisUrl), redisUrl };
+  const embedded = { postgres: databaseUrl === undefined, redis: given === null && redisUrl !== null };
   let facts = { ...owner };
   const announce = async (more: Record<string, unknown>) => {
     facts = { ...facts, ...more };
-    await writeRunFile(dataDir, { ...facts, ...urls, embedded });
+    await writeRunFile(dataDir, { ...facts, ...servers, embedded });
   };
   await announce({});
   let stopped: Promise<void> | undefined;
-  return { ...urls, embedded, joined: false, announce, stop: () => (stopped ??= close()) };
+  return { ...servers, embedded, joined: false, announce, stop: () => (stopped ??= close()) };
 }
 
-const external = async (url: string) => ({ url, stop: async () => {} });
+const external = async <Url extends string | null>(url: Url) => ({ url, stop: async () => {} });
 
-function joinOwner(run: RunFile, { databaseUrl, redisUrl }: ServiceOptions): Services {
+const backendOf = (redisUrl: string | null): Services['queueBackend'] => (redisUrl === null ? 'postgres' : 'redis');
+
+/** The place of the queues, where the settings leave nothing to be found out. */
+function givenQueue({ queueBackend, redisUrl }: ServiceOptions): Pick<Services, 'queueBackend' | 'redisUrl'> | null {
+  if (queueBackend === 'postgres') return { queueBackend, redisUrl: null };
+  return redisUrl === undefined ? null : { queueBackend: 'redis', redisUrl };
+}
+
+/** A Redis that is there and does not start is a fault; that there is none is only a slower day, unless one was asked for. */
+async function openRedisIfAny(dataDir: string, { queueBackend, say }: ServiceOptions) {
+  try {
+    return await openRedis(dataDir, say);
+  } catch (error) {
+    const isMissing = error instanceof ServiceError && error.code === 'redis-missing';
+    if (!isMissing || queueBackend === 'redis') throw error;
+    say(
+      `No Redis to be had (${String(error.cause)}): the queues are kept in PostgreSQL, about 1 000 chunks a second; set REDIS_URL for more.`,
+    );
+    return external(null);
+  }
+}
+
+function joinOwner(run: RunFile, options: ServiceOptions): Services {
+  const { databaseUrl, queueBackend } = options;
+  const given = givenQueue(options);
+  const wanted = given?.queueBackend ?? (queueBackend === 'auto' ? run.queueBackend : queueBackend);
+  if (wanted !== run.queueBackend) {
+    throw new ServiceError(
+      'queue-backend',
+      `The Bullpen that runs here has its queues in ${run.queueBackend}, this process would have them in ${wanted}: unset QUEUE_BACKEND and REDIS_URL to join it.`,
+    );
+  }
   return {
     databaseUrl: databaseUrl ?? run.databaseUrl,
-    redisUrl: redisUrl ?? run.redisUrl,
+    queueBackend: wanted,
+    redisUrl: given?.redisUrl ?? run.redisUrl,
     embedded: {
       postgres: databaseUrl === undefined && run.embedded.postgres,
-      redis: redisUrl === undefined && run.embedded.redis,
+      redis: given === null && run.embedded.redis,
     },
     joined: true,
     announce: async () => {},

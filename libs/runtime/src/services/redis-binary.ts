@@ -23,7 +23,8 @@ export async function redisBinary(dataDir: string, say: (line: string) => void):
   const problem = await fetchNow(folder, say);
   const fresh = problem === null ? await inFolder(folder) : null;
   if (fresh) return fresh;
-  throw new ServiceError('redis-missing', howToGetRedis(problem ?? 'the fetched redis-server does not run here'));
+  const why = problem ?? 'the fetched redis-server does not run here';
+  throw new ServiceError('redis-missing', howToGetRedis(why), { cause: why });
 }
 
 async function onPath(names: string[]): Promise<RedisBinary | null> {
@@ -96,5 +97,5 @@ const howToGetRedis = (why: string): string =>
     '  Fedora, RHEL    sudo dnf install valkey',
     '  macOS           brew install redis',
     '  Alpine          sudo apk add redis',
-    'or run one in Docker: docker compose up -d redis; or set REDIS_URL to one that runs elsewhere (redis://user:password@host:6379).',
+    'or set REDIS_URL to one that runs elsewhere (redis://user:password@host:6379); or do without: QUEUE_BACKEND=postgres.',
   ].join('\n');

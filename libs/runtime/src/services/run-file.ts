@@ -9,7 +9,9 @@ export interface RunFile {
   start: string;
   startedAt: string;
   databaseUrl: string;
-  redisUrl: string;
+  /** Where the queues are kept; without Redis there is no `redisUrl`. */
+  queueBackend: 'redis' | 'postgres';
+  redisUrl: string | null;
   embedded: { postgres: boolean; redis: boolean };
   [fact: string]: unknown;
 }
@@ -26,7 +28,7 @@ export async function readRunFile(dataDir: string): Promise<RunFile | null> {
   }
 }
 
-type Facts = Pick<RunFile, 'databaseUrl' | 'redisUrl' | 'embedded'> & Record<string, unknown>;
+type Facts = Pick<RunFile, 'databaseUrl' | 'queueBackend' | 'redisUrl' | 'embedded'> & Record<string, unknown>;
 
 /** Replaces the file in one step, so that a reader never sees half of it. */
 export async function writeRunFile(dataDir: string, facts: Facts): Promise<void> {

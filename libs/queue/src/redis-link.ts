@@ -1,0 +1,31 @@
+import { Queue, Worker } from 'bullmq';
+import { openRedis } from './connection.ts';
+import type { Link } from './link.ts';
+import { jobsKept, queueName, queuePrefix } from './names.ts';
+
+/** Full memory, failed save, replica, no login: BullMQ would fetch again 6 000 times a second. */
+const hotErrors = /^(OOM|MISCONF|READONLY|NOAUTH|NOPERM)/;
+
+/** All partitions share one connection; each worker adds the one that BullMQ blocks on. */
+export function openRedisLink(url: string, installationId: string, role: 'producer' | 'consumer'): Link {
+  const connection = openRedis(url, role);
+  const place = (partition: number) => ({ connection, prefix: queuePrefix(installationId, partition) });
+  return {
+    kind: 'redis',
+    openQueue: (partition) =>
+      new Queue(queueName(partition), {
+        ...place(partition),
+        defaultJobOptions: { attempts: 1, ...jobsKept },
+        streams: { events: { maxLen: 100 } },
+      }),
+    openWorker: (partition, process, options) =>
+      new Worker(queueName(partition), process, { ...place(partition), ...options }),
+    ping: async () => {
+      // A command would wait for the connection.
+      if (role === 'producer' && connection.status !== 'ready') throw new Error('Redis is not connected');
+      await connection.ping();
+    },
+    isHot: (error) => hotErrors.test(error.message),
+    close: async () => connection.disconnect(),
+  };
+}
