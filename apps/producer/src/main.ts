@@ -2,10 +2,18 @@ import { createServer } from 'node:http';
 import { checkDatabase, createStatements, install, migrate, openDatabase } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkRedis, createPublisher, publishParallelism, publishQueueSize } from '@bullpen/queue';
-import { awaitServers, createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import {
+  awaitServers,
+  closeServer,
+  createLog,
+  createLoop,
+  listen,
+  loadSettings,
+  Refusal,
+  runProcess,
+} from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
-import { closeServer, listen } from './listen.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
@@ -71,7 +79,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   });
   const server = createServer(app);
   tuneServer(server);
-  const url = await listen(server, settings);
+  const url = await listen(server, { ...settings, setting: 'PORT', command: 'npm start' });
   log.info(
     { url, partitions: installation.partitions, parallelism, queueSize, handlers: handlers.size },
     'producer is ready',

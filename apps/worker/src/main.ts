@@ -2,6 +2,7 @@ import { checkDatabase, createStatements, install, migrate, openDatabase } from 
 import { loadHandlers } from '@bullpen/handlers';
 import { checkRedis, measureRedis } from '@bullpen/queue';
 import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { openHealth } from './health.ts';
 import { startWorker } from './worker.ts';
 
 const settings = loadSettings();
@@ -11,6 +12,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const { databaseUrl, redisUrl } = settings;
   if (databaseUrl === undefined || redisUrl === undefined)
     throw new Refusal('set DATABASE_URL and REDIS_URL, or start with: npm start, pnpm worker');
+  const health = await openHealth(settings);
   const handlers = await loadHandlers(settings.handlers.split(','));
   await awaitServers([() => checkDatabase(databaseUrl, settings.databasePoolMax), () => checkRedis(redisUrl)], log);
   await migrate(databaseUrl);
@@ -31,11 +33,14 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const [redis, postgres] = await Promise.all([measureRedis(redisUrl), database.measure()]);
   const roundTripMs = { redis, postgres };
   const worker = await startWorker({ statements, installation, redisUrl, handlers, settings, roundTripMs, log });
+  health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat());
   return {
     ready: { id: worker.id },
     drain: async () => {
+      health.stopping();
       await worker.drain();
       await database.close();
+      await health.close();
     },
   };
 });

@@ -28,6 +28,7 @@ export function createOwnership(deps: OwnershipDeps) {
   const open = new Map<number, Open>();
   /** Drained, to be given back with the next renewal. */
   const releasing = new Set<number>();
+  let renewedAt = performance.now();
 
   function start(partition: number): void {
     const state: Open = { consumer: null as never, closed: null };
@@ -54,14 +55,19 @@ export function createOwnership(deps: OwnershipDeps) {
   return {
     partitions: (): number[] => [...open.keys()].sort((a, b) => a - b),
 
+    /** Whether its leases are sure to hold still. */
+    isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
+
     /** Answers whether it now has what it should have. */
     async renew(): Promise<boolean> {
+      const sentAt = performance.now();
       const given = [...releasing];
       const { mine, share } = await deps.statements.own({
         worker: deps.workerId,
         leaseMs: deps.leaseMs,
         releasing: given,
       });
+      renewedAt = sentAt;
       for (const partition of given) releasing.delete(partition);
       const owned = new Set(mine.map((each) => each.no));
       for (const partition of open.keys())

@@ -63,6 +63,7 @@ export async function startWorker(deps: WorkerDeps) {
       ...rates,
       turnaroundMs: figures.turnaroundMs,
       roundTripMs: deps.roundTripMs,
+      lagP99Ms: figures.lagP99Ms(),
     };
   };
   const worker = {
@@ -158,6 +159,14 @@ export async function startWorker(deps: WorkerDeps) {
 
   return {
     id,
+    /** What keeps it from work, one line each: only what this process knows, and Redis. */
+    async problems(): Promise<string[]> {
+      return [
+        ...(heartbeat.isFresh() ? [] : ['the heartbeat is late']),
+        ...(ownership.isFresh() ? [] : ['the leases of its partitions are not renewed']),
+        ...((await consumers.reachable()) ? [] : ['Redis does not answer']),
+      ];
+    },
     async drain(): Promise<void> {
       draining = true;
       await renewals.stop();

@@ -19,6 +19,15 @@ export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
   return redis;
 }
 
+/** Whether it answers now, within a second. */
+export async function isReachable(redis: Redis): Promise<boolean> {
+  if (redis.status !== 'ready') return false;
+  return withDeadline(1000, 'ping', redis.ping()).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Rejects after `ms`: BullMQ can wait for ever for a Redis that is away. */
 export async function withDeadline<Answer>(ms: number, what: string, promise: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;

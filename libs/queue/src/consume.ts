@@ -1,6 +1,6 @@
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { openRedis, withDeadline } from './connection.ts';
+import { isReachable, openRedis, withDeadline } from './connection.ts';
 import { type JobData, queueName, queuePrefix } from './names.ts';
 
 export interface ConsumersOptions {
@@ -37,6 +37,8 @@ export function createConsumers(options: ConsumersOptions) {
   return {
     /** Starts to take the jobs of a partition. */
     open: (partition: number, process: ProcessJob): Consumer => openConsumer(redis, partition, process, options),
+    /** Whether Redis answers now. */
+    reachable: (): Promise<boolean> => isReachable(redis),
     /** After all of them have closed. */
     close: (): void => redis.disconnect(),
   };

@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { openRedis, withDeadline } from './connection.ts';
+import { isReachable, openRedis, withDeadline } from './connection.ts';
 import { type JobData, jobId, queueName, queuePrefix } from './names.ts';
 
 /** A chunk that was marked: what its job says. */
@@ -49,13 +49,7 @@ export function createPublisher(options: PublisherOptions) {
     queues: queues as readonly Queue[],
 
     /** Whether Redis answers now: asked before anything is marked. */
-    async reachable(): Promise<boolean> {
-      if (redis.status !== 'ready') return false;
-      return withDeadline(1000, 'ping', redis.ping()).then(
-        () => true,
-        () => false,
-      );
-    },
+    reachable: (): Promise<boolean> => isReachable(redis),
 
     /**
      * Adds a job for each chunk, partition by partition in slices, in parallel. Answers those of the slices that failed;

@@ -118,6 +118,13 @@ export const settingTable = {
     'chunks',
     'Chunks claimed or on their way at once, a worker; hides the distance to the servers',
   ),
+  WORKER_PORT: whole(
+    0,
+    65_535,
+    0,
+    'TCP port',
+    'Where a worker answers /livez and /readyz, on HOST; 0: nowhere. Of several workers of one command each takes the next port',
+  ),
   PARTITIONS: optionalWhole(
     1,
     256,
@@ -149,7 +156,7 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'QUEUE_BACKEND', 'WORKER_INDEX', 'WORKER_COUNT', 'WORKER_PARTITIONS', 'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES',
+  'QUEUE_BACKEND', 'WORKER_INDEX', 'WORKER_COUNT', 'WORKER_PARTITIONS', 'UPLOAD_MAX_BUFFER_BYTES',
   'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED', 'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT',
   'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore

@@ -14,6 +14,8 @@ export interface WorkerFacts {
   /** From mark to flush of a chunk, smoothed. */
   turnaroundMs: number;
   roundTripMs: { redis: number; postgres: number };
+  /** 99 of 100 of its timers are at most this late; versions before this one do not say it. */
+  lagP99Ms?: number;
 }
 
 export interface Heartbeat {
