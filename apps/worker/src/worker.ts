@@ -63,7 +63,7 @@ export async function startWorker(deps: WorkerDeps) {
       ...rates,
       turnaroundMs: figures.turnaroundMs,
       roundTripMs: deps.roundTripMs,
-      lagP99Ms: figures.lagP99Ms(),
+      lagP99Ms: figures.lagP99Ms,
     };
   };
   const worker = {

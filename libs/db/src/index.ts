@@ -1,6 +1,10 @@
 export { openDatabase, defaultSchema, type Database, type OpenDatabase } from './database.ts';
 export { checkDatabase } from './check.ts';
-export { migrate } from './migrate.ts';
+export { auditCounts, type CountsAudit } from './inspect/counts.ts';
+export { inspectServer, type ServerFacts } from './inspect/server.ts';
+export { inspectWaits, type WaitFacts } from './inspect/waits.ts';
+export { inspectWork, type WorkFacts } from './inspect/work.ts';
+export { migrate, migrationState, type MigrationState } from './migrate.ts';
 export { install, type Installation } from './installation.ts';
 export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
 export { createStatements, type Statements } from './statements/index.ts';
