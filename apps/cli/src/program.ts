@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addDemo } from './commands/demo.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addList, addShow } from './commands/list.ts';
 import { addMigrate } from './commands/migrate.ts';
@@ -53,6 +54,7 @@ function createProgram(context: Context): Command {
   addDemo(program, context);
   addProcesses(program, context);
   addMigrate(program, context);
+  addDoctor(program, context);
   program.commandsGroup('Use it:');
   addSubmit(program, context);
   addWatch(program, context);

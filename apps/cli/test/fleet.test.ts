@@ -57,6 +57,19 @@ describe('a fleet', () => {
     expect(log().trim().split('\n').sort()).toEqual(['rack-1 test undefined', 'rack-2 test undefined']);
   });
 
+  test('gives each worker the next port after WORKER_PORT, and none where that is 0', async () => {
+    const worker = good('').replace('console.log(', 'console.log(process.env.WORKER_PORT); console.error(');
+    for (const [port, ports] of [
+      ['9000', ['9000', '9001']],
+      ['0', ['0', '0']],
+    ] as const) {
+      const { fleet, log } = await fleetOf({ worker }, { env: { WORKER_PORT: port } });
+      await fleet.ready;
+      await eventually('both have said their port', () => ports.every((each) => log().includes(`${each}\n`)));
+      await fleet.stop();
+    }
+  });
+
   test('starts a process again when it dies', async () => {
     const { fleet, said } = await fleetOf({ worker: `${good('')} setTimeout(() => process.exit(3), 300);` });
     await fleet.ready;

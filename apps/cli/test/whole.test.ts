@@ -74,6 +74,25 @@ describe('a start that cannot be', () => {
     });
   });
 
+  test('names a taken port of a worker, and one past the last, before anything is started', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await eventually('it listens', () => server.listening);
+    const { port } = server.address() as AddressInfo;
+    const env = { DATA_DIR: await dataFolder(), WORKER_PORT: String(port) };
+    const taken = await runCli(['worker', '--scale', '2'], { env });
+    server.close();
+    expect(taken).toEqual({
+      code: 78,
+      stdout: '',
+      stderr: `Port ${port} is taken (EADDRINUSE): set WORKER_PORT, e.g. WORKER_PORT=${port + 2} npm run worker\n`,
+    });
+    const beyond = await runCli(['worker', '--scale', '3'], { env: { ...env, WORKER_PORT: '65534' } });
+    expect(beyond).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining('65534 to 65536, and 65535 is the last'),
+    });
+  });
+
   test('ends with 78 when a process says that the settings are wrong, and leaves nothing behind', async () => {
     const env = { DATA_DIR: await dataFolder(), PORT: String(await freePort()), HANDLERS: '/nonexistent' };
     const { code } = await runCli(['start'], { env });

@@ -18,10 +18,18 @@ import {
   queueConnections,
   queueBackend,
 } from '@bullpen/queue';
-import { awaitServers, createLog, createLoop, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import {
+  awaitServers,
+  closeServer,
+  createLog,
+  createLoop,
+  listen,
+  loadSettings,
+  Refusal,
+  runProcess,
+} from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { tuneServer } from './http/server.ts';
-import { closeServer, listen } from './listen.ts';
 import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
@@ -97,7 +105,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   });
   const server = createServer(app);
   tuneServer(server);
-  const url = await listen(server, settings);
+  const url = await listen(server, { ...settings, setting: 'PORT', command: 'npm start' });
   log.info(
     {
       url,

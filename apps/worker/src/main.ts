@@ -10,6 +10,7 @@ import {
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
 import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { openHealth } from './health.ts';
 import { startWorker } from './worker.ts';
 
 const settings = loadSettings();
@@ -23,6 +24,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const backend = queueBackend({ ...settings, databaseUrl });
   if (backend === null)
     throw new Refusal('set REDIS_URL or QUEUE_BACKEND=postgres, or start with: npm start, pnpm worker');
+  const health = await openHealth(settings);
   const handlers = await loadHandlers(settings.handlers.split(','));
   const pools = settings.databasePoolMax + queueConnections(backend.kind);
   await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkQueues(backend)], log);
@@ -46,11 +48,14 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);
   const roundTripMs = { redis, postgres };
   const worker = await startWorker({ statements, installation, backend, handlers, settings, roundTripMs, log });
+  health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat());
   return {
     ready: { id: worker.id },
     drain: async () => {
+      health.stopping();
       await worker.drain();
       await database.close();
+      await health.close();
     },
   };
 });

@@ -65,6 +65,7 @@ export async function startWorker(deps: WorkerDeps) {
       turnaroundMs: figures.turnaroundMs,
       roundTripMs: deps.roundTripMs,
       idle: helping.idle(),
+      lagP99Ms: figures.lagP99Ms,
     };
   };
   const worker = {
@@ -158,6 +159,14 @@ export async function startWorker(deps: WorkerDeps) {
 
   return {
     id,
+    /** What keeps it from work, one line each: only what this process knows, and the queues. */
+    async problems(): Promise<string[]> {
+      return [
+        ...(heartbeat.isFresh() ? [] : ['the heartbeat is late']),
+        ...(ownership.isFresh() ? [] : ['the leases of its partitions are not renewed']),
+        ...((await consumers.reachable()) ? [] : [`${backendName[deps.backend.kind]} does not answer`]),
+      ];
+    },
     async drain(): Promise<void> {
       draining = true;
       await ownership.retire();

@@ -1,7 +1,11 @@
 export { openDatabase, defaultSchema, type Database, type OpenDatabase } from './database.ts';
 export { checkDatabase } from './check.ts';
+export { auditCounts, type CountsAudit } from './inspect/counts.ts';
+export { inspectServer, type ServerFacts } from './inspect/server.ts';
+export { inspectWaits, type WaitFacts } from './inspect/waits.ts';
+export { inspectWork, type WorkFacts } from './inspect/work.ts';
 export { checkSameQueue, processName } from './same-queue.ts';
-export { migrate } from './migrate.ts';
+export { migrate, migrationState, type MigrationState } from './migrate.ts';
 export { install, type Installation } from './installation.ts';
 export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
 export { createStatements, type Statements } from './statements/index.ts';

@@ -1,5 +1,6 @@
 import { checkDatabase, install, openDatabase } from '@bullpen/db';
 import { databaseForTest } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
 import { describe, expect, inject, it } from 'vitest';
 
 const server = (change: (url: URL) => void): string => {
@@ -35,6 +36,20 @@ describe('checkDatabase', () => {
       problems: [expect.stringMatching(/cannot be reached \(ECONNREFUSED\): start it/)],
       away: true,
     });
+  });
+});
+
+describe('openDatabase', () => {
+  it.each([
+    [true, 'on'],
+    [false, 'off'],
+  ])('durable %s: the session has what it asks for', async (durable, commit) => {
+    const { db, close } = openDatabase({ url: inject('databaseUrl'), max: 1, name: 'a name', durable });
+    const rows = await db.execute(sql`
+      select current_setting('jit') as jit, current_setting('plan_cache_mode') as plans,
+        current_setting('synchronous_commit') as commit, current_setting('application_name') as name`);
+    await close();
+    expect([...rows]).toEqual([{ jit: 'off', plans: 'force_custom_plan', commit, name: 'a name' }]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { withDeadline } from './connection.ts';
-import { type Link, openLink } from './link.ts';
+import { isReachable, type Link, openLink } from './link.ts';
 import { type JobData, jobsKept } from './names.ts';
 import type { QueueBackend } from './backend.ts';
 
@@ -34,6 +34,8 @@ export function createConsumers(options: ConsumersOptions) {
     /** Starts to take the jobs of a partition, `prefetch` at once. */
     open: (partition: number, prefetch: number, process: ProcessJob): Consumer =>
       openConsumer(link, partition, prefetch, process, options),
+    /** Whether the queues answer now. */
+    reachable: (): Promise<boolean> => isReachable(link),
     /** After all of them have closed. */
     close: (): Promise<void> => link.close(),
   };

@@ -1,3 +1,4 @@
+import { withDeadline } from './connection.ts';
 import type { Processor, Queue, Worker, WorkerOptions } from 'bullmq';
 import type { JobData } from './names.ts';
 import { openPostgresLink } from './postgres-link.ts';
@@ -23,3 +24,10 @@ export interface Link {
 
 export const openLink = (backend: QueueBackend, installationId: string, role: 'producer' | 'consumer'): Link =>
   backend.kind === 'redis' ? openRedisLink(backend.url, installationId, role) : openPostgresLink(backend.url);
+
+/** Whether the server answers now, within a second. */
+export const isReachable = (link: Link): Promise<boolean> =>
+  withDeadline(1000, 'ping', link.ping()).then(
+    () => true,
+    () => false,
+  );

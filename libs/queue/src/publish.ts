@@ -1,6 +1,6 @@
 import type { Queue } from 'bullmq';
 import { withDeadline } from './connection.ts';
-import { type Link, openLink } from './link.ts';
+import { isReachable, type Link, openLink } from './link.ts';
 import { type JobData, jobId } from './names.ts';
 import { type QueueBackend, backendName } from './backend.ts';
 
@@ -51,12 +51,7 @@ export function createPublisher(options: PublisherOptions) {
     backendName: backendName[link.kind],
 
     /** Whether the server answers now: asked before anything is marked. */
-    async reachable(): Promise<boolean> {
-      return withDeadline(1000, 'ping', link.ping()).then(
-        () => true,
-        () => false,
-      );
-    },
+    reachable: (): Promise<boolean> => isReachable(link),
 
     /**
      * Adds a job for each chunk, partition by partition in slices, in parallel. Answers those of the slices that failed;

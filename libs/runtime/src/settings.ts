@@ -162,6 +162,13 @@ export const settingTable = {
   ),
   WORKER_COUNT: optionalWhole(1, 256, 'workers', 'How many workers have a WORKER_INDEX'),
   WORKER_PARTITIONS: ranges(255, 'partitions', 'Pins this worker to these partitions instead of a WORKER_INDEX'),
+  WORKER_PORT: whole(
+    0,
+    65_535,
+    0,
+    'TCP port',
+    'Where a worker answers /livez and /readyz, on HOST; 0: nowhere. Of several workers of one command each takes the next port',
+  ),
   PARTITIONS: optionalWhole(
     1,
     256,
@@ -199,7 +206,7 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'WORKER_PORT', 'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
+  'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
   'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 

@@ -4,7 +4,7 @@ import type { Context } from '../context.ts';
 import { printLines } from '../context.ts';
 import { wholeNumber } from '../options.ts';
 import { itemsText } from '../text/numbers.ts';
-import { requireFreePort } from '../processes/port.ts';
+import { requireFreePort, requireFreeWorkerPorts } from '../processes/port.ts';
 import { runFleet, untilAborted, type Up } from '../processes/run-fleet.ts';
 
 const servers =
@@ -37,11 +37,15 @@ export function addProcesses(program: Command, context: Context): void {
   program
     .command('worker')
     .summary('only workers: more of them make it faster')
-    .description(`Runs workers until Ctrl-C. ${servers}`)
+    .description(
+      `Runs workers until Ctrl-C. ${servers}\nWith WORKER_PORT=9000 the first answers /livez and /readyz on port 9000, the second on 9001, and so on.`,
+    )
     .option('--scale <n>', 'how many workers', wholeNumber(1, 64), 1)
     .addHelpText('after', workerHelp)
     .action(async ({ scale }: { scale: number }) => {
-      context.setExitCode(await run(context, readSettings(context.env), { producer: false, workers: scale }));
+      const settings = readSettings(context.env);
+      await requireFreeWorkerPorts({ ...settings, workers: scale }, 'pnpm worker');
+      context.setExitCode(await run(context, settings, { producer: false, workers: scale }));
     });
 }
 

@@ -3,7 +3,7 @@ import { readSettings, type Settings } from '@bullpen/runtime';
 import type { Context } from '../context.ts';
 import { printLines } from '../context.ts';
 import { durationText, itemsText } from '../text/numbers.ts';
-import { requireFreePort } from '../processes/port.ts';
+import { requireFreePort, requireFreeWorkerPorts } from '../processes/port.ts';
 import { runFleet, untilAborted, type Up } from '../processes/run-fleet.ts';
 
 export function addStart(program: Command, context: Context): void {
@@ -25,6 +25,7 @@ async function start(context: Context): Promise<number> {
   const settings = readSettings(context.env);
   const say = (line: string): void => printLines(context.stdout, [line]);
   await requireFreePort(settings, 'npm start');
+  await requireFreeWorkerPorts(settings, 'npm start');
   const { workers } = settings;
   const plan = { settings, env: context.env, mode: 'own', producer: true, workers, say, log: null } as const;
   const code = await runFleet({ ...plan, codeWhenStopped: () => 0 }, async (up) => {

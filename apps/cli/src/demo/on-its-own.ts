@@ -29,7 +29,7 @@ export async function demoOnItsOwn(context: Context, terms: DemoTerms, settings:
   story.print(`Bullpen demo: ${itemsText(terms.items)} for the handler ${terms.handler}`);
   const plan = {
     settings,
-    env: { ...context.env, PORT: '0', HOST: '127.0.0.1' },
+    env: { ...context.env, PORT: '0', WORKER_PORT: '0', HOST: '127.0.0.1' },
     mode: 'own',
     producer: true,
     workers: terms.workers,

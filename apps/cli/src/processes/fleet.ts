@@ -39,7 +39,7 @@ export function startFleet(plan: FleetPlan): Fleet {
     ? [start(plan, 'producer', producerArgs(plan.env), beside, ({ url }) => typeof url === 'string' && heardUrl(url))]
     : [];
   const workers = Array.from({ length: plan.workers }, (_, at) =>
-    start(plan, plan.workers > 1 ? `worker ${at + 1}` : 'worker', workerArgs(plan.env), workerName(plan, at)),
+    start(plan, plan.workers > 1 ? `worker ${at + 1}` : 'worker', workerArgs(plan.env), ownOfWorker(plan, at)),
   );
   const all = [...workers, ...producers];
   const ready = Promise.all(all.map((each) => each.ready)).catch(() => new Promise(() => {}));
@@ -52,9 +52,11 @@ export function startFleet(plan: FleetPlan): Fleet {
   };
 }
 
-/** The names must differ where WORKER_ID gives one for all. */
-const workerName = ({ env, workers }: FleetPlan, at: number): Record<string, string> =>
-  env['WORKER_ID'] && workers > 1 ? { WORKER_ID: `${env['WORKER_ID']}-${at + 1}` } : {};
+/** What must differ where a setting names one for all: the worker's name, and the port on which it answers. */
+const ownOfWorker = ({ env, workers }: FleetPlan, at: number): Record<string, string> => ({
+  ...(env['WORKER_ID'] && workers > 1 ? { WORKER_ID: `${env['WORKER_ID']}-${at + 1}` } : {}),
+  ...(Number(env['WORKER_PORT'] ?? 0) > 0 ? { WORKER_PORT: String(Number(env['WORKER_PORT']) + at) } : {}),
+});
 
 function start(
   { env, drainTimeoutMs, say, log }: FleetPlan,

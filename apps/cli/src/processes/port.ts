@@ -31,6 +31,27 @@ export async function requireFreePort(
   );
 }
 
+/** The same for WORKER_PORT: each of the workers takes the next port. */
+export async function requireFreeWorkerPorts(
+  place: { host: string; workerPort: number; workers: number },
+  command: string,
+): Promise<void> {
+  const { host, workerPort, workers } = place;
+  if (workerPort === 0) return;
+  const last = workerPort + workers - 1;
+  if (last > 65_535) {
+    const text = `${workers} workers would take the ports ${workerPort} to ${last}, and 65535 is the last: lower WORKER_PORT`;
+    throw new Failure(text, exitCode.configuration);
+  }
+  for (let port = workerPort; port <= last; port += 1) {
+    const problem = await listenProblem(host, port);
+    if (problem === null) continue;
+    const taken = `Port ${port} is taken (${problem.code ?? problem.message})`;
+    const other = last < 65_535 ? last + 1 : 9000;
+    throw new Failure(`${taken}: set WORKER_PORT, e.g. WORKER_PORT=${other} ${command}`, exitCode.configuration);
+  }
+}
+
 const takenText = (port: number, command: string): string =>
   `Port ${port} is taken: set PORT, e.g. PORT=${port < 65_535 ? port + 1 : 3000} ${command}`;
 

@@ -8,23 +8,17 @@ import { freePort } from './port.ts';
 import { POSTGRES_ENV, POSTGRES_USER, postgresData, removeForeignPid } from './postgres-data.ts';
 import { postgresBinaries } from './postgres-package.ts';
 import { postgresAnswers } from './probe.ts';
+import { recommendedPostgres } from './recommended.ts';
 import { openServerLog } from './server-log.ts';
 
 /** Given on the command line and not in the data folder, so that a new Bullpen brings its new settings to old data. */
 const SETTINGS = {
+  ...Object.fromEntries(recommendedPostgres.map(({ name, value }) => [name, value])),
   // Loopback only, and no socket file, whose path may be 107 bytes at most.
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
-  // Producer, workers and tests: ten connections a process and room for a score of them.
-  max_connections: '200',
-  shared_buffers: '256MB',
-  work_mem: '16MB',
-  // Bulk inserts write 1 GB of log in seconds; at the default of 1 GB a checkpoint would follow the other.
-  max_wal_size: '2GB',
-  checkpoint_timeout: '15min',
   // Compressing page images is left off: this build has pglz only (no lz4), which takes in 165 MB/s.
   wal_compression: 'off',
-  log_lock_waits: 'on',
   log_timezone: 'UTC',
   timezone: 'UTC',
   // Seen in `ps`: tells these processes from another PostgreSQL's.

@@ -8,6 +8,7 @@ import { hasDeathSignal, spawnServer } from './launch.ts';
 import { freePort } from './port.ts';
 import type { OpenedServer } from './postgres.ts';
 import { redisAnswers } from './probe.ts';
+import { recommendedRedis } from './recommended.ts';
 import { redisBinary } from './redis-binary.ts';
 import { openServerLog } from './server-log.ts';
 
@@ -68,10 +69,7 @@ const settings = (folder: string, port: number, password: string): string =>
     `requirepass ${password}`,
     `dir ${JSON.stringify(folder)}`,
     'logfile ""',
-    // BullMQ needs every key it wrote; eviction would lose jobs in silence.
-    'maxmemory-policy noeviction',
-    'appendonly yes',
-    'appendfsync everysec',
+    ...recommendedRedis.map(({ name, value }) => `${name} ${value}`),
     'save ""',
     '',
   ].join('\n');

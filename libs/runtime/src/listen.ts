@@ -1,23 +1,38 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Refusal, type Settings } from '@bullpen/runtime';
+import { Refusal } from './lifecycle.ts';
+
+export interface ListenPlace {
+  host: string;
+  port: number;
+  /** The setting that names the port, and a command that it can be given to: for the way out. */
+  setting: 'PORT' | 'WORKER_PORT';
+  command: string;
+}
 
 /** Listens on HOST:PORT and answers the URL. A port that is taken is a refusal with the way out. */
-export async function listen(server: Server, { host, port }: Pick<Settings, 'host' | 'port'>): Promise<string> {
+export async function listen(server: Server, place: ListenPlace): Promise<string> {
+  const { host, port } = place;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(refusalFor(error, host, port)));
-    server.listen(port, host, resolve);
+    const refuse = (error: NodeJS.ErrnoException): void => reject(refusalFor(error, place));
+    server.once('error', refuse);
+    server.listen(port, host, () => {
+      server.off('error', refuse);
+      resolve();
+    });
   });
   const { port: bound } = server.address() as AddressInfo;
   const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
   return `http://${shown}:${bound}`;
 }
 
-function refusalFor(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code === 'EADDRINUSE')
-    return new Refusal(`Port ${port} is taken: choose another one, for example PORT=${port + 1} npm start`);
+function refusalFor(error: NodeJS.ErrnoException, { host, port, setting, command }: ListenPlace): Error {
+  if (error.code === 'EADDRINUSE') {
+    const other = port < 65_535 ? port + 1 : 3000;
+    return new Refusal(`Port ${port} is taken: choose another one, for example ${setting}=${other} ${command}`);
+  }
   if (error.code === 'EACCES')
-    return new Refusal(`Port ${port} needs more rights: choose one above 1023, for example PORT=3000 npm start`);
+    return new Refusal(`Port ${port} needs more rights: choose one above 1023, for example ${setting}=3000 ${command}`);
   if (error.code === 'EADDRNOTAVAIL')
     return new Refusal(`HOST ${host} is no address of this machine: use 127.0.0.1, or 0.0.0.0 for all`);
   return error;

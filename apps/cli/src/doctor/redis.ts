@@ -1,0 +1,38 @@
+import type { RedisFacts } from '@bullpen/queue';
+import { bytesText } from './amounts.ts';
+import { bad, ok, warn, type Finding } from './finding.ts';
+
+const roundTripWarnMs = 20;
+const fullWarn = 0.8;
+const clientsWarn = 0.8;
+
+export function judgeRedis(facts: RedisFacts, roundTripMs: number, place: string): Finding[] {
+  const found = `${facts.product} ${facts.version} at ${place}, ${roundTripMs} ms a round trip`;
+  return [
+    facts.replica
+      ? bad('redis', `${found}; it is a replica and takes no writes`, 'let REDIS_URL point to the primary')
+      : roundTripMs > roundTripWarnMs
+        ? warn('redis', `${found}: jobs wait for it`, 'run the workers near it')
+        : ok('redis', found),
+    judgeMemory(facts),
+    ...judgeClients(facts),
+    ...(facts.savesFail
+      ? [bad('redis disk', 'its last write to disk failed, so it refuses writes', 'df -h   and make room on its disk')]
+      : []),
+  ];
+}
+
+function judgeMemory({ usedBytes, maxBytes, machineBytes }: RedisFacts): Finding {
+  const limit = maxBytes > 0 ? maxBytes : machineBytes;
+  const found = `${bytesText(usedBytes)} of ${bytesText(limit)}${maxBytes > 0 ? '' : ' (no maxmemory; the machine)'}`;
+  if (limit === 0 || usedBytes < limit * fullWarn) return ok('redis memory', found);
+  const remedy = `redis-cli -u "$REDIS_URL" CONFIG SET maxmemory ${Math.ceil((usedBytes * 2) / 1024 ** 2)}mb   if the machine has it; nothing is lost while it is full, batches wait`;
+  return usedBytes < limit * 0.95 ? warn('redis memory', found, remedy) : bad('redis memory', found, remedy);
+}
+
+function judgeClients({ clients, clientsMax }: RedisFacts): Finding[] {
+  if (clientsMax === null) return [];
+  const found = `${clients} of ${clientsMax}`;
+  if (clients < clientsMax * clientsWarn) return [ok('redis clients', found)];
+  return [warn('redis clients', found, `redis-cli -u "$REDIS_URL" CONFIG SET maxclients ${clientsMax * 2}`)];
+}

@@ -1,0 +1,56 @@
+import type { WorkFacts } from '@bullpen/db';
+import { countText, itemsText, rangesText } from '../text/numbers.ts';
+
+import { bad, ok, warn, type Finding } from './finding.ts';
+
+const lagWarnMs = 50;
+
+/** Who works, and what nobody can or does. `lost`: chunks whose job BullMQ does not hold; null where it was not asked. */
+export function judgeWork(facts: WorkFacts, lost: number | null): Finding[] {
+  return [
+    ...judgeWorkers(facts),
+    ...facts.unknownHandlers.map(({ handler, batches, items }) =>
+      bad(
+        'handlers',
+        `no live worker knows "${handler}": ${itemsText(items)} of ${itemsText(batches, 'batch', 'batches')} wait`,
+        `HANDLERS=libs/handlers/src,<the folder of ${handler}> pnpm worker`,
+      ),
+    ),
+    judgeChunks(facts.stranded, lost),
+  ];
+}
+
+function judgeWorkers({ workers, unowned, partitions, batchesRunning, itemsOpen }: WorkFacts): Finding[] {
+  const live = workers.filter(({ draining }) => !draining);
+  const open = `${itemsText(batchesRunning, 'batch', 'batches')} with ${itemsText(itemsOpen)} to do`;
+  if (live.length === 0) {
+    const judge = batchesRunning > 0 ? bad : warn;
+    return [judge('workers', `none is live; ${open}`, 'pnpm worker')];
+  }
+  const found = `${itemsText(live.length, 'worker')} live, ${open}`;
+  const late = live.filter(({ lagP99Ms }) => lagP99Ms !== null && lagP99Ms > lagWarnMs);
+  return [
+    ok('workers', found),
+    unowned.length === 0
+      ? ok('partitions', `all ${countText(partitions)} are owned`)
+      : bad('partitions', `${rangesText(unowned)} of ${partitions} are owned by nobody`, 'pnpm worker'),
+    ...late.map(({ name, lagP99Ms }) =>
+      warn(
+        'event loop',
+        `of ${name} is up to ${Math.round(lagP99Ms!)} ms late (p99; ${lagWarnMs} is much): its handlers compute for long`,
+        'WORKER_CONCURRENCY=10 pnpm worker --scale 2   instead, or let them pause now and then',
+      ),
+    ),
+  ];
+}
+
+function judgeChunks({ chunks, items }: WorkFacts['stranded'], lost: number | null): Finding {
+  const remedy = 'pnpm producer   (a producer that runs sends them again within seconds)';
+  if (chunks > 0) {
+    const text = `${itemsText(chunks, 'chunk')} with ${itemsText(items)} run under workers that are gone`;
+    return bad('chunks', text, remedy);
+  }
+  if (lost === null) return ok('chunks', 'none runs under a worker that is gone');
+  if (lost > 0) return bad('chunks', `${itemsText(lost, 'chunk')} should stand in Redis and do not`, remedy);
+  return ok('chunks', 'none is lost: each is in Redis or under a live worker');
+}

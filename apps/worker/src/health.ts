@@ -1,0 +1,88 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
+import { closeServer, listen, type Settings } from '@bullpen/runtime';
+
+/** Dependencies that take longer to answer than this are away. */
+const readinessMs = 4000;
+
+/** What is in the way of work, one line each; [] is ready. */
+type Readiness = () => Promise<readonly string[]>;
+
+export interface Health {
+  /** From now on this is asked. Before, the answer is that the worker starts. */
+  started: (readiness: Readiness) => void;
+  /** It drains: not ready from now on, while /livez goes on to answer. */
+  stopping: () => void;
+  close: () => Promise<void>;
+}
+
+/**
+ * Answers `/livez` and `/readyz` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
+ * servers, so that a supervisor sees one that waits as alive and not ready; a port that is taken is refused at once.
+ */
+export async function openHealth({ host, workerPort }: Pick<Settings, 'host' | 'workerPort'>): Promise<Health> {
+  if (workerPort === 0) return { started: () => {}, stopping: () => {}, close: async () => {} };
+  let readiness: Readiness = async () => ['the worker starts'];
+  const look = oneAtATime(() => within(readinessMs, readiness()));
+  const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, (req, res) => {
+    void answer(req, res, look);
+  });
+  await listen(server, { host, port: workerPort, setting: 'WORKER_PORT', command: 'pnpm worker' });
+  return {
+    started: (how) => void (readiness = how),
+    stopping: () => void (readiness = async () => ['the worker stops']),
+    close: () => closeServer(server),
+  };
+}
+
+async function answer(req: IncomingMessage, res: ServerResponse, look: Readiness): Promise<void> {
+  const [path] = (req.url ?? '/').split('?', 1);
+  if (path !== '/livez' && path !== '/readyz')
+    return refuse(req, res, 'not-found', 'A worker answers /livez and /readyz');
+  if (req.method !== 'GET' && req.method !== 'HEAD') {
+    res.setHeader('Allow', 'GET, HEAD');
+    return refuse(req, res, 'method-not-allowed', `${req.method} is not allowed here`);
+  }
+  if (path === '/livez') return send(res, 200, 'application/json', { status: 'alive' });
+  const problems = await look();
+  if (problems.length === 0) return send(res, 200, 'application/json', { status: 'ready' });
+  res.setHeader('Retry-After', '2');
+  refuse(req, res, 'not-ready', problems.join('; '), problems);
+}
+
+function refuse(
+  req: IncomingMessage,
+  res: ServerResponse,
+  slug: ProblemSlug,
+  detail: string,
+  problems: readonly string[] = [],
+): void {
+  const [instance = '/'] = (req.url ?? '/').split('?', 1);
+  const errors = problems.map((message) => ({ message }));
+  send(res, problemTable[slug].status, 'application/problem+json', problemOf(slug, { detail, instance, errors }));
+}
+
+function send(res: ServerResponse, status: number, type: string, body: object): void {
+  const text = JSON.stringify(body);
+  res.writeHead(status, {
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+  });
+  res.end(text);
+}
+
+/** However many ask at once, the servers are asked once: the port is open to whoever reaches it. */
+function oneAtATime(look: Readiness): Readiness {
+  let running: Promise<readonly string[]> | null = null;
+  return () => (running ??= look().finally(() => (running = null)));
+}
+
+async function within(ms: number, readiness: Promise<readonly string[]>): Promise<readonly string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<readonly string[]>((resolve) => {
+    timer = setTimeout(() => resolve(['a dependency does not answer']), ms);
+  });
+  const found = readiness.catch(() => ['a dependency does not answer']);
+  return Promise.race([found, late]).finally(() => clearTimeout(timer));
+}
