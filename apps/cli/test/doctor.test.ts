@@ -2,7 +2,7 @@ import { recommendedPostgres, recommendedRedis, type Recommended } from '@bullpe
 import { inspectRedis, type RedisFacts } from '@bullpen/queue';
 import { databaseForTest, startHouse, testRedisUrl } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { amountOf, bytesText } from '../src/doctor/amounts.ts';
 import type { Finding } from '../src/doctor/finding.ts';
 import { judgeConnections, judgeServer } from '../src/doctor/postgres.ts';

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { databaseForTest, eventually, startApp } from '@bullpen/testkit';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { databaseForTest, eventually, startApp, testRedisUrl } from '@bullpen/testkit';
+import { describe, expect, onTestFinished, test } from 'vitest';
 
 interface Batch {
   id: string;
@@ -38,7 +38,7 @@ describe('WORKER_PORT', () => {
   test('a worker is ready while its servers answer, and says why not', async () => {
     const database = await databaseForTest();
     const port = await freePort();
-    const env = { DATABASE_URL: database.url, REDIS_URL: inject('redisUrl'), LEASE_MS: '1500' };
+    const env = { DATABASE_URL: database.url, REDIS_URL: testRedisUrl(), LEASE_MS: '1500' };
     const worker = await startApp('worker', { ...env, WORKER_PORT: String(port) });
     onTestFinished(() => void worker.end('SIGKILL'));
 
@@ -69,7 +69,7 @@ describe('WORKER_PORT', () => {
   test('a worker that drains is alive and not ready until its last item is done', async () => {
     const database = await databaseForTest();
     const port = await freePort();
-    const env = { DATABASE_URL: database.url, REDIS_URL: inject('redisUrl'), LEASE_MS: '1500' };
+    const env = { DATABASE_URL: database.url, REDIS_URL: testRedisUrl(), LEASE_MS: '1500' };
     const worker = await startApp('worker', { ...env, WORKER_PORT: String(port) });
     const producer = await startApp('producer', { ...env, PORT: '0' });
     onTestFinished(() => void [worker.end('SIGKILL'), producer.end('SIGKILL')]);
