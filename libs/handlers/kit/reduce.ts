@@ -6,20 +6,22 @@
  * batch was cut, and whatever died meanwhile.
  *
  * `Acc` is plain JSON data, anything but null, at most `reducedMaxBytes` as text.
+ *
+ * Methods, so that TypeScript takes a handler of any types for a `Handler`.
  */
 export interface Reduce<Output, Params, Acc> {
   /** An accumulator of nothing; a new one each time. */
-  zero: (params: Params) => Acc;
+  zero(params: Params): Acc;
   /**
    * Answers `acc` with one output more; it may change `acc`. The output is what JSON gives back of what the handler
    * returned, as it is stored. A throw fails that item alone, for good, as `reduce-failed`. It runs once for each item
    * and should take microseconds. Items without an output are not added.
    */
-  add: (acc: Acc, output: Output, index: number, params: Params) => Acc;
+  add(acc: Acc, output: Output, index: number, params: Params): Acc;
   /** Answers both together; it may change `a`. */
-  merge: (a: Acc, b: Acc) => Acc;
+  merge(a: Acc, b: Acc): Acc;
   /** What the batch shows; default: the accumulator. Its keys and lists must stand in an order that params alone decide. */
-  summary?: (acc: Acc, params: Params) => unknown;
+  summary?(acc: Acc, params: Params): unknown;
 }
 
 /** An accumulator, and a summary, as JSON text may have this many bytes: one is kept for each chunk until it is folded. */

@@ -1,6 +1,6 @@
 import { type BatchScope, createCaches, ItemContext } from './context.ts';
 import type { HandlerDefinition } from './define.ts';
-import { encodeReduced, type Reduce, summaryOf } from './reduce.ts';
+import { encodeReduced, summaryOf } from './reduce.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -54,7 +54,7 @@ export function summarize<Input, Output, Params, Acc>(
   for (const [index, output] of outputs.entries()) {
     if (output !== undefined) acc = reduce.add(acc, JSON.parse(JSON.stringify(output)) as Output, index, params);
   }
-  return summaryOf(reduce as unknown as Reduce<unknown, unknown, unknown>, encodeReduced(acc), params);
+  return summaryOf(reduce, encodeReduced(acc), params);
 }
 
 function parseParams<Input, Output, Params, Acc>(

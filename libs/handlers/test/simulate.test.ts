@@ -209,7 +209,7 @@ describe('the summary', () => {
       return encodeReduced(tally);
     };
     const all = [...outputs.keys()];
-    const whole = JSON.stringify(summaryOf(reduce as never, fold(all), example));
+    const whole = JSON.stringify(summaryOf(reduce!, fold(all), example));
     expect(JSON.stringify(summarize(simulate, outputs))).toBe(whole);
     fc.assert(
       fc.property(
@@ -219,10 +219,10 @@ describe('the summary', () => {
         (shuffled, cuts, backwards) => {
           const edges = [0, ...cuts.sort((a, b) => a - b), all.length];
           const parts = edges.slice(1).map((to, at) => fold(shuffled.slice(edges[at], to)));
-          const left = mergeReduced(reduce as never, backwards ? parts.toReversed() : parts);
-          const right = parts.reduceRight((a, b) => mergeReduced(reduce as never, [b, a]));
+          const left = mergeReduced(reduce!, backwards ? parts.toReversed() : parts);
+          const right = parts.reduceRight((a, b) => mergeReduced(reduce!, [b, a]));
           expect(right).toBe(left);
-          expect(JSON.stringify(summaryOf(reduce as never, left, example))).toBe(whole);
+          expect(JSON.stringify(summaryOf(reduce!, left, example))).toBe(whole);
         },
       ),
       { numRuns: 50 },
