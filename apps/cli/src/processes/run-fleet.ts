@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openServices, readRunFile, type Services, type Settings } from '@bullpen/runtime';
 import { durationText } from '../text/numbers.ts';
-import { startFleet, type Fleet } from './fleet.ts';
+import { startFleet, type Fleet, type FleetPlan } from './fleet.ts';
 import { listenForStop, type StopRequest } from './signals.ts';
 
 export interface RunPlan {
@@ -16,6 +16,8 @@ export interface RunPlan {
   say: (line: string) => void;
   /** Where the processes' logs go; null: to our own outputs. */
   log: Writable | null;
+  /** Default: processes that stay as they are. */
+  fleetOf?: (plan: FleetPlan) => Fleet;
   /** The exit code when someone asks to stop. */
   codeWhenStopped: () => number;
 }
@@ -46,7 +48,7 @@ export async function runFleet(plan: RunPlan, work: (up: Up) => Promise<number>)
     try {
       if (stop.isAsked()) return plan.codeWhenStopped();
       const env = { ...plan.env, DATABASE_URL: services.databaseUrl, REDIS_URL: services.redisUrl };
-      fleet = startFleet({ ...plan, env, drainTimeoutMs: settings.drainTimeoutMs });
+      fleet = (plan.fleetOf ?? startFleet)({ ...plan, env, drainTimeoutMs: settings.drainTimeoutMs });
       return await runUntilOver(plan, { fleet, services }, stop, work);
     } finally {
       await services.stop();
