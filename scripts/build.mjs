@@ -11,17 +11,40 @@ import { ROOT } from './root.mjs';
  * under a second; answers the folder.
  */
 export async function build(handlerFolders) {
-  const handlers = (await Promise.all(handlerFolders.map((folder) => filesOf(resolve(ROOT, folder)))))
-    .flat()
-    .filter(isHandler);
+  const handlers = await handlersIn(handlerFolders);
   const cache = join(ROOT, 'node_modules', '.cache', 'bullpen');
   const out = join(cache, await fingerprint(handlers));
   if (!existsSync(out)) await bundle(out, handlers);
-  // The youngest are kept: an old version may still be running.
+  // The youngest are kept: an old version may still be running, and the one that asks for a new one surely is.
   const now = new Date();
-  await utimes(out, now, now);
+  for (const used of new Set([process.env.BULLPEN_BUILD ?? out, out])) await utimes(used, now, now).catch(() => {});
   await prune(cache, 4);
   return out;
+}
+
+/** What a build is made of, by file, with a text that changes when the file does: for whoever wants to know when to build anew. */
+export async function look(handlerFolders) {
+  const files = await sources(await handlersIn(handlerFolders));
+  const stamps = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ mtimeMs, size }) => `${mtimeMs} ${size}`,
+        () => 'gone',
+      ),
+    ),
+  );
+  return new Map(files.map((file, at) => [shown(file), stamps[at]]));
+}
+
+/** As a person here would name it. */
+function shown(file) {
+  const path = relative(ROOT, file);
+  return path.startsWith('..') ? file : path;
+}
+
+async function handlersIn(folders) {
+  const files = await Promise.all(folders.map((folder) => filesOf(resolve(ROOT, folder))));
+  return files.flat().filter(isHandler);
 }
 
 async function bundle(out, handlers) {
@@ -39,6 +62,8 @@ async function bundle(out, handlers) {
     target: 'node20',
     sourcemap: 'linked',
     logLevel: 'warning',
+    // Handlers may lie outside of this checkout; they find @bullpen/handlers and zod all the same.
+    nodePaths: [join(ROOT, 'node_modules')],
     // Some packages are CommonJS and call require for what Node has built in.
     banner: {
       js: "import { createRequire as bullpenRequire } from 'node:module'; const require = bullpenRequire(import.meta.url);",
@@ -80,14 +105,19 @@ const knownHandlers = (handlers) => ({
 /** Changes with every source, handler, package version and Node's major. */
 async function fingerprint(handlers) {
   const hash = createHash('sha256').update(process.versions.node.split('.')[0]);
-  const trees = await Promise.all(['apps', 'libs'].map((folder) => sourcesOf(join(ROOT, folder))));
-  const files = [...trees.flat(), ...handlers, join(ROOT, 'pnpm-lock.yaml'), join(ROOT, 'scripts', 'build.mjs')];
-  for (const file of [...new Set(files)].sort((a, b) => (a < b ? -1 : 1)))
+  for (const file of await sources(handlers))
     hash
       .update(relative(ROOT, file))
       .update('\0')
       .update(await readFile(file));
   return hash.digest('hex').slice(0, 16);
+}
+
+/** All files that make a difference, sorted, each once. */
+async function sources(handlers) {
+  const trees = await Promise.all(['apps', 'libs'].map((folder) => sourcesOf(join(ROOT, folder))));
+  const files = [...trees.flat(), ...handlers, join(ROOT, 'pnpm-lock.yaml'), join(ROOT, 'scripts', 'build.mjs')];
+  return [...new Set(files)].sort((a, b) => (a < b ? -1 : 1));
 }
 
 async function sourcesOf(folder) {

@@ -8,17 +8,28 @@ import { ROOT } from './root.mjs';
 const app = (what, words) => ({
   what,
   run: async (args) => {
-    // The processes that the program starts come from the same build.
-    process.env.BULLPEN_BUILD = await build(handlerFolders());
+    // The processes that the program starts come from the same build; `dev` makes new ones as the sources change.
+    const built = await build(handlerFolders()).catch(refuse);
+    if (built === null) return 78; // EX_CONFIG
+    process.env.BULLPEN_BUILD = built;
+    process.env.BULLPEN_BUILDER = new URL('./build.mjs', import.meta.url).href;
     return runHere(join(process.env.BULLPEN_BUILD, 'cli.mjs'), [...words, ...args]);
   },
 });
+
+/** esbuild has printed each fault with its place. */
+function refuse(error) {
+  if (!Array.isArray(error.errors)) throw error;
+  console.error('The handlers or the sources cannot be built: the lines above say where and why.');
+  return null;
+}
 
 const handlerFolders = () => (process.env.HANDLERS || 'libs/handlers/src').split(',');
 
 export const commands = {
   demo: app('sets everything up and runs 100 000 simulations with 3 workers', ['demo']),
   start: app('sets everything up and serves until Ctrl-C', ['start']),
+  dev: app('as start, and reloads handlers and sources when they change', ['dev']),
   producer: app('only a producer, for several terminals or machines', ['producer']),
   worker: app('only workers: worker [--scale N]', ['worker']),
   bullpen: app('the API from a terminal: submit, watch, results, … (bullpen --help)', []),

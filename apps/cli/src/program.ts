@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addDemo } from './commands/demo.ts';
+import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addList, addShow } from './commands/list.ts';
@@ -51,6 +52,7 @@ function createProgram(context: Context): Command {
     .addHelpText('after', epilogue);
   program.commandsGroup('Run it:');
   addStart(program, context);
+  addDev(program, context);
   addDemo(program, context);
   addProcesses(program, context);
   addMigrate(program, context);

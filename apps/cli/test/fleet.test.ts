@@ -1,9 +1,10 @@
-import { writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { eventually } from '@bullpen/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startFleet, type Fleet, type FleetPlan } from '../src/processes/fleet.ts';
+import { startReloadingFleet } from '../src/processes/reloading-fleet.ts';
 import { dataFolder } from './run-cli.ts';
 
 /** Says who it is, is ready, and drains when asked. */
@@ -96,5 +97,63 @@ describe('a fleet', () => {
     await fleet.ready;
     await fleet.stop();
     expect(await fleet.ended).toBe(128 + 9);
+  });
+});
+
+describe('a fleet that reloads', () => {
+  const named = (name: string): string =>
+    `${good(`url: 'http://127.0.0.1:' + (process.env.PORT === '0' ? 4567 : process.env.PORT)`)} console.error('${name}', process.env.PORT);`;
+
+  /** Folders of three builds, of which the last does not start. */
+  async function builds(worker = named('old')): Promise<[old: string, next: string, broken: string]> {
+    const folders = await Promise.all([dataFolder(), dataFolder(), dataFolder()]);
+    for (const [at, text] of [worker, named('new'), 'process.exit(78)'].entries()) {
+      await writeFile(join(folders[at]!, 'worker.mjs'), text);
+      await writeFile(join(folders[at]!, 'producer.mjs'), text);
+    }
+    return folders;
+  }
+
+  function startOn(build: string) {
+    const log = new PassThrough();
+    let logged = '';
+    log.on('data', (text) => (logged += String(text)));
+    const env = { PATH: process.env['PATH'], BULLPEN_BUILD: build, PORT: '0' };
+    const plan = { env, producer: true, workers: 1, drainTimeoutMs: 1000, say: () => {}, log };
+    const fleet = startReloadingFleet(plan);
+    onTestFinished(() => fleet.stop());
+    const heard = (line: string, times: number) =>
+      eventually(`${line}, ${times} times`, () => logged.split('\n').filter((each) => each === line).length === times);
+    return { fleet, heard };
+  }
+
+  test('exchanges all processes, on the same port, and goes back when the new ones do not start', async () => {
+    const [old, next, broken] = await builds();
+    const { fleet, heard } = startOn(old);
+    await fleet.ready;
+    await heard('old 0', 2);
+    expect(await fleet.replace(next)).toBe(true);
+    await heard('new 4567', 2);
+    expect(await fleet.replace(broken)).toBe(false);
+    await heard('new 4567', 4);
+    await fleet.stop();
+    expect(await fleet.ended).toBe(0);
+  });
+
+  test('waits for those that still drain when it is stopped in the middle', async () => {
+    const marker = join(await dataFolder(), 'drained');
+    const slow = named('old').replace(
+      'process.exit(0)',
+      `setTimeout(() => { require('node:fs').writeFileSync('${marker}', ''); process.exit(0); }, 300)`,
+    );
+    const [old, next] = await builds(
+      `import { createRequire } from 'node:module'; const require = createRequire('/'); ${slow}`,
+    );
+    const { fleet } = startOn(old);
+    await fleet.ready;
+    const replaced = fleet.replace(next);
+    await fleet.stop();
+    await stat(marker);
+    expect(await replaced).toBe(false);
   });
 });

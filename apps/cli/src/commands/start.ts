@@ -3,6 +3,7 @@ import { readSettings, type Settings } from '@bullpen/runtime';
 import type { Context } from '../context.ts';
 import { printLines } from '../context.ts';
 import { durationText, itemsText } from '../text/numbers.ts';
+import { startFleet, type Fleet, type FleetPlan } from '../processes/fleet.ts';
 import { requireFreePort, requireFreeWorkerPorts } from '../processes/port.ts';
 import { runFleet, untilAborted, type Up } from '../processes/run-fleet.ts';
 
@@ -16,21 +17,33 @@ export function addStart(program: Command, context: Context): void {
     )
     .addHelpText('after', '\nExamples:\n  npm start\n  PORT=3001 WORKERS=8 npm start')
     .action(async () => {
-      context.setExitCode(await start(context));
+      const settings = readSettings(context.env);
+      context.setExitCode(
+        await serve(context, settings, { command: 'npm start', fleetOf: startFleet, work: untilAborted }),
+      );
     });
 }
 
-async function start(context: Context): Promise<number> {
+export interface Serving {
+  /** What to type again when a port is taken. */
+  command: string;
+  fleetOf: (plan: FleetPlan) => Fleet;
+  /** What there is to do from when all are ready until the end, which aborts the signal. */
+  work: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Everything on this machine, until someone asks to stop. Answers the exit code. */
+export async function serve(context: Context, settings: Settings, serving: Serving): Promise<number> {
   const began = performance.now();
-  const settings = readSettings(context.env);
   const say = (line: string): void => printLines(context.stdout, [line]);
-  await requireFreePort(settings, 'npm start');
-  await requireFreeWorkerPorts(settings, 'npm start');
+  await requireFreePort(settings, serving.command);
+  await requireFreeWorkerPorts(settings, serving.command);
   const { workers } = settings;
-  const plan = { settings, env: context.env, mode: 'own', producer: true, workers, say, log: null } as const;
+  const { fleetOf } = serving;
+  const plan = { settings, env: context.env, mode: 'own', producer: true, workers, say, log: null, fleetOf } as const;
   const code = await runFleet({ ...plan, codeWhenStopped: () => 0 }, async (up) => {
     await tell(up, settings, began, say);
-    await untilAborted(up.signal);
+    await serving.work(up.signal);
     return 0;
   });
   if (code === 0) say('Stopped.');

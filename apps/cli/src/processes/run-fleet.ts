@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openServices, readRunFile, type Services, type Settings } from '@bullpen/runtime';
 import { exitCode, Failure } from '../failure.ts';
 import { durationText } from '../text/numbers.ts';
-import { startFleet, type Fleet } from './fleet.ts';
+import { startFleet, type Fleet, type FleetPlan } from './fleet.ts';
 import { listenForStop, type StopRequest } from './signals.ts';
 
 export interface RunPlan {
@@ -17,6 +17,8 @@ export interface RunPlan {
   say: (line: string) => void;
   /** Where the processes' logs go; null: to our own outputs. */
   log: Writable | null;
+  /** Default: processes that stay as they are. */
+  fleetOf?: (plan: FleetPlan) => Fleet;
   /** The exit code when someone asks to stop. */
   codeWhenStopped: () => number;
 }
@@ -53,7 +55,7 @@ export async function runFleet(plan: RunPlan, work: (up: Up) => Promise<number>)
         REDIS_URL: services.redisUrl ?? '',
         QUEUE_BACKEND: services.queueBackend,
       };
-      fleet = startFleet({ ...plan, env, drainTimeoutMs: settings.drainTimeoutMs });
+      fleet = (plan.fleetOf ?? startFleet)({ ...plan, env, drainTimeoutMs: settings.drainTimeoutMs });
       return await runUntilOver(plan, { fleet, services }, stop, work);
     } finally {
       await services.stop();

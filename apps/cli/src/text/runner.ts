@@ -16,4 +16,4 @@ export const forNpm = (text: string): string =>
   text
     .replaceAll(/pnpm bullpen(?= )/g, 'npm run -s bullpen --')
     .replaceAll(/pnpm (worker|producer)(?= --)/g, 'npm run $1 --')
-    .replaceAll(/pnpm (worker|producer|db:migrate)/g, 'npm run $1');
+    .replaceAll(/pnpm (dev|worker|producer|db:migrate)/g, 'npm run $1');
