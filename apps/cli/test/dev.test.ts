@@ -4,8 +4,8 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createClient } from '@bullpen/api';
-import { databaseForTest, eventually } from '@bullpen/testkit';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { databaseForTest, eventually, testRedisUrl } from '@bullpen/testkit';
+import { expect, onTestFinished, test } from 'vitest';
 import { dataFolder } from './run-cli.ts';
 
 const script = fileURLToPath(new URL('../../../scripts/run.mjs', import.meta.url));
@@ -33,7 +33,7 @@ test('dev runs the handlers of a folder, reloads them, and goes on with the old 
   const { PATH = '', HOME = '' } = process.env;
   const dev = spawn(process.execPath, [script, 'dev'], {
     env: {
-      PATH, HOME, DATABASE_URL: database.url, REDIS_URL: inject('redisUrl'), DATA_DIR: folder, HANDLERS: folder, PORT: '0', WORKERS: '1',
+      PATH, HOME, DATABASE_URL: database.url, REDIS_URL: testRedisUrl(), DATA_DIR: folder, HANDLERS: folder, PORT: '0', WORKERS: '1',
     },
   }); // prettier-ignore
   onTestFinished(() => void dev.kill('SIGKILL'));
