@@ -67,6 +67,11 @@ describe('findRoom', () => {
     expect(findRoom([window(0, some, 100)])[0]!.slots).toHaveLength(2 * windowMax - 100);
   });
 
+  it('begins with who has most of its window free', () => {
+    const [room] = findRoom([window(0, owner('a'), 7), window(1, owner('b'), 1), window(2, owner('c'), 4)]);
+    expect(room!.slots.slice(0, 3)).toEqual([1, 2, 0]);
+  });
+
   it('keeps workers with other handlers apart', () => {
     const rooms = findRoom([
       window(0, owner('a', ['echo', 'add'])),
