@@ -5,8 +5,8 @@ import {
   createDice,
   type Dice,
   eventually,
+  hasRedis,
   type House,
-  redisCommand,
   redisPid,
   startHouse,
 } from '@bullpen/testkit';
@@ -70,8 +70,9 @@ const faults: Record<string, (dice: Dice) => Promise<void>> = {
     await sleep(leaseMs * 2);
     worker.signal('SIGCONT');
   },
-  'redis flushed': async () => void (await redisCommand(house.redisUrl, 'FLUSHALL').catch(() => undefined)),
+  'queues emptied': async () => void (await house.forgetJobs().catch(() => undefined)),
   'redis killed': async () => {
+    if (!hasRedis) return;
     const pid = await redisPid(house.redisUrl).catch(() => null);
     if (pid !== null) process.kill(pid, 'SIGKILL');
   },

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ChunkJob,
   createConsumers,
@@ -7,7 +8,7 @@ import {
   prepareQueues,
   type QueueBackend,
 } from '@bullpen/queue';
-import { databaseForTest, eventually, hasRedis, redisCommand, testRedisUrl } from '@bullpen/testkit';
+import { createDatabase, databaseForTest, eventually, hasRedis, redisCommand, testRedisUrl } from '@bullpen/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openLink } from '../src/link.ts';
 
@@ -148,4 +149,50 @@ test.runIf(hasRedis)('keeps what Redis holds per chunk under 1 KB', async () => 
   const before = await used();
   await publisher.publish(jobs(2000));
   expect(((await used()) - before) / 2000).toBeLessThan(1024);
+});
+
+describe('a database that refuses connections for a while', () => {
+  const job = { generation: 1, partition: 0, handler: 'echo', batch: 'b', items: 1 };
+
+  async function open() {
+    const database = await createDatabase();
+    onTestFinished(() => database.drop());
+    const backend = { kind: 'postgres', url: database.url } as const;
+    await prepareQueues(backend);
+    const given = { backend, installationId: '', prefetch: 8, leaseMs: 1000 };
+    const errors: number[] = [];
+    const consumers = createConsumers({ ...given, onError: () => errors.push(performance.now()) });
+    onTestFinished(() => consumers.close());
+    const seen: number[] = [];
+    const consumer = consumers.open(0, async (job) => {
+      seen.push(job.chunk);
+      await sleep(20);
+    });
+    onTestFinished(() => consumer.close());
+    const publisher = createPublisher({ ...given, partitions: 1, parallelism: 1, jobsPerCall: 10 });
+    onTestFinished(() => publisher.close());
+    const publish = (...chunks: number[]) => publisher.publish(chunks.map((chunk) => ({ ...job, chunk })));
+    await publish(1);
+    await eventually('it takes jobs', () => seen.includes(1));
+    return { database, errors, seen, publish };
+  }
+
+  test('is asked a few times a second', async () => {
+    const { database, errors, seen, publish } = await open();
+    // In the middle of its work: a worker that waits for jobs tries ten times a second at most anyway.
+    await publish(...Array.from({ length: 1000 }, (_, at) => at + 2));
+    await eventually('it is busy', () => seen.length > 10);
+    await database.refuse(true);
+    const first = await eventually('it hears of it', () => errors[0]);
+    await eventually('two seconds of errors', () => errors.at(-1)! - first > 2000);
+    expect(errors.length).toBeLessThan(20);
+  });
+
+  test('is heard again at once when it is back: BullMQ alone would look after 5 s', async () => {
+    const { database, seen, publish } = await open();
+    await database.refuse(true);
+    await database.refuse(false);
+    await eventually('it takes jobs again', async () => (await publish(2)).failed.length === 0);
+    await eventually('it hears of them', () => seen.includes(2), 3500);
+  });
 });

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { openServices, readRunFile, ServiceError, type ServiceOptions, type Services } from '../src/services/index.ts';
 import { takeLock } from '../src/services/lock.ts';
 import { postgresAnswers, redisAnswers } from '../src/services/probe.ts';
@@ -21,6 +21,7 @@ beforeEach(async () => {
   said = [];
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await Promise.all(opened.map((services) => services.stop()));
   if (onLinux) await eventually(async () => (await servers.processesIn(folder.parent)).length === 0);
   await folder.remove();
@@ -106,6 +107,34 @@ it('starts a killed server again on the same port', async () => {
   process.kill(Number(redisPid), 'SIGKILL');
   await eventually(() => said.filter((line) => line.includes('died (SIGKILL)')).length === 2);
   await eventually(() => answers(services));
+});
+
+it('keeps the queues in PostgreSQL where no Redis can be had, says so in one line, and so does who joins', async () => {
+  vi.stubEnv('PATH', folder.parent);
+  const nowhere = { databaseUrl: 'postgres://elsewhere/x', fetchedRedis: join(folder.parent, 'no redis') };
+  await expect(open({ ...nowhere, queueBackend: 'redis' })).rejects.toMatchObject({
+    code: 'redis-missing',
+    message: expect.stringMatching(/sudo apt-get install redis-server[^]*QUEUE_BACKEND=postgres/),
+  });
+  const without = { queueBackend: 'postgres', redisUrl: null, embedded: { postgres: false, redis: false } };
+  const owner = await open({ ...nowhere, queueBackend: 'auto' });
+  vi.unstubAllEnvs();
+  expect(owner).toMatchObject(without);
+  expect(said).toEqual([
+    expect.stringMatching(/^No Redis to be had \(it is not on PATH\): the queues are kept in Post/),
+  ]);
+  expect(await readRunFile(folder.dataDir)).toMatchObject({ queueBackend: 'postgres', redisUrl: null });
+
+  expect(await open({ mode: 'join-or-own', queueBackend: 'auto' })).toMatchObject({ ...without, joined: true });
+  for (const other of [{ queueBackend: 'redis' }, { queueBackend: 'auto', redisUrl: 'redis://cache' }] as const) {
+    await expect(open({ mode: 'join-or-own', ...other })).rejects.toMatchObject({ code: 'queue-backend' });
+  }
+});
+
+it('starts nothing for queues in PostgreSQL when its URL is given', async () => {
+  const given = { databaseUrl: 'postgres://db/x', redisUrl: 'redis://cache', queueBackend: 'postgres' } as const;
+  expect(await open(given)).toMatchObject({ queueBackend: 'postgres', redisUrl: null, joined: false });
+  await expect(stat(folder.dataDir)).rejects.toThrow('ENOENT');
 });
 
 it.runIf(onLinux)('leaves no orphan when its owner is killed, and hands over to the next', async () => {

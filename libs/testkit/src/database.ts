@@ -15,6 +15,8 @@ export interface TestDatabase extends OpenDatabase {
   url: string;
   installation: Installation;
   statements: Statements;
+  /** Whether the server refuses connections to it from now on; those that are open are ended. */
+  refuse(refusing: boolean): Promise<void>;
   drop(): Promise<void>;
 }
 
@@ -29,11 +31,16 @@ export async function createDatabase(options: { partitions?: number; serverUrl?:
   const opened = openDatabase({ url: url.href, max: 8, name: 'test', durable: true });
   const installation = await install(opened.db, options.partitions ?? null);
   const statements = createStatements(opened.db, { reconnectMs: 20_000 });
+  const refuse = async (refusing: boolean): Promise<void> => {
+    await onServer(server, `alter database ${name} allow_connections ${!refusing}`);
+    if (refusing)
+      await onServer(server, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  };
   const drop = async (): Promise<void> => {
     await opened.close();
     await onServer(server, `drop database ${name} with (force)`);
   };
-  return { ...opened, url: url.href, installation, statements, drop };
+  return { ...opened, url: url.href, installation, statements, refuse, drop };
 }
 
 /** The same, dropped when the test that asked for it ends. */

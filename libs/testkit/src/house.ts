@@ -7,6 +7,7 @@ import { hasRedis, testRedisUrl } from './backend.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
 import { type AppProcess, startApp } from './process.ts';
+import { redisCommand } from './redis.ts';
 
 export interface HouseOptions {
   workers: number;
@@ -110,6 +111,12 @@ export async function startHouse(options: HouseOptions) {
       const owners = await database.statements.windows({ leaseMs: 1500 }).catch(String);
       const logs = [producer, ...workers].map((app) => `${app.app}: ${app.log().split('\n').slice(-6).join('\n  ')}`);
       return [JSON.stringify(counts), JSON.stringify(open), JSON.stringify(owners).slice(0, 1500), ...logs].join('\n');
+    },
+
+    /** Takes all jobs out of the queues: FLUSHALL, or its counterpart. */
+    async forgetJobs(): Promise<void> {
+      if (queueBackend === 'redis') await redisCommand(redisUrl, 'FLUSHALL');
+      else await database.db.execute(sql`truncate bullpen_queue.job, bullpen_queue.event cascade`);
     },
 
     /** Pid of the PostgreSQL of a house with servers of its own. */

@@ -32,6 +32,8 @@ export interface ServiceOptions {
   redisUrl?: string | undefined;
   /** auto: Redis where one is given or can be had, else PostgreSQL. */
   queueBackend: 'auto' | 'redis' | 'postgres';
+  /** Where a Redis that had to be fetched is kept; unset: beside the packages, for all data folders. */
+  fetchedRedis?: string;
   /** 'own' refuses when another process runs on this folder; 'join-or-own' uses its servers. */
   mode: 'own' | 'join-or-own';
   say: (line: string) => void;
@@ -114,9 +116,9 @@ function givenQueue({ queueBackend, redisUrl }: ServiceOptions): Pick<Services, 
 }
 
 /** A Redis that is there and does not start is a fault; that there is none is only a slower day, unless one was asked for. */
-async function openRedisIfAny(dataDir: string, { queueBackend, say }: ServiceOptions) {
+async function openRedisIfAny(dataDir: string, { queueBackend, fetchedRedis, say }: ServiceOptions) {
   try {
-    return await openRedis(dataDir, say);
+    return await openRedis(dataDir, say, fetchedRedis);
   } catch (error) {
     const isMissing = error instanceof ServiceError && error.code === 'redis-missing';
     if (!isMissing || queueBackend === 'redis') throw error;

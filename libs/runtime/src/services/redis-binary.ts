@@ -13,11 +13,10 @@ export interface RedisBinary {
 /** BullMQ's minimum. */
 const MAJOR_MIN = 5;
 
-/** A valkey-server or redis-server that runs here: on PATH, fetched earlier, or fetched now. */
-export async function redisBinary(dataDir: string, say: (line: string) => void): Promise<RedisBinary> {
+/** A valkey-server or redis-server that runs here: on PATH, fetched earlier, or fetched now into `folder`. */
+export async function redisBinary(folder: string, say: (line: string) => void): Promise<RedisBinary> {
   const installed = await onPath(['valkey-server', 'redis-server']);
   if (installed) return installed;
-  const folder = await fetchedFolder(dataDir);
   const fetched = await inFolder(folder);
   if (fetched) return fetched;
   const problem = await fetchNow(folder, say);
@@ -39,7 +38,7 @@ async function onPath(names: string[]): Promise<RedisBinary | null> {
 }
 
 /** One for all data folders of this checkout, next to its packages; where that may not be written to, in the data folder. */
-async function fetchedFolder(dataDir: string): Promise<string> {
+export async function fetchedFolder(dataDir: string): Promise<string> {
   const packages = fileURLToPath(new URL('../../../../node_modules', import.meta.url));
   const writable = await access(packages, constants.W_OK).then(
     () => true,

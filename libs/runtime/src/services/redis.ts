@@ -9,12 +9,15 @@ import { freePort } from './port.ts';
 import type { OpenedServer } from './postgres.ts';
 import { redisAnswers } from './probe.ts';
 import { recommendedRedis } from './recommended.ts';
-import { redisBinary } from './redis-binary.ts';
+import { fetchedFolder, redisBinary } from './redis-binary.ts';
 import { openServerLog } from './server-log.ts';
 
-/** Starts a Redis on 127.0.0.1 whose data lie in `dataDir`. */
-export async function openRedis(dataDir: string, say: (line: string) => void): Promise<OpenedServer> {
-  const [binary, deathSignal] = await Promise.all([redisBinary(dataDir, say), hasDeathSignal()]);
+/** Starts a Redis on 127.0.0.1 whose data lie in `dataDir`; one that has to be fetched is kept in `fetched`. */
+export async function openRedis(dataDir: string, say: (line: string) => void, fetched?: string): Promise<OpenedServer> {
+  const [binary, deathSignal] = await Promise.all([
+    redisBinary(fetched ?? (await fetchedFolder(dataDir)), say),
+    hasDeathSignal(),
+  ]);
   const folder = join(dataDir, 'redis');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const log = await openServerLog(join(dataDir, 'redis.log'));
