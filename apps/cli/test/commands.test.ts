@@ -255,6 +255,27 @@ describe('lists', () => {
     expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(HTTP 404)') });
   });
 
+  test('last is the newest batch, and there may be none', async () => {
+    const { url } = await smallServer({
+      'GET /v1/batches': ({ url }) => ({
+        body: { items: [batchOf()].slice(0, Number(url.searchParams.get('limit'))) },
+      }),
+      [`GET ${one}`]: () => ({ body: batchOf() }),
+      [`GET ${one}/results`]: () => ({ type: 'application/x-ndjson', body: '{"index":0}\n' }),
+    });
+    const answers = await Promise.all(
+      ['show', 'watch', 'results'].map((name) => callCli([name, 'last', '--url', url])),
+    );
+    expect(answers.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(answers[0]!.stdout).toContain(batchId);
+    expect(answers[2]!.stdout).toBe('{"index":0}\n');
+    const empty = await smallServer({ 'GET /v1/batches': () => ({ body: { items: [] } }) });
+    expect(await callCli(['show', 'last', '--url', empty.url])).toMatchObject({
+      code: 1,
+      stderr: 'There is no batch yet.\n',
+    });
+  });
+
   test('a producer that is not there is told with the way out', async () => {
     const { code, stdout, stderr } = await callCli(['list', '--url', 'http://127.0.0.1:9']);
     expect(stderr).toContain('http://127.0.0.1:9');
@@ -275,6 +296,8 @@ describe('lists', () => {
       'demo',
       'producer',
       'worker',
+      'dev',
+      'doctor',
       'submit',
       'watch',
       'list',

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
+import { batchIdOf, idArgument } from '../newest.ts';
 import { wholeNumber } from '../options.ts';
 import { batchFacts, batchTable } from '../text/batch.ts';
 import { summaryLines } from '../text/summary.ts';
@@ -45,14 +46,11 @@ export function addShow(program: Command, context: Context): void {
   apiCommand(program, 'show')
     .summary('show one batch')
     .description('Shows the state, the counts and the summary of one batch.')
-    .argument('<id>', 'the batch')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  pnpm bullpen show 0198c3a4-…\n  pnpm bullpen show 0198c3a4-… --json | jq .counts',
-    )
+    .argument('<id>', idArgument)
+    .addHelpText('after', '\nExamples:\n  pnpm bullpen show last\n  pnpm bullpen show 0198c3a4-… --json | jq .counts')
     .action(async (id: string, options: ConnectOptions) => {
       const client = await connect(context, options);
-      const batch = await client.getBatch(id);
+      const batch = await client.getBatch(await batchIdOf(client, id));
       if (options.json) printJson(context.stdout, batch);
       else {
         const summary = summaryLines(batch.summary, context.stdout.columns || 80);

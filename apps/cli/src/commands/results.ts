@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printLines, type Context } from '../context.ts';
+import { batchIdOf, idArgument } from '../newest.ts';
 import { wholeNumber } from '../options.ts';
 import { writeLines } from '../write-lines.ts';
 
@@ -13,7 +14,7 @@ interface ResultsOptions extends ConnectOptions {
 
 const examples = `
 Examples:
-  pnpm bullpen results 0198c3a4-… | head -3
+  pnpm bullpen results last | head -3
   pnpm bullpen results 0198c3a4-… > results.ndjson
   pnpm bullpen results 0198c3a4-… --status failed --limit 10`;
 
@@ -24,7 +25,7 @@ export function addResults(program: Command, context: Context): void {
       'Streams the results in index order to stdout, one JSON line each. Of a batch that still runs, those that are there:\n' +
         'stderr says so, and with --json a last line {"complete": false}.',
     )
-    .argument('<id>', 'the batch')
+    .argument('<id>', idArgument)
     .addOption(new Option('--status <status>', 'only these').choices(statuses))
     .option('--limit <n>', 'at most that many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .addHelpText('after', examples)
@@ -34,10 +35,11 @@ export function addResults(program: Command, context: Context): void {
 async function results(context: Context, id: string, options: ResultsOptions): Promise<void> {
   const { status, limit = Infinity, json } = options;
   const client = await connect(context, options);
+  const batch = await batchIdOf(client, id);
   let incomplete = false;
   const lines = async function* (): AsyncGenerator<string> {
     let count = 0;
-    for await (const line of client.resultLines(id, status ? { status } : {})) {
+    for await (const line of client.resultLines(batch, status ? { status } : {})) {
       if (isTrailer(line)) {
         incomplete = true;
         if (json) yield line;

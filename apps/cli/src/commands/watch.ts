@@ -4,6 +4,7 @@ import { isOver } from '../batch.ts';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode } from '../failure.ts';
+import { batchIdOf, idArgument } from '../newest.ts';
 import { listenForStop } from '../processes/signals.ts';
 import { openDisplay } from '../progress/display.ts';
 import { followBatch } from '../progress/follow.ts';
@@ -16,13 +17,11 @@ export function addWatch(program: Command, context: Context): void {
     .description(
       'Shows the progress on stderr until the batch ends. Exit code 0 when completed, even with failed items; 1 when cancelled.',
     )
-    .argument('<id>', 'the batch')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  pnpm bullpen watch 0198c3a4-…\n  pnpm bullpen watch 0198c3a4-… --json | jq .counts',
-    )
+    .argument('<id>', idArgument)
+    .addHelpText('after', '\nExamples:\n  pnpm bullpen watch last\n  pnpm bullpen watch 0198c3a4-… --json | jq .counts')
     .action(async (id: string, options: ConnectOptions) => {
-      context.setExitCode(await watch(context, await connect(context, options), id, options));
+      const client = await connect(context, options);
+      context.setExitCode(await watch(context, client, await batchIdOf(client, id), options));
     });
 }
 
