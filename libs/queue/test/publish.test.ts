@@ -159,12 +159,12 @@ describe('a database that refuses connections for a while', () => {
     onTestFinished(() => database.drop());
     const backend = { kind: 'postgres', url: database.url } as const;
     await prepareQueues(backend);
-    const given = { backend, installationId: '', prefetch: 8, leaseMs: 1000 };
+    const given = { backend, installationId: '', leaseMs: 1000 };
     const errors: number[] = [];
     const consumers = createConsumers({ ...given, onError: () => errors.push(performance.now()) });
     onTestFinished(() => consumers.close());
     const seen: number[] = [];
-    const consumer = consumers.open(0, async (job) => {
+    const consumer = consumers.open(0, 8, async (job) => {
       seen.push(job.chunk);
       await sleep(20);
     });
