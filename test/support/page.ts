@@ -24,7 +24,7 @@ export function blocksOf(markdown: string): Block[] {
 }
 
 /** What differs from run to run, as one word each: ids, times, durations, speeds; and the spaces of columns. */
-export const masked = (line: string): string =>
+const masked = (line: string): string =>
   line
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')

@@ -20,7 +20,7 @@ export function openTerminals(folder: string, env: Record<string, string>) {
     return terminal;
   };
 
-  function start(terminal: Terminal, script: string): ChildProcess {
+  function start(terminal: Terminal, script: string) {
     // A group of its own, as a terminal gives to what it runs.
     const child = spawn('sh', ['-e', '-c', script], {
       cwd: folder,
@@ -29,7 +29,7 @@ export function openTerminals(folder: string, env: Record<string, string>) {
       detached: true,
     });
     terminal.mark = terminal.shown.length;
-    for (const stream of [child.stdout!, child.stderr!])
+    for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (terminal.shown += text));
     terminal.running = child;
     return child;
