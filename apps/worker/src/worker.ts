@@ -12,12 +12,17 @@ import { autoConcurrency, createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createOwnership, type Ownership } from './ownership.ts';
 import { createPlans } from './plans.ts';
+import { createCompany } from './company.ts';
 import { processChunk } from './process-chunk.ts';
 import { createSlots } from './slots.ts';
+import { createTimeouts } from './timeouts.ts';
+import { createMarks } from './watchdog/marks.ts';
+import { startWatchdog } from './watchdog/watchdog.ts';
 
 export interface WorkerDeps {
   statements: Statements;
   installation: Installation;
+  databaseUrl: string;
   redisUrl: string;
   handlers: Catalog;
   settings: Settings;
@@ -41,7 +46,17 @@ export async function startWorker(deps: WorkerDeps) {
   const slots = createSlots(concurrency);
   const hands = createHands({ chunks: settings.workerChunks, concurrency });
   const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
-  const plans = createPlans({ statements, handlers: deps.handlers, caches: createCaches(), log, figures });
+  const timeouts = createTimeouts();
+  const marks = createMarks();
+  const plans = createPlans({
+    statements,
+    handlers: deps.handlers,
+    caches: createCaches(),
+    timeouts,
+    marks,
+    log,
+    figures,
+  });
   const flushes = createFlushes({
     statements,
     maxItems: settings.flushMaxItems,
@@ -92,6 +107,9 @@ export async function startWorker(deps: WorkerDeps) {
     flushes,
     figures,
     slots,
+    timeouts,
+    marks,
+    company: createCompany(),
     inHand,
     sliceMs: settings.chunkSliceMs,
     outputMaxBytes: settings.outputMaxBytes,
@@ -130,6 +148,7 @@ export async function startWorker(deps: WorkerDeps) {
     afterErrorMs: unevenMs,
   });
   await hasPartitions(ownership);
+  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
   log.info(
     {
       worker: settings.workerId,
@@ -160,11 +179,13 @@ export async function startWorker(deps: WorkerDeps) {
     id,
     async drain(): Promise<void> {
       draining = true;
+      watchdog.expectEnd();
       await renewals.stop();
       await ownership.retire();
       consumers.close();
       await beats.stop();
       await statements.leave(id);
+      await watchdog.stop();
       clearInterval(idle);
       clearInterval(windows);
       writeWindow();

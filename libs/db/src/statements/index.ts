@@ -7,14 +7,16 @@ import { prepareBatches, prepareCounts, prepareEnded, preparePlan } from './coun
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFlush } from './flush.ts';
+import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareOwn } from './own.ts';
 import { prepareProbe } from './probe.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
-import { prepareForget, prepareRepair } from './repair.ts';
+import { prepareAbandon, prepareRepair } from './repair.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
+import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
 
@@ -40,6 +42,9 @@ export function createStatements(db: Database, patience: Patience) {
     retire: again(prepareRetire(db)),
     leave: again(prepareLeave(db)),
     repair: again(prepareRepair(db)),
+    abandon: again(prepareAbandon(db)),
+    holding: again(prepareHolding(db)),
+    stay: again(prepareStay(db)),
     forget: again(prepareForget(db)),
     queued: again(prepareQueued(db)),
     lost: again(prepareLost(db)),
