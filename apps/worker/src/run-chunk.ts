@@ -104,18 +104,26 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
 function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
   let allSettled: (() => void) | null = null;
 
-  function leave(at: number, settle: () => void): void {
-    if (!run.open.delete(at)) return;
-    settle();
+  function free(): void {
     slots.release();
     if (run.open.size > 0) return;
     timeouts.unwatch(run);
     allSettled?.();
   }
+  function reject(at: number, error: unknown): void {
+    if (!run.open.delete(at)) return;
+    refuse(run, at, error);
+    free();
+  }
+  function resolve(at: number, output: unknown): void {
+    if (!run.open.delete(at)) return;
+    acceptMarked(run, at, output, marks);
+    free();
+  }
   run.expire = (at) => {
     const error = new TimeoutError(run.timeoutMs);
     const context = run.open.get(at)!;
-    leave(at, () => refuse(run, at, error));
+    reject(at, error);
     ItemContext.end(context, error);
   };
 
@@ -126,13 +134,14 @@ function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
       run.open.set(at, context);
       if (run.startedAt.length === 0) run.startedAt = new Float64Array(run.state.length);
       run.startedAt[at] = performance.now();
-      const reject = (error: unknown): void => leave(at, () => refuse(run, at, error));
-      const resolve = (value: unknown): void => leave(at, () => acceptMarked(run, at, value, marks));
       try {
-        outcome.then(resolve, reject);
+        outcome.then(
+          (output) => resolve(at, output),
+          (error: unknown) => reject(at, error),
+        );
       } catch (error) {
         // A promise whose `then` was replaced.
-        reject(error);
+        reject(at, error);
       }
     },
     settled: async (): Promise<void> => {
@@ -242,9 +251,11 @@ async function inTime<Answer>(
 }
 
 function inputAt(run: Run, index: number): unknown {
-  const row = run.inputs.findLast(({ first }) => first <= index);
-  if (row === undefined) return undefined;
-  const input = row.values[index - row.first];
+  if (run.inputs.length === 0) return undefined;
+  let row = run.inputs.length - 1;
+  while (run.inputs[row]!.first > index) row -= 1;
+  const { first, values } = run.inputs[row]!;
+  const input = values[index - first];
   const schema = run.plan.handler.input;
   if (schema === undefined) return input;
   const parsed = schema.safeParse(input);

@@ -34,7 +34,6 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
   readonly #scope: BatchScope<Params>;
   #random: (() => number) | undefined;
   #abort: AbortController | undefined;
-  #ended: Error | undefined;
 
   constructor(scope: BatchScope<Params>, index: number, attempt: number) {
     this.#scope = scope;
@@ -55,16 +54,15 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      const ended = this.#ended ?? this.#scope.cancelled;
-      if (ended !== null) this.#abort.abort(ended);
+      if (this.#scope.cancelled !== null) this.#abort.abort(this.#scope.cancelled);
     }
     return this.#abort.signal;
   }
 
   /** Says to what still runs of an item that nobody waits for it any more. For the worker. */
   static end(context: ItemContext, reason: Error): void {
-    context.#ended = reason;
-    context.#abort?.abort(reason);
+    context.#abort ??= new AbortController();
+    context.#abort.abort(reason);
   }
 
   /** Numbers in [0, 1) that depend on the batch's seed and the index only. */

@@ -13,10 +13,13 @@ export interface Repaired {
 }
 
 /**
- * What an item is told that its worker died of. A suspect runs alone (claim.ts), so that one crash more is its own doing.
+ * What an item fails with whose workers died. A suspect runs alone (claim.ts), so that what dies with it is its own doing.
  */
 const workerLost = { code: 'worker-lost', message: 'the worker died each time it ran this item' };
-const guiltyFrom = suspectFrom + 1;
+/** Died alone once: one of its items is to blame, and each gets a chunk of its own. */
+const splitFrom = suspectFrom + 1;
+/** Died alone twice: a single item fails. */
+const failsFrom = suspectFrom + 2;
 
 /**
  * Repair: what runs under a worker that is gone waits again, with one crash more.
@@ -27,11 +30,11 @@ const guiltyFrom = suspectFrom + 1;
  * from its start at the earliest. The caller runs this only after its own loop has run for a lease without a gap, for
  * a process that was stopped and goes on would else judge by what it slept through.
  *
- * At two crashes a chunk is a suspect and runs alone. At three it has killed a worker alone: a chunk of several items is
- * replaced by one chunk for each, with the same crashes, and a single item fails as `worker-lost`. So a poison item
- * costs four crashes in a chunk of any size, and an innocent one never fails. Splitting at two crashes, by the square
- * root, would cost four as well, but 32 runs alone instead of one for each innocent chunk of 1 000 that was twice in
- * hand when somebody typed `kill -9`.
+ * At two crashes a chunk is a suspect and runs alone. At three a worker has died with it alone: a chunk of several
+ * items is replaced by one chunk for each, with the same crashes. At four a single item fails as `worker-lost`. So a
+ * poison item costs four crashes in a chunk of any size, and an innocent one never fails. Splitting by the square root at
+ * two crashes would cost four as well, but 32 runs alone instead of one for each innocent chunk of 1 000 that was twice
+ * in hand when somebody typed `kill -9`.
  *
  * One statement, since a chunk that waits unsplit between two of them would be published, and kill once more.
  */
@@ -59,7 +62,8 @@ const buried = { error: JSON.stringify(workerLost), fingerprint: fingerprintOf(w
 /** Takes the running chunks for which `under` holds from their workers; `charge` is what their crashes go up by. */
 function prepareTake(db: Database, name: string, under: SQL, charge: SQL) {
   const taken = db.$with('taken', {}).as(sql`
-    select c.*, c.crashes + ${charge} as crashed, ${charge} > 0 and c.crashes + ${charge} >= ${sql.raw(String(guiltyFrom))} as guilty
+    select c.*, c.crashes + ${charge} as crashed, 
+      ${charge} > 0 and c.crashes + ${charge} >= case when c.size > 1 then ${sql.raw(String(splitFrom))} else ${sql.raw(String(failsFrom))} end as guilty
     from chunks c left join workers w on w.id = c.worker
     where c.state = 'running' and ${under} order by c.no for update of c skip locked`);
   const fate = db.$with('fate', { no: chunks.no, size: chunks.size, fate: sql<Repaired['fate']>`fate`.as('fate'), batch: chunks.batch }).as(sql`
