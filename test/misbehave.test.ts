@@ -83,38 +83,37 @@ describe('a handler that misbehaves fails alone', () => {
   });
 
   it('by killing its worker each time, in whatever way, and neither neighbours nor other batches fail with it', async () => {
-    const small = { ...env, NODE_OPTIONS: '--max-old-space-size=120' };
+    const small = { ...env, LEASE_MS: '2000', NODE_OPTIONS: '--max-old-space-size=120' };
     house = await startHouse({ workers: 3, supervised: true, env: small });
     const options = { maxAttempts: 2, timeoutMs: 1000 };
-    const trials = {
-      loop: run({ params: { does: { loop: [3] } }, options }),
-      together: run({ handler: 'misbehave-together', params: { loop: [11] }, count: 20, options }),
-      start: run({ params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
-      exit: run({ params: { does: { exit: [22] } }, options }),
-      exitLater: run({ params: { does: { exitLater: [5] } } }),
-      memory: run({ params: { does: { memory: [30] } } }),
-      poison: run({ params: { does: { poison: [8] } } }),
-      innocent: run({ params: {}, count: 400 }),
-    };
-    expect((await trials.loop).map(brief)).toEqual([[3, 2, 'timeout']]);
-    expect((await trials.together).map(brief)).toEqual([[11, 2, 'timeout']]);
-    expect((await trials.start).map(brief)).toEqual([0, 1].map((index) => [index, 1, 'timeout']));
-    expect((await trials.exit).map(brief)).toEqual([[22, 2, 'worker-lost']]);
-    expect((await trials.exitLater).map(brief)).toEqual([[5, 1, 'worker-lost']]);
-    expect((await trials.memory).map(brief)).toEqual([[30, 1, 'worker-lost']]);
-    expect((await trials.poison).map(brief)).toEqual([[8, 1, 'worker-lost']]);
-    expect(await trials.innocent).toEqual([]);
+    const does = { loop: [3], exitLater: [5], poison: [8], exit: [22], memory: [30] };
+    const [all, together, unstarted, innocent] = await Promise.all([
+      run({ params: { does }, options }),
+      run({ handler: 'misbehave-together', params: { loop: [11] }, count: 20, options }),
+      run({ params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
+      run({ params: {}, count: 400 }),
+    ]);
+    expect(all.map(brief)).toEqual([
+      [3, 2, 'timeout'],
+      [5, 1, 'worker-lost'],
+      [8, 1, 'worker-lost'],
+      [22, 2, 'worker-lost'],
+      [30, 1, 'worker-lost'],
+    ]);
+    expect(together.map(brief)).toEqual([[11, 2, 'timeout']]);
+    expect(unstarted.map(brief)).toEqual([0, 1].map((index) => [index, 1, 'timeout']));
+    expect(innocent).toEqual([]);
     // It has answered before its worker dies of it: it succeeds, or dies with it as often as a poison.
     const [late] = await run({ params: { does: { rejectLater: [5] } } });
     expect(['answered', 'worker-lost']).toContain(late!.error?.code ?? late!.output);
     expect(await checkLedger(house.database)).toEqual([]);
   }, 90_000);
 
-  it('and one that is only slow is run once, though it keeps its process busy for four leases', async () => {
+  it('and one that is only slow is run once, though it keeps its process busy for two leases', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const journal = join(folder, 'journal');
-    house = await startHouse({ workers: 2, env });
+    house = await startHouse({ workers: 2, env: { ...env, LEASE_MS: '3000' } });
     const [busy] = await run({ params: { does: { busy: [3] }, journal } });
     expect(busy).toMatchObject({ attempts: 1, output: 'busy' });
     expect(await readFile(journal, 'utf8')).toBe('busy 3 1\n');

@@ -88,6 +88,7 @@ export async function startWorker(deps: WorkerDeps) {
     handlers: names,
     concurrency,
   };
+  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
   await statements.register({ ...worker, facts: facts() });
 
   const heartbeat = createHeartbeat({
@@ -147,8 +148,7 @@ export async function startWorker(deps: WorkerDeps) {
     },
     afterErrorMs: unevenMs,
   });
-  await hasPartitions(ownership);
-  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
+  await Promise.all([hasPartitions(ownership), watchdog.ready]);
   log.info(
     {
       worker: settings.workerId,

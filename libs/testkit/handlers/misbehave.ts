@@ -53,7 +53,7 @@ const kinds = {
   rejectTwice: () => thenable((_, reject) => (reject(new Error('first')), reject(new Error('second')))),
   thenReplaced: () => Object.assign(Promise.resolve(1), { then: () => raise(new Error('replaced')) }),
   never: () => new Promise(() => undefined),
-  busy: () => (spin(3000), 'busy'),
+  busy: () => (spin(7000), 'busy'),
   loop: () => spin(Infinity),
   exit: () => process.exit(0),
   exitLater: () => wait(20).then(() => process.exit(3)),

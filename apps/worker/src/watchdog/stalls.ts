@@ -22,11 +22,11 @@ const stuckMinMs = 2000;
  * Judges looks that come every `tickMs`. Time is counted in looks, not by a clock: a process that was stopped as a whole
  * did not look, so nothing is held against it.
  *
- * A call may last for `timeoutMs`; from 0.3 of the lease on the main loop cannot renew, so the watchdog does. A loop that
+ * A call may last for `timeoutMs`; from 0.2 of the lease on the main loop cannot renew, so the watchdog does. A loop that
  * stands still outside of any call has lost its chunks after a lease; after two it is ended.
  */
 export function createStalls({ tickMs, leaseMs }: { tickMs: number; leaseMs: number }) {
-  const stayEvery = Math.max(1, Math.floor((leaseMs * 0.3) / tickMs));
+  const stayEvery = Math.max(1, Math.floor((leaseMs * 0.2) / tickMs));
   let last: Look = { call: 0, item: none, timeoutMs: 0, turns: 0 };
   let callTicks = 0;
   let loopTicks = 0;

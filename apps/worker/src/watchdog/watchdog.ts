@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Settings } from '@bullpen/runtime';
 import { cells, exits, type Marks, viewsOf } from './marks.ts';
@@ -39,6 +40,7 @@ export function startWatchdog(options: {
     leaseMs: settings.leaseMs,
   };
   const thread = new Worker(threadFile, { name: 'watchdog', workerData });
+  const ready = once(thread, 'message');
   const turns = setInterval(marks.turn, turnEveryMs);
   let blameless = false;
 
@@ -50,6 +52,8 @@ export function startWatchdog(options: {
   process.on('exit', onExit);
 
   return {
+    /** Resolves when it watches. */
+    ready,
     /** From now on an end of the process is nothing to be held against what it has in hand. */
     expectEnd: (): void => void (blameless = true),
     async stop(): Promise<void> {
