@@ -173,7 +173,13 @@ describe('results', () => {
   test('show outputs and errors as they were stored', async () => {
     const { items } = await app.client.results(id, { status: 'failed' });
     expect(items).toMatchObject([
-      { index: 3, status: 'failed', attempts: 1, output: null, error: { code: 'bad', message: 'as asked', fingerprint: expect.stringMatching(/^[0-9a-f]{12}$/) } },
+      {
+        index: 3,
+        status: 'failed',
+        attempts: 1,
+        output: null,
+        error: { code: 'bad', message: 'as asked', fingerprint: expect.stringMatching(/^[0-9a-f]{12}$/) },
+      },
       { index: 200, status: 'failed' },
     ]);
     expect((await app.client.result(id, 249)) satisfies Result).toMatchObject({

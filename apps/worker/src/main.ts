@@ -30,7 +30,16 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   });
   const [redis, postgres] = await Promise.all([measureRedis(redisUrl), database.measure()]);
   const roundTripMs = { redis, postgres };
-  const worker = await startWorker({ statements, installation, databaseUrl, redisUrl, handlers, settings, roundTripMs, log });
+  const worker = await startWorker({
+    statements,
+    installation,
+    databaseUrl,
+    redisUrl,
+    handlers,
+    settings,
+    roundTripMs,
+    log,
+  });
   return {
     ready: { id: worker.id },
     drain: async () => {

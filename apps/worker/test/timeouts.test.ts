@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler, type Handler, type ItemContext, Retry } from '@bullpen/handlers';
+import { createCaches, defineHandler, type ItemContext, Retry } from '@bullpen/handlers';
 import { eventually } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
@@ -16,7 +16,7 @@ const held = (more: Partial<Held> = {}): Held => ({
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const planOf = (handler: object, timeoutMs = 100): Plan => ({
   batch: 1,
-  handler: defineHandler({ name: 'h', description: '', ...handler }) as Handler,
+  handler: defineHandler({ name: 'h', description: '', ...handler }),
   scope: { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null },
   maxAttempts: 2,
   backoffMs: 0,

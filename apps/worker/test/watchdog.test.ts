@@ -87,16 +87,23 @@ describe('blame', () => {
   });
 
   it('loses and doubles no item', () => {
-    const indexes = fc.uniqueArray(fc.nat(200), { minLength: 1, maxLength: 40 }).map((all) => all.sort((a, b) => a - b));
+    const indexes = fc
+      .uniqueArray(fc.nat(200), { minLength: 1, maxLength: 40 })
+      .map((all) => all.sort((a, b) => a - b));
     fc.assert(
-      fc.property(indexes, fc.integer({ min: -3, max: 200 }), fc.integer({ min: 1, max: 3 }), (picks, item, attempt) => {
-        fc.pre(item !== none);
-        const settled = blame(holding({ first: picks[0]!, size: picks.length, picks, attempt }), item, error);
-        const back = settled.rests.flatMap(
-          ({ first, size, picks }) => picks ?? Array.from({ length: size }, (_, i) => first + i),
-        );
-        expect([...back, ...settled.failures.map(({ index }) => index)].sort((a, b) => a - b)).toEqual(picks);
-      }),
+      fc.property(
+        indexes,
+        fc.integer({ min: -3, max: 200 }),
+        fc.integer({ min: 1, max: 3 }),
+        (picks, item, attempt) => {
+          fc.pre(item !== none);
+          const settled = blame(holding({ first: picks[0]!, size: picks.length, picks, attempt }), item, error);
+          const back = settled.rests.flatMap(
+            ({ first, size, picks }) => picks ?? Array.from({ length: size }, (_, i) => first + i),
+          );
+          expect([...back, ...settled.failures.map(({ index }) => index)].sort((a, b) => a - b)).toEqual(picks);
+        },
+      ),
     );
   });
 });

@@ -29,7 +29,9 @@ describe('placeRests', () => {
           if (group === null) continue;
           expect(members.length).toBeGreaterThan(1);
           expect(members[0]!.merge).toBeDefined();
-          expect(new Set(members.map(({ merge, delayMs, srcs }) => JSON.stringify([merge, delayMs, srcs]))).size).toBe(1);
+          expect(new Set(members.map(({ merge, delayMs, srcs }) => JSON.stringify([merge, delayMs, srcs]))).size).toBe(
+            1,
+          );
           expect(members.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(10_000);
           expect(members.reduce((sum, { bytes }) => sum + bytes!, 0)).toBeLessThanOrEqual(4 * 1024 * 1024);
           expect(members[0]!.srcs?.length ?? 0).toBeLessThanOrEqual(16);

@@ -1,3 +1,5 @@
+// Values that are almost promises are what this is about.
+// oxlint-disable unicorn/no-thenable
 import { appendFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { defineHandler } from '@bullpen/handlers';
@@ -28,9 +30,9 @@ const cycle = (): unknown => {
   value.self = value;
   return value;
 };
-const thenable = (then: (resolve: (value: unknown) => void, reject: (error: unknown) => void) => void): unknown =>
-  // oxlint-disable-next-line unicorn/no-thenable
-  ({ then });
+const thenable = (then: (resolve: (value: unknown) => void, reject: (error: unknown) => void) => void): unknown => ({
+  then,
+});
 
 /** Everything that a handler should not do. */
 const kinds = {
@@ -60,7 +62,7 @@ const kinds = {
   // It has answered by then.
   rejectLater: () => (setTimeout(() => void Promise.reject(new Error('nobody listens')), 30), 'answered'),
   memory: () => {
-    for (const held: unknown[] = []; ; ) held.push(Array.from({ length: 10_000 }, () => ({})));
+    for (const held: unknown[] = []; ;) held.push(Array.from({ length: 10_000 }, () => ({})));
   },
   poison: async () => (process.kill(process.pid, 'SIGKILL'), wait(1000)),
 } satisfies Record<string, (ctx: Context) => unknown>;

@@ -23,6 +23,7 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
   const log = createLog({ name, level: logLevel, pretty: false });
   const database = openDatabase({ url: databaseUrl, max: 1, name: `bullpen worker ${name} watchdog`, durable: false });
   const statements = createStatements(database.db, { reconnectMs: patienceMs });
+  log.debug('the watchdog can act');
 
   /** Takes the guilty item out of its chunk, then all chunks and partitions from this worker. */
   async function giveUp(guilty: (Place & { error: ItemError }) | null, crashed: boolean): Promise<void> {
@@ -48,12 +49,12 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
   return {
     /** The worker is there, though its main loop cannot say so. */
     stay: (): Promise<void> => statements.stay({ worker, leaseMs }).catch(() => undefined),
-    timedOut(place: Place, timeoutMs: number): Promise<void> {
+    timedOut: (place: Place, timeoutMs: number): Promise<void> => {
       const { code, message } = new TimeoutError(timeoutMs);
       return lastAct('a handler does not end: its process does', { ...place, error: { code, message } }, false);
     },
     stuck: (): Promise<void> => lastAct('the main loop stands still: the process ends', null, true),
-    exited(place: Place, blameless: boolean): Promise<void> {
+    exited: (place: Place, blameless: boolean): Promise<void> => {
       const guilty = place.item === none ? null : { ...place, error: exitedError };
       return lastAct('the process ends: what it has in hand goes back', guilty, guilty === null && !blameless);
     },

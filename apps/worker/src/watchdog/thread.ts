@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import type { LastActs } from './last-acts.ts';
 import { cells, exits, viewsOf } from './marks.ts';
 import { createStalls } from './stalls.ts';
@@ -51,7 +51,6 @@ async function look(): Promise<void> {
   else if (finding === 'stuck') await kill(({ stuck }) => stuck());
 }
 
-parentPort!.postMessage('ready');
 const startedAt = performance.now();
 for (;;) {
   await sleep(tickMs);

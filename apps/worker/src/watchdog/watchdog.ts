@@ -40,8 +40,8 @@ export function startWatchdog(options: {
     leaseMs: settings.leaseMs,
   };
   const thread = new Worker(threadFile, { name: 'watchdog', workerData });
-  const ready = once(thread, 'message');
-  const turns = setInterval(marks.turn, turnEveryMs);
+  const ready = once(thread, 'online');
+  const turns = setInterval(() => marks.turn(), turnEveryMs);
   let blameless = false;
 
   const onExit = (): void => {
@@ -52,7 +52,7 @@ export function startWatchdog(options: {
   process.on('exit', onExit);
 
   return {
-    /** Resolves when it watches. */
+    /** Resolves when it runs. */
     ready,
     /** From now on an end of the process is nothing to be held against what it has in hand. */
     expectEnd: (): void => void (blameless = true),
