@@ -52,7 +52,10 @@ async function bundle(out, handlers) {
   const fresh = `${out}.${process.pid}`;
   await esbuild({
     absWorkingDir: ROOT,
-    entryPoints: Object.fromEntries(['producer', 'worker', 'cli'].map((app) => [app, `apps/${app}/src/main.ts`])),
+    entryPoints: {
+      ...Object.fromEntries(['producer', 'worker', 'cli'].map((app) => [app, `apps/${app}/src/main.ts`])),
+      watchdog: 'apps/worker/src/watchdog/thread.ts',
+    },
     outdir: fresh,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -68,7 +71,7 @@ async function bundle(out, handlers) {
     banner: {
       js: "import { createRequire as bullpenRequire } from 'node:module'; const require = bullpenRequire(import.meta.url);",
     },
-    plugins: [knownHandlers(handlers), ownPlaces()],
+    plugins: [knownHandlers(handlers), builtThread(), ownPlaces()],
   });
   // Its service would live as long as we do.
   await stop();
@@ -86,6 +89,17 @@ const ownPlaces = () => ({
     bundler.onLoad({ filter: /[\\/](apps|libs)[\\/][^\\/]+[\\/](src|kit)[\\/].*\.ts$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
       return { contents: text.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)), loader: 'ts' };
+    });
+  },
+});
+
+/** The worker's watchdog is a thread with a file of its own, which stands beside the bundle's other files. */
+const builtThread = () => ({
+  name: 'built-thread',
+  setup(bundler) {
+    bundler.onLoad({ filter: /[\\/]watchdog[\\/]thread-file\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      return { contents: text.replace('./thread.ts', './watchdog.mjs'), loader: 'ts' };
     });
   },
 });

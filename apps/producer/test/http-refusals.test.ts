@@ -145,6 +145,8 @@ describe('a batch that is not allowed', () => {
     [{ ...echo, options: { maxAttempts: 0 } }, 'invalid', 422, '/options/maxAttempts'],
     [{ ...echo, options: { maxAttempts: 26 } }, 'invalid', 422, '/options/maxAttempts'],
     [{ ...echo, options: { maxAttempts: '3' } }, 'invalid', 422, '/options/maxAttempts'],
+    [{ ...echo, options: { timeoutMs: 0 } }, 'invalid', 422, '/options/timeoutMs'],
+    [{ ...echo, options: { timeoutMs: 86_400_001 } }, 'invalid', 422, '/options/timeoutMs'],
     [{ ...echo, options: { backoffMs: 3_600_001 } }, 'invalid', 422, '/options/backoffMs'],
     [{ ...echo, options: { seed: -1 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 2 ** 32 } }, 'invalid', 422, '/options/seed'],

@@ -48,13 +48,13 @@ describe('a batch', () => {
       etaSeconds: null,
       summary: null,
     });
-    expect(batch.options).toEqual({ maxAttempts: 3, backoffMs: 1000, seed: expect.any(Number) });
+    expect(batch.options).toEqual({ maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000, seed: expect.any(Number) });
     expect(app.accepted()).toBe(before + 1);
     await app.database.statements.cancel((await app.database.statements.counts(batch.id))!.no);
   });
 
   test('shows the options that were given', async () => {
-    const options = { chunkSize: 4, maxAttempts: 1, backoffMs: 0, seed: 4_294_967_295 };
+    const options = { chunkSize: 4, maxAttempts: 1, backoffMs: 0, timeoutMs: 86_400_000, seed: 4_294_967_295 };
     const batch = await app.client.submit({ handler: 'echo', count: 9, options });
     expect(batch.options).toEqual(options);
     expect(await work(app.database, { chunks: 1 })).toBe(4);
@@ -173,7 +173,13 @@ describe('results', () => {
   test('show outputs and errors as they were stored', async () => {
     const { items } = await app.client.results(id, { status: 'failed' });
     expect(items).toMatchObject([
-      { index: 3, status: 'failed', attempts: 1, output: null, error: { code: 'bad', message: 'as asked' } },
+      {
+        index: 3,
+        status: 'failed',
+        attempts: 1,
+        output: null,
+        error: { code: 'bad', message: 'as asked', fingerprint: expect.stringMatching(/^[0-9a-f]{12}$/) },
+      },
       { index: 200, status: 'failed' },
     ]);
     expect((await app.client.result(id, 249)) satisfies Result).toMatchObject({

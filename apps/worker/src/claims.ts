@@ -8,6 +8,12 @@ export interface Held extends Claimed {
   claim: string;
 }
 
+interface Asked {
+  no: number;
+  resolve: (held: Held | 'suspect' | null) => void;
+  reject: (error: unknown) => void;
+}
+
 /** Chunks of one claim statement at most, and statements in flight. */
 const mergeMax = 200;
 const inFlightMax = 2;
@@ -27,13 +33,11 @@ export interface ClaimsDeps {
 export function createClaims(deps: ClaimsDeps) {
   /** Chunks still in hand, by claim id. */
   const live = new Map<string, number>();
-  let asked: { no: number; resolve: (held: Held | null) => void; reject: (error: unknown) => void }[] = [];
+  const asked: Asked[] = [];
   let inFlight = 0;
   let scheduled = false;
 
-  async function send(): Promise<void> {
-    scheduled = false;
-    const batch = asked.splice(0, mergeMax);
+  async function send(batch: readonly Asked[], alone: boolean): Promise<void> {
     if (batch.length === 0) return;
     inFlight += 1;
     const claim = randomUUID();
@@ -42,13 +46,14 @@ export function createClaims(deps: ClaimsDeps) {
       if (deps.jitterMs > 0) await sleep(Math.random() * deps.jitterMs);
       const started = performance.now();
       const nos = batch.map((each) => each.no);
-      const rows = await deps.statements.claim({ nos, claim, worker: deps.workerId, handlers: deps.handlers });
+      const { workerId: worker, handlers } = deps;
+      const rows = await deps.statements.claim({ nos, claim, worker, handlers, alone });
       deps.figures.claimed(rows.length, performance.now() - started);
       const byNo = new Map(rows.map((row) => [row.no, row]));
       for (const { no, resolve } of batch) {
         const row = byNo.get(no);
-        if (row === undefined) settle(claim);
-        resolve(row === undefined ? null : { ...row, claim });
+        if (!row?.taken) settle(claim);
+        resolve(row === undefined ? null : row.taken ? { ...row, claim } : 'suspect');
       }
     } catch (error) {
       live.delete(claim);
@@ -62,7 +67,10 @@ export function createClaims(deps: ClaimsDeps) {
   function schedule(): void {
     if (scheduled || inFlight >= inFlightMax || asked.length === 0) return;
     scheduled = true;
-    setImmediate(() => void send());
+    setImmediate(() => {
+      scheduled = false;
+      void send(asked.splice(0, mergeMax), false);
+    });
   }
 
   function settle(claim: string): void {
@@ -72,9 +80,13 @@ export function createClaims(deps: ClaimsDeps) {
   }
 
   return {
-    /** The chunk, or null when it is not to be had: taken, done, or its batch does not run. */
-    claim: (no: number): Promise<Held | null> =>
+    /**
+     * The chunk, or null when it is not to be had: taken, done, or its batch does not run. `suspect`: it is to be had only
+     * by a worker that has nothing else in hand, which says so by `alone`.
+     */
+    claim: (no: number, alone: boolean): Promise<Held | 'suspect' | null> =>
       new Promise((resolve, reject) => {
+        if (alone) return void send([{ no, resolve, reject }], true);
         asked.push({ no, resolve, reject });
         schedule();
       }),

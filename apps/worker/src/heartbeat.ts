@@ -17,19 +17,12 @@ export interface HeartbeatDeps {
 /**
  * Renews this worker's row, frees orphans and stops batches that do not run any more. A worker that could not renew for
  * 0.8 of its lease starts nothing: others may already have its chunks.
+ *
+ * A heartbeat proves that the main loop lives. Only while that is in a synchronous call of a handler, which may take
+ * `timeoutMs`, the watchdog renews in its place (watchdog/thread.ts).
  */
 export function createHeartbeat(deps: HeartbeatDeps) {
   let renewedAt = performance.now();
-
-  async function stopBatches(stopped: readonly { no: number; state: string }[]): Promise<void> {
-    for (const { no, state } of stopped) {
-      const plan = await deps.plans.open(no);
-      plan.stopped = true;
-      if (state === 'cancelled') plan.cancel();
-      deps.plans.drop(no);
-      deps.log.info({ batchId: plan.scope.batchId, state }, 'batch does not run any more: its chunks go back');
-    }
-  }
 
   return {
     async beat(): Promise<void> {
@@ -47,7 +40,7 @@ export function createHeartbeat(deps: HeartbeatDeps) {
       renewedAt = sentAt;
       if (orphans.length > 0)
         deps.log.warn({ chunks: orphans.length }, 'claims whose reply was lost: their chunks wait again');
-      await stopBatches(stopped);
+      for (const { no, state } of stopped) deps.plans.stop(no, state);
     },
     isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
   };

@@ -47,7 +47,16 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   });
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);
   const roundTripMs = { redis, postgres };
-  const worker = await startWorker({ statements, installation, backend, handlers, settings, roundTripMs, log });
+  const worker = await startWorker({
+    statements,
+    installation,
+    databaseUrl,
+    backend,
+    handlers,
+    settings,
+    roundTripMs,
+    log,
+  });
   health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat());
   return {
     ready: { id: worker.id },

@@ -24,9 +24,14 @@ export function describeError(thrown: unknown): ItemError {
   }
 }
 
-/** An output as JSON text, or why it cannot be stored. */
+/**
+ * An output as JSON text, or why it cannot be stored. JSON writes NaN and the infinities as null: inside an output that is
+ * what everybody knows, but as the whole output it would be a result that is silently lost.
+ */
 export function encodeOutput(output: unknown, maxBytes: number): string | ItemError {
   try {
+    if (typeof output === 'number' && !Number.isFinite(output))
+      return { code: 'output-not-json', message: `${output} cannot be written as JSON` };
     const text = JSON.stringify(output) as string | undefined;
     if (text === undefined) return { code: 'output-not-json', message: `a ${typeof output} cannot be written as JSON` };
     // UTF-8 takes at most three bytes for a UTF-16 unit.

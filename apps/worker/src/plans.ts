@@ -2,6 +2,9 @@ import type { BatchPlan, Statements } from '@bullpen/db';
 import { type BatchScope, type Caches, type Catalog, type Handler, ItemContext } from '@bullpen/handlers';
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
+import { describeError } from './outputs.ts';
+import { TimeoutError, type Timeouts } from './timeouts.ts';
+import { type Marks, start } from './watchdog/marks.ts';
 
 /** All that items of one batch share in this worker. */
 export interface Plan {
@@ -10,6 +13,8 @@ export interface Plan {
   scope: BatchScope<unknown>;
   maxAttempts: number;
   backoffMs: number;
+  /** How long one attempt of an item may take. */
+  timeoutMs: number;
   /** Set when the batch does not run any more: its chunks stop and go back with their rest. */
   stopped: boolean;
   cancel: () => void;
@@ -20,30 +25,35 @@ export interface Plan {
 /** Batches that are kept; the one that was used longest ago goes. */
 const keptMax = 1000;
 
-/** Reads a batch once per worker: parses its params, runs the handler's `start`. */
-export function createPlans(deps: {
+export interface PlansDeps {
   statements: Pick<Statements, 'plan'>;
   handlers: Catalog;
   caches: Caches;
+  timeouts: Timeouts;
+  marks: Marks;
   log: Log;
   figures: Figures;
-}) {
+}
+
+/** Reads a batch once per worker: parses its params, runs the handler's `start`. */
+export function createPlans(deps: PlansDeps) {
   const plans = new Map<number, Promise<Plan>>();
 
-  async function load(no: number): Promise<Plan> {
+  async function load(no: number, chunk: number): Promise<Plan> {
     deps.figures.paramsLoads += 1;
     const row = await deps.statements.plan(no);
     if (row === null) throw new Error(`batch ${no} is gone while its chunks run`);
     const plan = createPlan(row, deps);
-    plan.broken = await prepare(plan, row);
+    plan.broken = await prepare(plan, row, chunk, deps.marks);
     return plan;
   }
 
   return {
-    open(no: number): Promise<Plan> {
+    /** `chunk` is the one for which it is asked: should this never end, it is the one that is blamed. */
+    open(no: number, chunk: number): Promise<Plan> {
       let plan = plans.get(no);
       if (plan === undefined) {
-        plan = load(no);
+        plan = load(no, chunk);
         // A batch that could not be read, or whose start failed, is looked at anew by the next chunk.
         plan.then(
           ({ broken }) => broken && plans.delete(no),
@@ -57,55 +67,88 @@ export function createPlans(deps: {
       if (plans.size > keptMax) plans.delete(plans.keys().next().value!);
       return plan;
     },
-    /** A batch that was stopped: if it is resumed, it is read anew. */
-    drop: (no: number): void => void plans.delete(no),
+    /** A batch does not run any more. If it is resumed, it is read anew. Does not wait for a `start` that may never end. */
+    stop(no: number, state: string): void {
+      const plan = plans.get(no);
+      plans.delete(no);
+      plan?.then(
+        (plan) => {
+          plan.stopped = true;
+          if (state === 'cancelled') plan.cancel();
+          deps.log.info({ batchId: plan.scope.batchId, state }, 'batch does not run any more: its chunks go back');
+        },
+        () => undefined,
+      );
+    },
   };
 }
 
 export type Plans = ReturnType<typeof createPlans>;
 
-function createPlan(row: BatchPlan, deps: { handlers: Catalog; caches: Caches; log: Log }): Plan {
+function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
   const handler = deps.handlers.get(row.handler);
   if (handler === undefined) throw new Error(`the claim gave a batch of the unknown handler ${row.handler}`);
-  let abort: AbortController | null = null;
-  const lazyAbort = {
-    get signal(): AbortSignal {
-      abort ??= new AbortController();
-      return abort.signal;
-    },
+  const { seed = 0 } = row.options as { seed?: number };
+  const scope: BatchScope<unknown> = {
+    batchId: row.id,
+    params: row.params,
+    seed,
+    log: deps.log.child({ batchId: row.id, handler: row.handler }),
+    caches: deps.caches,
+    cancelled: null,
   };
-  const {
-    maxAttempts = 3,
-    backoffMs = 1000,
-    seed = 0,
-  } = row.options as { maxAttempts?: number; backoffMs?: number; seed?: number };
   return {
     batch: row.no,
     handler,
-    scope: {
-      batchId: row.id,
-      params: row.params,
-      seed,
-      log: deps.log.child({ batchId: row.id, handler: row.handler }),
-      caches: deps.caches,
-      abort: lazyAbort,
-    },
-    maxAttempts,
-    backoffMs,
+    scope,
+    ...attemptsOf(row.options),
     stopped: false,
-    cancel: () => abort?.abort(),
+    cancel: () => {
+      scope.cancelled = new Error('the batch was cancelled');
+      deps.timeouts.cancel(row.no, scope.cancelled);
+    },
     broken: null,
   };
 }
 
-async function prepare(plan: Plan, row: BatchPlan): Promise<Error | null> {
-  const { handler, scope } = plan;
+/** What the options of a batch say of attempts; the defaults are those of the API. */
+export function attemptsOf(options: Record<string, unknown>): {
+  maxAttempts: number;
+  backoffMs: number;
+  timeoutMs: number;
+} {
+  const given = options as { maxAttempts?: number; backoffMs?: number; timeoutMs?: number };
+  return {
+    maxAttempts: given.maxAttempts ?? 3,
+    backoffMs: given.backoffMs ?? 1000,
+    timeoutMs: given.timeoutMs ?? 300_000,
+  };
+}
+
+async function prepare(plan: Plan, row: BatchPlan, chunk: number, marks: Marks): Promise<Error | null> {
+  const { handler, scope, timeoutMs } = plan;
+  let late: NodeJS.Timeout | undefined;
   try {
+    marks.enter(chunk, start, timeoutMs);
     if (handler.params) scope.params = handler.params.parse(row.params ?? undefined);
     else scope.params = row.params ?? undefined;
-    await handler.start?.(new ItemContext(scope, 0, 1));
+    const context = new ItemContext(scope, 0, 1);
+    const started = handler.start?.(context);
+    marks.leave();
+    if (started === undefined) return null;
+    const tooLate = new Promise<never>((_, reject) => {
+      late = setTimeout(() => {
+        const error = new TimeoutError(timeoutMs);
+        ItemContext.end(context, error);
+        reject(error);
+      }, timeoutMs);
+    });
+    await Promise.race([started, tooLate]);
     return null;
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    return error instanceof Error ? error : new Error(describeError(error).message);
+  } finally {
+    marks.leave();
+    clearTimeout(late);
   }
 }

@@ -1,5 +1,6 @@
 import type { JobData } from '@bullpen/queue';
 import type { Claims, Held } from './claims.ts';
+import type { Company } from './company.ts';
 import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
@@ -9,6 +10,7 @@ import { runChunk, type RunDeps } from './run-chunk.ts';
 
 export interface ProcessDeps extends RunDeps {
   hands: Hands;
+  company: Company;
   claims: Claims;
   plans: Plans;
   flushes: Flushes;
@@ -24,6 +26,7 @@ let orders = 0;
 /**
  * A job from wake-up to acknowledgement: claim → run → reduce → flush; the return is the acknowledgement. `closing` says
  * that the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
+ * A suspect is not claimed in company: it is claimed again when nothing else is in hand.
  */
 export async function processChunk(
   job: JobData,
@@ -34,26 +37,41 @@ export async function processChunk(
   if (closing() || !(await deps.hands.take(closing))) return await deps.handBack(job);
   const order = (orders += 1);
   const mayStart = (): boolean => deps.mayStart() && !closing();
-  let held: Held | null = null;
+  const work = (alone: boolean) => async (): Promise<'over' | 'suspect'> => {
+    if (closing()) await deps.handBack(job);
+    else if (!deps.inHand.has(job.chunk)) return claimAndRun(job, order, alone, publishedAt, { ...deps, mayStart });
+    return 'over';
+  };
   try {
-    if (closing()) return await deps.handBack(job);
-    if (deps.inHand.has(job.chunk)) return;
-    const entry: { batch: number | null } = { batch: null };
-    deps.inHand.set(job.chunk, entry);
-    try {
-      held = await deps.claims.claim(job.chunk);
-      if (held === null) return;
-      entry.batch = held.batch;
-      deps.hands.saw(held.picks?.length ?? held.size);
-      const plan = await deps.plans.open(held.batch);
-      const settled = await runChunk(held, plan, order, { ...deps, mayStart });
-      await deps.flushes.flush(settled, (kept) => reduceChunk(plan, kept));
-      deps.figures.settled(Date.now() - publishedAt);
-    } finally {
-      deps.inHand.delete(job.chunk);
-    }
+    if ((await deps.company.join(work(false))) === 'suspect') await deps.company.alone(work(true));
   } finally {
-    if (held !== null) deps.claims.settle(held.claim);
     deps.hands.release();
+  }
+}
+
+async function claimAndRun(
+  job: JobData,
+  order: number,
+  alone: boolean,
+  publishedAt: number,
+  deps: ProcessDeps,
+): Promise<'over' | 'suspect'> {
+  const entry: { batch: number | null } = { batch: null };
+  deps.inHand.set(job.chunk, entry);
+  let held: Held | 'suspect' | null = null;
+  try {
+    held = await deps.claims.claim(job.chunk, alone);
+    if (held === null) return 'over';
+    if (held === 'suspect') return held;
+    entry.batch = held.batch;
+    deps.hands.saw(held.picks?.length ?? held.size);
+    const plan = await deps.plans.open(held.batch, held.no);
+    const settled = await runChunk(held, plan, order, deps);
+    await deps.flushes.flush(settled, (kept) => reduceChunk(plan, kept));
+    deps.figures.settled(Date.now() - publishedAt);
+    return 'over';
+  } finally {
+    deps.inHand.delete(job.chunk);
+    if (held !== null && held !== 'suspect') deps.claims.settle(held.claim);
   }
 }

@@ -1,16 +1,20 @@
-import type { Rest, Settled } from '@bullpen/db';
+import type { Settled } from '@bullpen/db';
 import { Fail, type Handler, ItemContext, Retry } from '@bullpen/handlers';
 import type { Held } from './claims.ts';
 import type { Figures } from './figures.ts';
 import { describeError, encodeOutput, Item, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
-import { backoffMs } from './backoff.ts';
+import { indexAt, restsOf } from './rests.ts';
 import type { Slots } from './slots.ts';
+import { TimeoutError, type Timed, type Timeouts } from './timeouts.ts';
 import { createTurn } from './turn.ts';
+import { type Marks, together } from './watchdog/marks.ts';
 
 export interface RunDeps {
   slots: Slots;
   figures: Figures;
+  timeouts: Timeouts;
+  marks: Marks;
   sliceMs: number;
   outputMaxBytes: number;
   /** Outputs that end a slice: more would keep the chunk from its flush for too long. */
@@ -23,10 +27,10 @@ export interface RunDeps {
 const retryAfterMaxMs = 86_400_000;
 
 /** One run of a chunk: what goes in, and what has become of each item so far, by position. */
-interface Run {
+interface Run extends Timed {
   held: Held;
   plan: Plan;
-  inputs: readonly unknown[] | null;
+  inputs: readonly { first: number; values: readonly unknown[] }[];
   state: Uint8Array;
   /** Outputs as JSON text. */
   texts: string[];
@@ -34,7 +38,10 @@ interface Run {
   bytes: number;
   outputMaxBytes: number;
   errors: Map<number, ItemError>;
-  retries: Map<number, number>;
+  /** Items to be tried again, and the wait that was asked for; null: the backoff. */
+  retries: Map<number, number | null>;
+  /** Which item failed is not known: each is tried again alone. */
+  apart: boolean;
 }
 
 /**
@@ -46,13 +53,19 @@ export async function runChunk(held: Held, plan: Plan, order: number, deps: RunD
   const run: Run = {
     held,
     plan,
-    inputs: held.items === null ? null : (JSON.parse(held.items) as unknown[]),
+    inputs: held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] })),
     state: new Uint8Array(size),
     texts: Array.from({ length: size }),
     bytes: 0,
     outputMaxBytes: deps.outputMaxBytes,
     errors: new Map(),
     retries: new Map(),
+    apart: false,
+    batch: held.batch,
+    timeoutMs: plan.timeoutMs,
+    open: new Map(),
+    startedAt: new Float64Array(0),
+    expire: () => undefined,
   };
   if (plan.broken !== null) for (let at = 0; at < size; at += 1) refuse(run, at, plan.broken);
   else if (plan.handler.runChunk) await runTogether(run, plan.handler.runChunk, deps);
@@ -63,8 +76,7 @@ export async function runChunk(held: Held, plan: Plan, order: number, deps: RunD
 /** Item by item. A synchronous handler costs no promise; one that answers a promise holds a slot until it settles. */
 async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: number, deps: RunDeps): Promise<void> {
   const turn = createTurn(deps.sliceMs);
-  let open = 0;
-  let allSettled: (() => void) | null = null;
+  const opens = openItems(run, deps);
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
     const wait = deps.slots.free <= 0;
@@ -77,85 +89,186 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
         break;
       }
     }
-    const outcome = callOne(run, at, handle);
-    if (outcome === null) continue;
-    deps.slots.take();
-    open += 1;
-    const over = (): void => {
-      deps.slots.release();
-      open -= 1;
-      if (open === 0) allSettled?.();
-    };
-    // Neither throws, whatever the handler answered.
-    outcome.then(
-      (value) => (accept(run, at, value), over()),
-      (error: unknown) => (refuse(run, at, error), over()),
-    );
+    const context = new ItemContext(run.plan.scope, indexAt(run.held, at), run.held.attempt);
+    const outcome = callOne(run, at, handle, context, deps.marks);
+    if (outcome !== null) opens.add(at, context, outcome);
   }
   deps.figures.workMs += turn.workMs();
-  if (open > 0) await new Promise<void>((resolve) => (allSettled = resolve));
+  await opens.settled();
+}
+
+/**
+ * Items that wait for their promise. Each leaves once: by its answer, by its error, or because it took too long; what
+ * it says after that is not heard.
+ */
+function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
+  let allSettled: (() => void) | null = null;
+
+  function free(): void {
+    slots.release();
+    if (run.open.size > 0) return;
+    timeouts.unwatch(run);
+    allSettled?.();
+  }
+  function reject(at: number, error: unknown): void {
+    if (!run.open.delete(at)) return;
+    refuse(run, at, error);
+    free();
+  }
+  function resolve(at: number, output: unknown): void {
+    if (!run.open.delete(at)) return;
+    acceptMarked(run, at, output, marks);
+    free();
+  }
+  run.expire = (at) => {
+    const error = new TimeoutError(run.timeoutMs);
+    const context = run.open.get(at)!;
+    reject(at, error);
+    ItemContext.end(context, error);
+  };
+
+  return {
+    add(at: number, context: ItemContext, outcome: PromiseLike<unknown>): void {
+      slots.take();
+      if (run.open.size === 0) timeouts.watch(run);
+      run.open.set(at, context);
+      if (run.startedAt.length === 0) run.startedAt = new Float64Array(run.state.length);
+      run.startedAt[at] = performance.now();
+      try {
+        outcome.then(
+          (output) => resolve(at, output),
+          (error: unknown) => reject(at, error),
+        );
+      } catch (error) {
+        // A promise whose `then` was replaced.
+        reject(at, error);
+      }
+    },
+    settled: async (): Promise<void> => {
+      if (run.open.size > 0) await new Promise<void>((resolve) => (allSettled = resolve));
+    },
+  };
 }
 
 /** Starts one item. Answers its promise, or null when it is over already. */
-function callOne(run: Run, at: number, handle: NonNullable<Handler['run']>): PromiseLike<unknown> | null {
+function callOne(
+  run: Run,
+  at: number,
+  handle: NonNullable<Handler['run']>,
+  context: ItemContext,
+  marks: Marks,
+): PromiseLike<unknown> | null {
+  marks.enter(run.held.no, context.index, run.timeoutMs);
   try {
-    const index = indexAt(run.held, at);
-    const context = new ItemContext(run.plan.scope, index, run.held.attempt);
-    const output = handle(inputAt(run, index), context);
-    if (output !== null && typeof output === 'object' && typeof (output as PromiseLike<unknown>).then === 'function') {
-      return Promise.resolve(output as PromiseLike<unknown>);
-    }
+    const output = handle(inputAt(run, context.index), context);
+    if (isThenable(output)) return Promise.resolve(output);
     accept(run, at, output);
   } catch (error) {
     refuse(run, at, error);
+  } finally {
+    marks.leave();
   }
   return null;
 }
 
-/** All items in one call. */
+const isThenable = (output: unknown): output is PromiseLike<unknown> =>
+  output !== null && typeof output === 'object' && typeof (output as PromiseLike<unknown>).then === 'function';
+
+/**
+ * All items in one call, which may take `timeoutMs` as one item may. Of one that takes longer nobody knows which item it
+ * hangs on, so each is tried again alone.
+ */
 async function runTogether(run: Run, handle: NonNullable<Handler['runChunk']>, deps: RunDeps): Promise<void> {
   if (!deps.mayStart() || run.plan.stopped) return;
   const started = performance.now();
-  const size = run.state.length;
+  const refuseOpen = (error: unknown): void => {
+    for (let at = 0; at < run.state.length; at += 1) if (run.state[at] === Item.open) refuse(run, at, error);
+  };
   try {
-    const positions: number[] = [];
-    const inputs: unknown[] = [];
-    const contexts: ItemContext[] = [];
-    for (let at = 0; at < size; at += 1) {
-      const index = indexAt(run.held, at);
-      try {
-        inputs.push(inputAt(run, index));
-        positions.push(at);
-        contexts.push(new ItemContext(run.plan.scope, index, run.held.attempt));
-      } catch (error) {
-        refuse(run, at, error);
-      }
-    }
-    const outputs = await handle(inputs, contexts);
-    if (!Array.isArray(outputs) || outputs.length !== inputs.length)
-      throw new Fail('wrong-output-count', `runChunk must answer ${inputs.length} outputs, one an input`);
-    for (const [i, at] of positions.entries()) {
-      const output = outputs[i];
-      if (output instanceof Error) refuse(run, at, output);
-      else accept(run, at, output);
+    const { positions, outputs } = callTogether(run, handle, deps.marks);
+    const answer = isThenable(outputs) ? await inTime(run, outputs, positions, deps.timeouts) : outputs;
+    if (!Array.isArray(answer) || answer.length !== positions.size)
+      throw new Fail('wrong-output-count', `runChunk must answer ${positions.size} outputs, one an input`);
+    for (const [i, at] of [...positions.keys()].entries()) {
+      if (answer[i] instanceof Error) refuse(run, at, answer[i]);
+      else acceptMarked(run, at, answer[i], deps.marks);
     }
   } catch (error) {
-    for (let at = 0; at < size; at += 1) if (run.state[at] === Item.open) refuse(run, at, error);
+    refuseOpen(error);
   }
   deps.figures.workMs += performance.now() - started;
 }
 
-const indexAt = (held: Held, at: number): number => held.picks?.[at] ?? held.first + at;
+/** The call, and the contexts of the items that are in it by position; an input that does not fit concerns its item alone. */
+function callTogether(run: Run, handle: NonNullable<Handler['runChunk']>, marks: Marks) {
+  const positions = new Map<number, ItemContext>();
+  const inputs: unknown[] = [];
+  const size = run.state.length;
+  marks.enter(run.held.no, size === 1 ? indexAt(run.held, 0) : together, run.timeoutMs);
+  try {
+    for (let at = 0; at < size; at += 1) {
+      const context = new ItemContext(run.plan.scope, indexAt(run.held, at), run.held.attempt);
+      try {
+        inputs.push(inputAt(run, context.index));
+        positions.set(at, context);
+      } catch (error) {
+        refuse(run, at, error);
+      }
+    }
+    return { positions, outputs: handle(inputs, [...positions.values()]) };
+  } finally {
+    marks.leave();
+  }
+}
+
+/** The answer to a call for these items, or TimeoutError. */
+async function inTime<Answer>(
+  run: Run,
+  answer: PromiseLike<Answer>,
+  items: ReadonlyMap<number, ItemContext>,
+  timeouts: Timeouts,
+): Promise<Answer> {
+  run.open = new Map(items);
+  run.startedAt = new Float64Array(run.state.length).fill(performance.now());
+  timeouts.watch(run);
+  try {
+    return await Promise.race([
+      answer,
+      new Promise<never>((_, reject) => {
+        run.expire = () => {
+          const error = new TimeoutError(run.timeoutMs);
+          run.open.clear();
+          run.apart = run.state.length > 1;
+          for (const context of items.values()) ItemContext.end(context, error);
+          reject(error);
+        };
+      }),
+    ]);
+  } finally {
+    run.open.clear();
+    timeouts.unwatch(run);
+  }
+}
 
 function inputAt(run: Run, index: number): unknown {
-  if (run.inputs === null) return undefined;
-  const input = run.inputs[index - run.held.src!];
+  if (run.inputs.length === 0) return undefined;
+  let row = run.inputs.length - 1;
+  while (run.inputs[row]!.first > index) row -= 1;
+  const { first, values } = run.inputs[row]!;
+  const input = values[index - first];
   const schema = run.plan.handler.input;
   if (schema === undefined) return input;
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Fail('invalid-input', `${issue?.path.join('.') || 'input'}: ${issue?.message ?? 'is not valid'}`);
+}
+
+/** An output that came by a promise: to write it as JSON runs code of the handler again. */
+function acceptMarked(run: Run, at: number, output: unknown, marks: Marks): void {
+  if (output !== undefined) marks.enter(run.held.no, indexAt(run.held, at), run.timeoutMs);
+  accept(run, at, output);
+  marks.leave();
 }
 
 function accept(run: Run, at: number, output: unknown): void {
@@ -181,7 +294,7 @@ function refuse(run: Run, at: number, error: unknown): void {
     return;
   }
   run.state[at] = Item.again;
-  run.retries.set(at, afterMs ?? backoffMs({ attempt, baseMs: run.plan.backoffMs, random: Math.random }));
+  run.retries.set(at, afterMs);
 }
 
 function fail(run: Run, at: number, error: ItemError): void {
@@ -216,7 +329,7 @@ function settle(run: Run): Settled {
     outputs: `[${(kept === null ? texts : kept.map((at) => texts[at])).join(',')}]`,
     indexes: kept === null ? held.picks : kept.map((at) => indexAt(held, at)),
     failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
-    rests: restsOf(run),
+    rests: restsOf(held, run.plan, { open: positionsOf(state, Item.open), again: run.retries, apart: run.apart }),
   };
 }
 
@@ -224,29 +337,4 @@ function positionsOf(state: Uint8Array, wanted: number): number[] {
   const positions: number[] = [];
   for (let at = 0; at < state.length; at += 1) if (state[at] === wanted) positions.push(at);
   return positions;
-}
-
-/** Items that were not started go back as they are; those that failed go back for the next attempt, one rest a wait. */
-function restsOf(run: Run): Rest[] {
-  const { held, state } = run;
-  const rests: Rest[] = [];
-  const undone = positionsOf(state, Item.open).map((at) => indexAt(held, at));
-  if (undone.length > 0) rests.push(restOf(undone, held.attempt, 0));
-  const byWait = new Map<number, number[]>();
-  for (const [at, waitMs] of run.retries) {
-    const rounded = Math.ceil(waitMs / 250) * 250;
-    const indexes = byWait.get(rounded);
-    if (indexes === undefined) byWait.set(rounded, [indexAt(held, at)]);
-    else indexes.push(indexAt(held, at));
-  }
-  for (const [delayMs, indexes] of byWait) rests.push(restOf(indexes, held.attempt + 1, delayMs));
-  return rests;
-}
-
-/** Indexes without a gap need no list. */
-function restOf(indexes: number[], attempt: number, delayMs: number): Rest {
-  indexes.sort((a, b) => a - b);
-  const first = indexes[0]!;
-  const gapless = indexes.at(-1)! - first === indexes.length - 1;
-  return { first, size: indexes.length, picks: gapless ? null : indexes, attempt, delayMs };
 }

@@ -15,14 +15,20 @@ import { createHelping } from './helping.ts';
 import { createOwnership, type Ownership } from './ownership.ts';
 import { pinsOf } from './pins.ts';
 import { createPlans } from './plans.ts';
+import { createCompany } from './company.ts';
 import { processChunk } from './process-chunk.ts';
 import { createServing } from './serving.ts';
 import { createSlots } from './slots.ts';
+import { createTimeouts } from './timeouts.ts';
+import { createMarks } from './watchdog/marks.ts';
+import { startWatchdog } from './watchdog/watchdog.ts';
 
 export interface WorkerDeps {
   statements: Statements;
   installation: Installation;
   backend: QueueBackend;
+  /** For the watchdog, which has a connection of its own. */
+  databaseUrl: string;
   handlers: Catalog;
   settings: Settings;
   roundTripMs: { redis: number | null; postgres: number };
@@ -41,7 +47,17 @@ export async function startWorker(deps: WorkerDeps) {
   const slots = createSlots(concurrency);
   const hands = createHands({ chunks: settings.workerChunks, concurrency });
   const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
-  const plans = createPlans({ statements, handlers: deps.handlers, caches: createCaches(), log, figures });
+  const timeouts = createTimeouts();
+  const marks = createMarks();
+  const plans = createPlans({
+    statements,
+    handlers: deps.handlers,
+    caches: createCaches(),
+    timeouts,
+    marks,
+    log,
+    figures,
+  });
   const flushes = createFlushes({
     statements,
     maxItems: settings.flushMaxItems,
@@ -77,6 +93,7 @@ export async function startWorker(deps: WorkerDeps) {
     concurrency,
     pins: pinsOf(settings, deps.installation.partitions),
   };
+  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
   await statements.register({ ...worker, facts: facts() });
 
   const heartbeat = createHeartbeat({
@@ -96,6 +113,9 @@ export async function startWorker(deps: WorkerDeps) {
     flushes,
     figures,
     slots,
+    timeouts,
+    marks,
+    company: createCompany(),
     inHand,
     sliceMs: settings.chunkSliceMs,
     outputMaxBytes: settings.outputMaxBytes,
@@ -127,7 +147,7 @@ export async function startWorker(deps: WorkerDeps) {
     log,
   });
   const renewals = createLoop({ name: 'own', log, once: () => ownership.renew(), afterErrorMs });
-  await hasPartitions(ownership);
+  await Promise.all([hasPartitions(ownership), watchdog.ready]);
   log.info(
     {
       worker: settings.workerId,
@@ -169,11 +189,13 @@ export async function startWorker(deps: WorkerDeps) {
     },
     async drain(): Promise<void> {
       draining = true;
+      watchdog.expectEnd();
       await ownership.retire();
       await renewals.stop();
       await consumers.close();
       await beats.stop();
       await statements.leave(id);
+      await watchdog.stop();
       clearInterval(idle);
       clearInterval(windows);
       writeWindow();

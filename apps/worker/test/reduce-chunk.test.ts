@@ -20,9 +20,16 @@ const sum: Reduce<{ n: number }, unknown, { sum: number; indexes: number[] }> = 
 function planOf(reduce: object | undefined, told: object[] = []): Plan {
   const log: HandlerLog = { info: () => undefined, warn: () => undefined, error: (facts) => void told.push(facts) };
   const handler = defineHandler({ name: 'h', description: '', run: () => 1, ...(reduce && { reduce }) } as Handler);
-  const abort = new AbortController();
-  const scope = { batchId: 'b', params: { p: 1 }, seed: 1, log, caches: createCaches(), abort };
-  const rest = { batch: 1, maxAttempts: 3, backoffMs: 1, stopped: false, cancel: () => undefined, broken: null };
+  const scope = { batchId: 'b', params: { p: 1 }, seed: 1, log, caches: createCaches(), cancelled: null };
+  const rest = {
+    batch: 1,
+    maxAttempts: 3,
+    backoffMs: 1,
+    timeoutMs: 1000,
+    stopped: false,
+    cancel: () => undefined,
+    broken: null,
+  };
   return { ...rest, handler, scope };
 }
 

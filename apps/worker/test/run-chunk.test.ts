@@ -6,30 +6,34 @@ import { createFigures } from '../src/figures.ts';
 import type { Plan } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
+import { createTimeouts } from '../src/timeouts.ts';
+import { createMarks } from '../src/watchdog/marks.ts';
 
 const held = (more: Partial<Held> = {}): Held => ({
   no: 1,
   batch: 1,
   first: 0,
   size: 10,
-  src: null,
   picks: null,
   attempt: 1,
+  crashes: 0,
   format: 1,
-  items: null,
+  taken: true,
+  inputs: [],
   claim: 'c',
   ...more,
 });
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 function planOf(handler: object): Plan {
-  const scope = { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), abort: new AbortController() };
+  const scope = { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null };
   return {
     batch: 1,
     handler: handler as Handler,
     scope,
     maxAttempts: 3,
     backoffMs: 1000,
+    timeoutMs: 300_000,
     stopped: false,
     cancel: () => undefined,
     broken: null,
@@ -39,6 +43,8 @@ function planOf(handler: object): Plan {
 const deps = (more: object = {}) => ({
   slots: createSlots(4),
   figures: createFigures(),
+  timeouts: createTimeouts(),
+  marks: createMarks(),
   sliceMs: 1000,
   outputMaxBytes: 10_000,
   sliceMaxBytes: 1_000_000,
@@ -93,7 +99,7 @@ describe('runChunk', () => {
   it('takes inputs from their place, also for picks of a rest', async () => {
     const plan = handler((input) => input);
     const settled = await runChunk(
-      held({ first: 21, size: 2, src: 20, picks: [21, 23], items: '["a","b","c","d"]' }),
+      held({ first: 21, size: 2, picks: [21, 23], inputs: [{ first: 20, items: '["a","b","c","d"]' }] }),
       plan,
       1,
       deps(),

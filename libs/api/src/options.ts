@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** What is used where a batch does not say. */
-export const optionDefaults = { maxAttempts: 3, backoffMs: 1000 } as const;
+export const optionDefaults = { maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000 } as const;
 
 export const seedMax = 2 ** 32 - 1;
 
@@ -20,6 +20,8 @@ export const optionsSchema = z.strictObject({
   maxAttempts: whole(1, 25).optional(),
   /** The wait before the second attempt, in ms; it doubles, with jitter, up to an hour. */
   backoffMs: whole(0, 3_600_000).optional(),
+  /** How long one attempt of an item may take, in ms, at most a day; it then counts as failed with the code `timeout`. */
+  timeoutMs: whole(1, 86_400_000).optional(),
   /** With the same seed handlers draw the same random numbers. A random one is chosen and stored where none is given. */
   seed: whole(0, seedMax).optional(),
 });
@@ -31,6 +33,7 @@ export const effectiveOptionsSchema = z.object({
   chunkSize: z.number().int().optional(),
   maxAttempts: z.number().int(),
   backoffMs: z.number().int(),
+  timeoutMs: z.number().int(),
   seed: z.number().int(),
 });
 
@@ -38,6 +41,6 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'priority', 'weight', 'timeoutMs', 'groupBy', 'ordered', 'groupConcurrency', 'concurrency', 'rateLimit', 'maxFailures',
+  'priority', 'weight', 'groupBy', 'ordered', 'groupConcurrency', 'concurrency', 'rateLimit', 'maxFailures',
   'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook', 'open', 'onInvalid',
 ]); // prettier-ignore

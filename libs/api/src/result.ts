@@ -9,7 +9,14 @@ export const resultSchema = z.object({
   attempts: z.number().int(),
   /** What the handler returned; null where it returned nothing. */
   output: z.unknown(),
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  error: z
+    .object({
+      code: z.string(),
+      message: z.string(),
+      /** The same for all errors that differ only in numbers, ids, quoted words and paths. */
+      fingerprint: z.string(),
+    })
+    .nullable(),
   finishedAt: z.iso.datetime().nullable(),
 });
 

@@ -6,6 +6,10 @@
 /** Numbers or uuids as an array literal: `${list(nos)}::bigint[]`. Elements must not need quoting. */
 export const list = (values: readonly (number | string)[]): string => `{${values.join(',')}}`;
 
+/** Lists of numbers, some of which may be missing, for `string_to_array(${…}, ';', '')` and a cast of each to `int[]`. */
+export const lists = (values: readonly (readonly number[] | null | undefined)[]): string =>
+  values.map((each) => (each ? list(each) : '')).join(';');
+
 /** U+001F may not stand unescaped in JSON, so it separates JSON texts without any quoting. */
 const jsonSeparator = '\u001f';
 

@@ -64,7 +64,7 @@ describe('accept', () => {
       [{ first: 0, size: 3, items }],
     );
     const [held] = await claimAll(database, randomUUID());
-    expect(held!.items).toBe(items);
+    expect(held!.inputs).toEqual([{ first: 0, items }]);
   });
 
   it('goes on past the last partition of results', async () => {

@@ -16,8 +16,8 @@ export interface BatchScope<Params> {
   seed: number;
   log: HandlerLog;
   caches: Caches;
-  /** Made on first use; aborted when the batch is cancelled. */
-  abort: { signal: AbortSignal };
+  /** Why no item of it is wanted any more, once it was cancelled. */
+  cancelled: Error | null;
 }
 
 export interface StartContext<Params> {
@@ -33,6 +33,7 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
   readonly attempt: number;
   readonly #scope: BatchScope<Params>;
   #random: (() => number) | undefined;
+  #abort: AbortController | undefined;
 
   constructor(scope: BatchScope<Params>, index: number, attempt: number) {
     this.#scope = scope;
@@ -49,9 +50,19 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
     return this.#scope.params;
   }
 
-  /** Aborted when the batch is cancelled. */
+  /** Aborted when this attempt has taken `timeoutMs`, and when the batch is cancelled. Made on first use. */
   get signal(): AbortSignal {
-    return this.#scope.abort.signal;
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#scope.cancelled !== null) this.#abort.abort(this.#scope.cancelled);
+    }
+    return this.#abort.signal;
+  }
+
+  /** Says to what still runs of an item that nobody waits for it any more. For the worker. */
+  static end(context: ItemContext, reason: Error): void {
+    context.#abort ??= new AbortController();
+    context.#abort.abort(reason);
   }
 
   /** Numbers in [0, 1) that depend on the batch's seed and the index only. */

@@ -20,7 +20,7 @@ export async function runHandler<Input, Output, Params, Acc>(
     seed: options.seed ?? 0,
     log: silent,
     caches: createCaches(),
-    abort: new AbortController(),
+    cancelled: null,
   };
   const contexts = inputs.map((_, index) => new ItemContext(scope, index, 1));
   const parsed = inputs.map((input) =>

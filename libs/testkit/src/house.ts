@@ -11,6 +11,8 @@ import { redisCommand } from './redis.ts';
 
 export interface HouseOptions {
   workers: number;
+  /** Workers are started again when they end by themselves. */
+  supervised?: boolean;
   /** Servers of its own, which the test may kill; they are started again by themselves. */
   ownServers?: boolean;
   /** 12 when unset. */
@@ -48,7 +50,7 @@ export async function startHouse(options: HouseOptions) {
   };
   const [producer, ...workers] = await Promise.all([
     startApp('producer', env),
-    ...Array.from({ length: options.workers }, () => startApp('worker', env)),
+    ...Array.from({ length: options.workers }, () => startApp('worker', env, options.supervised)),
   ]);
   const url = (): string => String(producer.facts()['url']);
 
@@ -71,7 +73,7 @@ export async function startHouse(options: HouseOptions) {
     batch,
 
     async addWorker(more: Record<string, string> = {}): Promise<AppProcess> {
-      const worker = await startApp('worker', { ...env, ...more });
+      const worker = await startApp('worker', { ...env, ...more }, options.supervised);
       workers.push(worker);
       return worker;
     },

@@ -27,9 +27,10 @@ function entryOf(app: App): string[] {
     : ['--enable-source-maps', `${build}/${app}.mjs`];
 }
 
-/** Starts an app and waits until it says that it is ready. */
-export async function startApp(app: App, env: Record<string, string>): Promise<AppProcess> {
+/** Starts an app and waits until it says that it is ready. `supervised`: it is started again whenever it ends by itself. */
+export async function startApp(app: App, env: Record<string, string>, supervised = false): Promise<AppProcess> {
   let child: ChildProcess;
+  let over = false;
   let facts: Record<string, unknown> = {};
   const lines: string[] = [];
 
@@ -49,6 +50,8 @@ export async function startApp(app: App, env: Record<string, string>): Promise<A
       throw new Error(`${app} ended with ${code} before it was ready:\n${lines.slice(-20).join('\n')}`);
     });
     exited.catch(() => undefined);
+    // One that dies before it is ready is started again too.
+    if (supervised) child.once('exit', () => !over && void start().catch(() => undefined));
     [facts] = (await Promise.race([once(child, 'message'), exited])) as [Record<string, unknown>];
   }
 
@@ -60,6 +63,7 @@ export async function startApp(app: App, env: Record<string, string>): Promise<A
     facts: () => facts,
     signal: (signal) => void child.kill(signal),
     end: async (signal) => {
+      over = true;
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
       const ended = once(child, 'exit');
       child.kill(signal);

@@ -16,6 +16,7 @@ interface SubmitOptions extends ConnectOptions {
   chunkSize?: number;
   maxAttempts?: number;
   backoffMs?: number;
+  timeoutMs?: number;
   seed?: number;
   watch?: boolean;
 }
@@ -43,6 +44,7 @@ export function addSubmit(program: Command, context: Context): void {
     .option('--chunk-size <n>', 'items of a chunk', wholeNumber(1, 10_000))
     .option('--max-attempts <n>', 'how often an item is tried', wholeNumber(1, 25))
     .option('--backoff-ms <n>', 'the wait before the second attempt; it doubles', wholeNumber(0, 3_600_000))
+    .option('--timeout-ms <n>', 'how long one attempt of an item may take', wholeNumber(1, 86_400_000))
     .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
     .option(
       '--watch',
@@ -74,11 +76,11 @@ async function submit(context: Context, options: SubmitOptions): Promise<number>
 
 /** The producer checks it against the handler's schema, and its words name the place. */
 async function submissionOf(context: Context, options: SubmitOptions): Promise<NewBatchBody> {
-  const { handler, name, count, inputs, params, chunkSize, maxAttempts, backoffMs, seed } = options;
+  const { handler, name, count, inputs, params, chunkSize, maxAttempts, backoffMs, timeoutMs, seed } = options;
   if ((count === undefined) === (inputs === undefined)) {
     throw new Failure('Give either --count N or --inputs FILE (- for stdin)', exitCode.usage);
   }
-  const given = { chunkSize, maxAttempts, backoffMs, seed };
+  const given = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed };
   return {
     handler,
     name,

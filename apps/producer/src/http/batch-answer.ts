@@ -1,4 +1,4 @@
-import type { Batch } from '@bullpen/api';
+import { type Batch, optionDefaults } from '@bullpen/api';
 import type { BatchRow, NewBatch } from '@bullpen/db';
 
 /** A row as the API shows it. The counts sum to `total`, since they come from one snapshot. */
@@ -18,7 +18,8 @@ export function toBatch(row: BatchRow, summary: unknown = null, now: number = Da
     sealed: row.sealed,
     counts: { total, pending: cancelled ? 0 : rest, running, succeeded, failed, cancelled: cancelled ? rest : 0 },
     params: row.params,
-    options: row.options as Batch['options'],
+    // A batch that was stored before an option came runs with its default.
+    options: { ...optionDefaults, ...(row.options as Batch['options']) },
     createdAt: row.createdAt.toISOString(),
     startedAt: row.startedAt?.toISOString() ?? null,
     finishedAt: row.finishedAt?.toISOString() ?? null,

@@ -92,5 +92,6 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
   maxAttempts: options.maxAttempts ?? optionDefaults.maxAttempts,
   backoffMs: options.backoffMs ?? optionDefaults.backoffMs,
+  timeoutMs: options.timeoutMs ?? optionDefaults.timeoutMs,
   seed: options.seed ?? randomInt(seedMax + 1),
 });

@@ -1,4 +1,4 @@
-import type { ResultRow, Statements } from '@bullpen/db';
+import { fingerprintOf, type ResultRow, type Statements } from '@bullpen/db';
 
 /** Bytes that one read should bring, and rows of a read at most. */
 const readBytes = 2 * 1024 * 1024;
@@ -45,13 +45,20 @@ export async function* readResults(
   }
 }
 
-/** A result as JSON in one line. Output and error are JSON text already and are not parsed and printed again. */
+/** A result as JSON in one line. The output is JSON text already and is not parsed and printed again. */
 export function resultText(
   row: Omit<ResultRow, 'status' | 'finishedAt'> & { status: string; finishedAt: Date | null },
 ): string {
-  const { index, status, attempts, output, error, finishedAt } = row;
+  const { index, status, attempts, output, finishedAt } = row;
   const at = finishedAt === null ? 'null' : `"${finishedAt.toISOString()}"`;
-  return `{"index":${index},"status":"${status}","attempts":${attempts},"output":${oneLine(output)},"error":${oneLine(error)},"finishedAt":${at}}`;
+  return `{"index":${index},"status":"${status}","attempts":${attempts},"output":${oneLine(output)},"error":${errorText(row)},"finishedAt":${at}}`;
+}
+
+function errorText({ error, fingerprint }: Pick<ResultRow, 'error' | 'fingerprint'>): string {
+  if (error === null) return 'null';
+  const { code, message } = JSON.parse(error) as { code: string; message: string };
+  // A row from before there were fingerprints has none.
+  return JSON.stringify({ code, message, fingerprint: fingerprint ?? fingerprintOf({ code, message }) });
 }
 
 /** In JSON a line end can only stand between tokens. */

@@ -115,7 +115,7 @@ function whileOpen(batch: BatchRow, index: number) {
   const { finishedAt } = batch;
   if (batch.state !== 'cancelled' || batch.running > 0)
     throw new HttpProblem('not-found', `Item ${index} has no result yet`);
-  return { index, status: 'cancelled', attempts: 0, output: null, error: null, finishedAt };
+  return { index, status: 'cancelled', attempts: 0, output: null, error: null, fingerprint: null, finishedAt };
 }
 
 /** It is done and has no row: its handler returned nothing. */
@@ -125,5 +125,6 @@ const acknowledged = ({ finishedAt }: BatchRow, index: number) => ({
   attempts: 1,
   output: null,
   error: null,
+  fingerprint: null,
   finishedAt,
 });

@@ -117,6 +117,7 @@ const streamParameters = new Set([
   'chunkSize',
   'maxAttempts',
   'backoffMs',
+  'timeoutMs',
   'seed',
   ...optionsNotBuilt,
 ]);

@@ -8,13 +8,34 @@ export interface Claimed {
   batch: number;
   first: number;
   size: number;
-  src: number | null;
   picks: number[] | null;
   attempt: number;
+  /** Workers that died with it. */
+  crashes: number;
   format: number;
-  /** Text of a JSON array; element 0 is item `src`. Null in a count batch. */
-  items: string | null;
+  /** False: it is a suspect and was left queued, because it was not claimed alone. */
+  taken: boolean;
+  /** In order; item i is in the last that starts at or before it. None in a count batch. */
+  inputs: readonly Inputs[];
 }
+
+/** Inputs that stand together: text of a JSON array, whose element 0 is item `first`. */
+export interface Inputs {
+  first: number;
+  items: string;
+}
+
+export interface ClaimRequest {
+  nos: readonly number[];
+  claim: string;
+  worker: string;
+  handlers: readonly string[];
+  /** The worker has nothing else in hand and will take nothing: suspects may be claimed too. Default true. */
+  alone?: boolean;
+}
+
+/** A chunk with which this many workers died runs alone from then on, so that no innocent chunk dies with it again. */
+export const suspectFrom = 2;
 
 /**
  * Claim: a worker takes queued chunks, many in one statement, under a claim id that it made for this statement.
@@ -22,27 +43,30 @@ export interface Claimed {
  * Repeatable under the same claim id: what it already took is answered again. Whoever comes second gets no row.
  *
  * A chunk whose batch does not run, or whose handler the worker does not have, goes back to `pending` in the same
- * statement. Ids are locked in order, so that two claims cannot deadlock. Inputs come along: no other read is needed.
+ * statement. A suspect that is not claimed alone stays queued and is answered as not taken. Ids are locked in order, so
+ * that two claims cannot deadlock. Inputs come along, a row each: no other read is needed.
  */
 export function prepareClaim(db: Database) {
   const claim = sql`${sql.placeholder('claim')}::uuid`;
-  const asked = db.$with('asked', { no: chunks.no, ok: sql<boolean>`ok` }).as(sql`
-    select c.no, b.state = 'running' and b.handler = any(${sql.placeholder('handlers')}::text[]) as ok
-    from chunks c join batches b on b.no = c.batch
-    where c.no = any(${sql.placeholder('nos')}::bigint[]) and (c.state = 'queued' or (c.state = 'running' and c.claim = ${claim}))
-    order by c.no for update of c`);
+  const asked = db.$with('asked', { no: chunks.no }).as(sql`
+    select no, ok, ok and crashes >= ${sql.raw(String(suspectFrom))} and not ${sql.placeholder('alone')}::boolean as suspect
+    from (
+      select c.no, c.crashes, b.state = 'running' and b.handler = any(${sql.placeholder('handlers')}::text[]) as ok
+      from chunks c join batches b on b.no = c.batch
+      where c.no = any(${sql.placeholder('nos')}::bigint[]) and (c.state = 'queued' or (c.state = 'running' and c.claim = ${claim}))
+      order by c.no for update of c) x`);
   const taken = db
     .$with('taken', {
-      no: chunks.no, batch: chunks.batch, first: chunks.first, size: chunks.size, src: chunks.src,
-      picks: chunks.picks, attempt: chunks.attempt, format: chunks.format, state: chunks.state,
+      no: chunks.no, batch: chunks.batch, first: chunks.first, size: chunks.size, src: chunks.src, srcs: chunks.srcs,
+      picks: chunks.picks, attempt: chunks.attempt, crashes: chunks.crashes, format: chunks.format, state: chunks.state,
     }) // prettier-ignore
     .as(sql`
-      update chunks c set state = case when a.ok then 'running' else 'pending' end,
-        claim = case when a.ok then ${claim} end,
-        worker = case when a.ok then ${sql.placeholder('worker')}::uuid end,
+      update chunks c set state = case when a.suspect then c.state when a.ok then 'running' else 'pending' end,
+        claim = case when a.ok and not a.suspect then ${claim} end,
+        worker = case when a.ok and not a.suspect then ${sql.placeholder('worker')}::uuid end,
         claimed_at = clock_timestamp()
       from asked a where c.no = a.no
-      returning c.no, c.batch, c.first, c.size, c.src, c.picks, c.attempt, c.format, c.state`);
+      returning c.no, c.batch, c.first, c.size, c.src, c.srcs, c.picks, c.attempt, c.crashes, c.format, c.state`);
   const query = db
     .with(asked, taken)
     .select({
@@ -50,21 +74,30 @@ export function prepareClaim(db: Database) {
       batch: taken.batch,
       first: taken.first,
       size: taken.size,
-      src: taken.src,
       picks: taken.picks,
       attempt: taken.attempt,
+      crashes: taken.crashes,
       format: taken.format,
+      taken: sql<boolean>`${taken.state} = 'running'`,
+      inputsFirst: inputs.first,
       items: inputs.items,
     }) // prettier-ignore
     .from(taken)
-    .leftJoin(inputs, sql`${inputs.batch} = ${taken.batch} and ${inputs.first} = ${taken.src}`)
-    .where(sql`${taken.state} = 'running'`)
+    .leftJoin(
+      inputs,
+      sql`${taken.state} = 'running' and ${inputs.batch} = ${taken.batch} and ${inputs.first} = any(coalesce(${taken.srcs}, array[${taken.src}]))`,
+    )
+    .where(sql`${taken.state} <> 'pending'`)
+    .orderBy(taken.no, inputs.first)
     .prepare('claim');
 
-  return (request: {
-    nos: readonly number[];
-    claim: string;
-    worker: string;
-    handlers: readonly string[];
-  }): Promise<Claimed[]> => query.execute({ ...request, nos: list(request.nos), handlers: names(request.handlers) });
+  return async ({ nos, handlers, alone = true, ...request }: ClaimRequest): Promise<Claimed[]> => {
+    const rows = await query.execute({ ...request, alone, nos: list(nos), handlers: names(handlers) });
+    const claimed: (Claimed & { inputs: Inputs[] })[] = [];
+    for (const { inputsFirst, items, ...chunk } of rows) {
+      if (claimed.at(-1)?.no !== chunk.no) claimed.push({ ...chunk, inputs: [] });
+      if (items !== null) claimed.at(-1)!.inputs.push({ first: inputsFirst!, items });
+    }
+    return claimed;
+  };
 }

@@ -1,7 +1,10 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
-import { jsonTexts, list } from '../bind.ts';
-import { batches, chunks, partials, results } from '../schema.ts';
+import { jsonTexts, list, lists } from '../bind.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { chunks, partials, results } from '../schema.ts';
+import { countOutcomes } from './count-outcomes.ts';
+import { placeRests } from './rests.ts';
 
 /** What became of one claimed chunk. Its items are either final (succeeded or failed) or in a rest. */
 export interface Settled {
@@ -30,6 +33,12 @@ export interface Rest {
   picks: readonly number[] | null;
   attempt: number;
   delayMs: number;
+  /** Rests of one flush with the same word become one row; without it this one gets a row of its own. */
+  merge?: string;
+  /** Rows of inputs that its items are in, by their first index, in order; none in a count batch. */
+  srcs?: readonly number[];
+  /** Length of these inputs. */
+  bytes?: number;
 }
 
 export interface Flushed {
@@ -50,19 +59,17 @@ export interface Flushed {
  * chunks of a flush could hold what was fenced.
  *
  * Errors travel as texts like outputs do: `->>` on a JSON list of them would decode all of it, and a NUL or a lone
- * surrogate in one message would fail the flush.
+ * surrogate in one message would fail the flush. Their fingerprints have a list of their own for the same reason.
  *
- * The counters of the batch come last, tied to the insert by `count(inserted) >= 0`: last they cost nothing, first they make
- * two workers slower than one (512 000 instead of 752 000 rows/s). The lock on the batch row makes completion exact;
- * `not exists (unfinished chunk)` missed it in 296 of 300.
+ * Rests of one batch and attempt become one row (rests.ts). They are put together here, after the join with the chunks
+ * that are settled: of a chunk that is fenced no item is in the row.
  *
- * Commits without waiting for the disk, unless it completes a batch: the log is in order, so that one commit makes all
- * earlier ones durable, and nothing that was shown as completed is ever taken back.
+ * The counters of the batches come last, and only a flush that completes one waits for the disk (count-outcomes.ts).
  */
 export function prepareFlush(db: Database) {
   const separator = sql`E'\\x1f'`;
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
-    select c.no, c.batch, c.first, c.src, c.attempt, c.format, u.succeeded, u.failed, u.outputs, u.indexes::int[] as indexes
+    select c.no, c.batch, c.first, c.src, c.srcs, c.attempt, c.crashes, c.format, u.succeeded, u.failed, u.outputs, u.indexes::int[] as indexes
     from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('succeeded')}::int[],
       ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, ${separator}),
       string_to_array(${sql.placeholder('indexes')}::text, ';', '')) u(no, claim, succeeded, failed, outputs, indexes)
@@ -70,53 +77,55 @@ export function prepareFlush(db: Database) {
     order by c.no for update of c`);
   const done = db.$with('done', {}).as(sql`
     update chunks c set state = 'done', size = f.succeeded + f.failed, picks = null from fin f where c.no = f.no`);
+  const back = db.$with('back', {}).as(sql`
+    select f.batch, f.crashes, f.format, u.first, u.size, u.picks::int[] as picks, u.attempt, u.delay_ms, u.srcs::int[] as srcs, u.grp
+    from unnest(${sql.placeholder('restNos')}::bigint[], ${sql.placeholder('restFirsts')}::int[], ${sql.placeholder('restSizes')}::int[],
+      string_to_array(${sql.placeholder('restPicks')}::text, ';', ''), ${sql.placeholder('restAttempts')}::smallint[],
+      ${sql.placeholder('restDelays')}::float8[], string_to_array(${sql.placeholder('restSrcs')}::text, ';', ''),
+      ${sql.placeholder('restGroups')}::int[]) u(no, first, size, picks, attempt, delay_ms, srcs, grp)
+    join fin f on f.no = u.no`);
   const rest = db.$with('rest', {}).as(sql`
-    insert into chunks (batch, first, size, src, picks, attempt, format, not_before)
-    select f.batch, (x.v->>1)::int, (x.v->>2)::int, f.src,
-      (select array_agg(e::int) from json_array_elements_text(case json_typeof(x.v->3) when 'array' then x.v->3 end) e),
-      (x.v->>4)::smallint, f.format,
-      case when (x.v->>5)::float8 > 0 then clock_timestamp() + make_interval(secs => (x.v->>5)::float8 / 1000) end
-    from json_array_elements(${sql.placeholder('rests')}::text::json) x(v) join fin f on f.no = (x.v->>0)::bigint`);
+    insert into chunks (batch, first, size, src, srcs, picks, attempt, crashes, format, not_before)
+    select batch, first, size, case when cardinality(srcs) = 1 then srcs[1] end, case when cardinality(srcs) > 1 then srcs end,
+      picks, attempt, crashes, format,
+      case when delay_ms > 0 then clock_timestamp() + make_interval(secs => delay_ms / 1000) end
+    from (
+      select batch, crashes, format, first, size, picks, attempt, delay_ms, srcs from back where grp is null
+      union all
+      select batch, crashes, format, min(i), count(*), case when max(i) - min(i) >= count(*) then array_agg(i order by i) end,
+        attempt, delay_ms, min(srcs)
+      from back cross join unnest(coalesce(picks, array(select generate_series(first, first + size - 1)))) i
+      where grp is not null group by batch, crashes, format, attempt, delay_ms, grp) r`);
   const inserted = db.$with('inserted', { one: sql<number>`one` }).as(sql`
-    insert into ${results} (batch, index, finished_at, status, attempt, output, error, src)
-    select f.batch, coalesce(f.indexes[o.n], f.first + o.n - 1)::int, now(), 1, f.attempt, o.value, null::json, null::int
+    insert into ${results} (batch, index, finished_at, status, attempt, output, error, src, fingerprint)
+    select f.batch, coalesce(f.indexes[o.n], f.first + o.n - 1)::int, now(), 1, f.attempt, o.value, null::json, null::int, null
     from fin f cross join json_array_elements(f.outputs::json) with ordinality o(value, n)
     union all
-    select f.batch, x.index, now(), 2, f.attempt, null, x.error::json, f.src
+    select f.batch, x.index, now(), 2, f.attempt, null, x.error::json,
+      coalesce(f.src, (select max(s) from unnest(f.srcs) s where s <= x.index)), x.fingerprint
     from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::int[],
-      string_to_array(${sql.placeholder('failureErrors')}::text, ${separator})) x(no, index, error) join fin f on f.no = x.no
+      string_to_array(${sql.placeholder('failureErrors')}::text, ${separator}), ${sql.placeholder('failureFingerprints')}::text[]) x(no, index, error, fingerprint) join fin f on f.no = x.no
     returning 1 as one`);
   const reduced = db.$with('reduced', { one: sql<number>`one` }).as(sql`
     insert into ${partials} (batch, partial)
     select f.batch, x.partial::json from unnest(${sql.placeholder('partialNos')}::bigint[],
       string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no
     returning 1 as one`);
-  // In order, for a flush of several batches meets other flushes and mark; after the insert, see above.
-  const locked = db.$with('locked', {}).as(sql`
-    select no from batches where no = any(array(select distinct batch from fin)) and (select count(*) from inserted) >= 0
-      and (select count(*) from reduced) >= 0
-    order by no for no key update`);
-  const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
-  const counted = db.$with('counted', { no: batches.no, state: batches.state }).as(sql`
-    update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
-      state = case when ${ends} then 'completed' else b.state end,
-      finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
-    from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from fin group by batch) s
-    where b.no = s.batch and b.no = any(array(select no from locked))
-    returning b.no, b.state`);
+  const { locked, counted, durable } = countOutcomes(db, 'fin', ['inserted', 'reduced']);
   const query = db
-    .with(fin, done, rest, inserted, reduced, locked, counted)
+    .with(fin, done, back, rest, inserted, reduced, locked, counted)
     .select({
       no: fin.no,
       batch: fin.batch,
       batchState: counted.state,
-      durable: sql`set_config('synchronous_commit', case when bool_or(${counted.state} = 'completed') over () then 'on' else 'off' end, true)`,
+      durable,
     })
     .from(fin)
     .innerJoin(counted, sql`${counted.no} = ${fin.batch}`)
     .prepare('flush');
 
   return (settled: readonly Settled[]): Promise<Flushed[]> => {
+    const rests = placeRests(settled.flatMap(({ no, rests }) => rests.map((rest) => ({ ...rest, no }))));
     const failures = settled.flatMap(({ no, failures }) => failures.map((failure) => ({ no, ...failure })));
     const reduced = settled.flatMap(({ no, partial }) => (partial == null ? [] : [{ no, partial }]));
     return query.execute({
@@ -125,15 +134,21 @@ export function prepareFlush(db: Database) {
       succeeded: list(settled.map((each) => each.succeeded)),
       failed: list(settled.map((each) => each.failures.length)),
       outputs: jsonTexts(settled.map((each) => each.outputs)),
-      indexes: settled.map((each) => (each.indexes === null ? '' : list(each.indexes))).join(';'),
+      indexes: lists(settled.map((each) => each.indexes)),
       failureNos: list(failures.map(({ no }) => no)),
       failureIndexes: list(failures.map(({ index }) => index)),
       failureErrors: jsonTexts(failures.map(({ error }) => JSON.stringify(error))),
       partialNos: list(reduced.map(({ no }) => no)),
       partials: jsonTexts(reduced.map(({ partial }) => partial)),
-      rests: JSON.stringify(
-        settled.flatMap((each) => each.rests.map((r) => [each.no, r.first, r.size, r.picks, r.attempt, r.delayMs])),
-      ),
+      failureFingerprints: list(failures.map(({ error }) => fingerprintOf(error))),
+      restNos: list(rests.map((rest) => rest.no)),
+      restFirsts: list(rests.map((rest) => rest.first)),
+      restSizes: list(rests.map((rest) => rest.size)),
+      restPicks: lists(rests.map((rest) => rest.picks)),
+      restAttempts: list(rests.map((rest) => rest.attempt)),
+      restDelays: list(rests.map((rest) => rest.delayMs)),
+      restSrcs: lists(rests.map((rest) => rest.srcs)),
+      restGroups: list(rests.map((rest) => rest.group ?? 'null')),
     });
   };
 }

@@ -8,6 +8,7 @@ import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFlush } from './flush.ts';
 import { prepareFold, prepareUnfolded } from './fold.ts';
+import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
@@ -16,8 +17,9 @@ import { prepareOwn } from './own.ts';
 import { preparePartitions } from './partitions.ts';
 import { prepareProbe } from './probe.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
-import { prepareForget, prepareRepair } from './repair.ts';
+import { prepareAbandon, prepareRepair } from './repair.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
+import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
 
@@ -44,6 +46,9 @@ export function createStatements(db: Database, patience: Patience) {
     retire: again(prepareRetire(db)),
     leave: again(prepareLeave(db)),
     repair: again(prepareRepair(db)),
+    abandon: again(prepareAbandon(db)),
+    holding: again(prepareHolding(db)),
+    stay: again(prepareStay(db)),
     forget: again(prepareForget(db)),
     queued: again(prepareQueued(db)),
     lost: again(prepareLost(db)),

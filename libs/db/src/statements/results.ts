@@ -9,6 +9,7 @@ export interface ResultRow {
   attempts: number;
   output: string | null;
   error: string | null;
+  fingerprint: string | null;
   finishedAt: Date;
 }
 
@@ -18,6 +19,7 @@ const columns = {
   attempts: results.attempt,
   output: sql<string | null>`${results.output}::text`,
   error: sql<string | null>`${results.error}::text`,
+  fingerprint: results.fingerprint,
   finishedAt: results.finishedAt,
 };
 

@@ -1,0 +1,151 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkLedger, eventually, type House, startHouse } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+
+let house: House;
+afterEach(() => house.stop());
+
+const env = { HANDLERS: 'libs/handlers/src,libs/testkit/handlers', LEASE_MS: '800', LOG_LEVEL: 'warn' };
+const withinMs = 100_000;
+/** Processes die and start again: on a busy machine that takes what it takes. */
+const patience = 120_000;
+
+interface Result {
+  index: number;
+  status: string;
+  attempts: number;
+  output: unknown;
+  error: { code: string; message: string; fingerprint: string } | null;
+}
+
+/** Which items do what, of `count`; all others should succeed. */
+interface Trial {
+  count?: number;
+  params: { does?: Record<string, number[]> } & Record<string, unknown>;
+  options?: Record<string, number>;
+  handler?: string;
+}
+
+/** Submits, waits for the end, and answers the results of the items that were to misbehave, after a look at all others. */
+async function run({ count = 40, params, options, handler = 'misbehave' }: Trial): Promise<Result[]> {
+  const id = await house.submit({ handler, count, params, options: { backoffMs: 0, chunkSize: 20, ...options } });
+  const { counts } = await house.ended(id, withinMs);
+  const special = new Set([params.does ?? {}, params].flatMap((part) => Object.values(part)).flat());
+  const { body } = await house.request<{ items: Result[] }>(`/v1/batches/${id}/results?limit=1000`);
+  const others = body.items.filter(({ index }) => !special.has(index));
+  expect(others.map(({ status, output }) => [status, output])).toEqual(
+    Array.from({ length: count }, (_, index) => index)
+      .filter((index) => !special.has(index))
+      .map((index) => ['succeeded', { index }]),
+  );
+  const failed = body.items.filter(({ status }) => status === 'failed').length;
+  expect(counts).toMatchObject({ total: count, failed, succeeded: count - failed, pending: 0, running: 0 });
+  return body.items.filter(({ index }) => special.has(index));
+}
+
+const brief = ({ index, attempts, output, error }: Result): unknown[] =>
+  error === null ? [index, output] : [index, attempts, error.code];
+
+describe('a handler that misbehaves fails alone', () => {
+  it(
+    'by what it throws, answers or never answers, in a process that lives on',
+    async () => {
+      house = await startHouse({ workers: 2, env });
+      const pids = house.workers.map((worker) => worker.pid());
+      const options = { maxAttempts: 2 };
+      const twoTogether = { never: [7] };
+      const [thrown, outputs, promises, never, together, unstarted] = await Promise.all([
+      run({ params: { does: { throwUndefined: [1], throwNull: [2], throwText: [3], throwUnreadable: [25] } }, options }),
+      run({ params: { does: { nan: [0], bigint: [1], cycle: [2], toJson: [3], deep: [4], huge: [5], nul: [6], surrogate: [7], nothing: [8] } } }),
+      run({ params: { does: { thenThrows: [1], thenUnreadable: [2], thenTwice: [3], rejectTwice: [4], thenReplaced: [5] } }, options }),
+      run({ params: { does: { never: [0, 19, 39] } }, options: { ...options, timeoutMs: 300 } }),
+      run({ handler: 'misbehave-together', params: twoTogether, options: { ...options, timeoutMs: 300 } }),
+      run({ count: 2, params: { start: 'never', all: [0, 1] }, options: { ...options, timeoutMs: 300 } }),
+    ]); // prettier-ignore
+      expect(thrown.map(({ attempts, error }) => [attempts, error!.code, error!.message])).toEqual([
+        [2, 'error', 'undefined'],
+        [2, 'error', 'null'],
+        [2, 'error', 'just text'],
+        [2, 'error', 'an error that cannot be read'],
+      ]);
+      expect(outputs.map(brief)).toEqual([
+        ...[0, 1, 2, 3, 4].map((index) => [index, 1, 'output-not-json']),
+        [5, 1, 'output-too-large'],
+        [6, 'a\u0000b'],
+        [7, 'half \ud83d'],
+      ]);
+      expect(promises.map(brief)).toEqual([[1, 2, 'error'], [2, 2, 'error'], [3, 'first'], [4, 2, 'error'], [5, 2, 'error']]); // prettier-ignore
+      expect(never.map(brief)).toEqual([0, 19, 39].map((index) => [index, 2, 'timeout']));
+      expect(new Set(never.map(({ error }) => error!.fingerprint)).size).toBe(1);
+      expect(together.map(brief)).toEqual([[7, 2, 'timeout']]);
+      expect(unstarted.map(brief)).toEqual([0, 1].map((index) => [index, 2, 'timeout']));
+      expect(house.workers.map((worker) => worker.pid())).toEqual(pids);
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
+  it(
+    'by killing its worker each time, in whatever way, and neither neighbours nor other batches fail with it',
+    async () => {
+      const small = { ...env, LEASE_MS: '2000', NODE_OPTIONS: '--max-old-space-size=120' };
+      house = await startHouse({ workers: 3, supervised: true, env: small });
+      const options = { maxAttempts: 2, timeoutMs: 1000 };
+      const does = { loop: [3], exitLater: [5], poison: [8], exit: [22], memory: [30] };
+      const [all, together, unstarted, innocent] = await Promise.all([
+        run({ params: { does }, options }),
+        run({ handler: 'misbehave-together', params: { loop: [11] }, count: 20, options }),
+        run({ params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
+        run({ params: {}, count: 400 }),
+      ]);
+      expect(all.map(brief)).toEqual([
+        [3, 2, 'timeout'],
+        [5, 1, 'worker-lost'],
+        [8, 1, 'worker-lost'],
+        [22, 2, 'worker-lost'],
+        [30, 1, 'worker-lost'],
+      ]);
+      expect(together.map(brief)).toEqual([[11, 2, 'timeout']]);
+      expect(unstarted.map(brief)).toEqual([0, 1].map((index) => [index, 1, 'timeout']));
+      expect(innocent).toEqual([]);
+      // It has answered before its worker dies of it: it succeeds, or dies with it as often as a poison.
+      const [late] = await run({ params: { does: { rejectLater: [5] } } });
+      expect(['answered', 'worker-lost']).toContain(late!.error?.code ?? late!.output);
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
+  it(
+    'and one that is only slow is run once, though it keeps its process busy for two leases',
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));
+      onTestFinished(() => rm(folder, { recursive: true }));
+      const journal = join(folder, 'journal');
+      house = await startHouse({ workers: 2, env: { ...env, LEASE_MS: '3000', LOG_LEVEL: 'debug' } });
+      await eventually('both are watched', () =>
+        house.workers.every((worker) => worker.log().includes('the watchdog can act')),
+      );
+      const [busy] = await run({ params: { does: { busy: [3] }, journal } });
+      expect(busy).toMatchObject({ attempts: 1, output: 'busy' });
+      expect(await readFile(journal, 'utf8')).toBe('busy 3 1\n');
+      expect(await crashes()).toEqual([0]);
+    },
+    patience,
+  );
+
+  it('and one that outlasts a drain goes back at once, and nothing is held against it', async () => {
+    house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '600000', DRAIN_TIMEOUT_MS: '300' } });
+    const id = await house.submit({ handler: 'misbehave', count: 3, params: { does: { never: [0, 1, 2] } } });
+    await eventually('it runs', async () => (await house.batch(id)).counts.running === 3);
+    expect(await house.workers[0]!.end('SIGTERM')).toBe(1);
+    expect((await house.batch(id)).counts).toMatchObject({ running: 0, pending: 3 });
+    expect(await crashes()).toEqual([0]);
+  });
+});
+
+const crashes = async (): Promise<number[]> =>
+  (await house.database.db.execute(sql`select distinct crashes from chunks`)).map((row) => Number(row['crashes']));
