@@ -211,16 +211,29 @@ describe('helpers', () => {
     await database.statements.cancel(no);
   });
 
-  it('spread when they all came to the same, without swapping', async () => {
-    const owners = [await join('a'), await join('b'), await join('c')];
+  it('stay although another owner has more to do by now', async () => {
+    const [a, b] = [await join('a'), await join('b')];
+    await settle(a, b);
+    await database.db.execute(sql`update partitions set expires_at = clock_timestamp() + interval '1 hour'`);
+    const h = await join('h');
+    const chosen = (await help(h)).owner!;
+    const other = (chosen.id === a.id ? await own(b) : await own(a)).mine.map(({ no }) => no);
+    const batch = { id: randomUUID(), name: null, handler: 'echo', total: 3, params: null, options: '{}' };
+    const no = await database.statements.acceptCount(batch, 1);
+    await database.statements.mark({ handlers: ['echo'], slots: other.slice(0, 3), each: 3, itemsMax: 9 });
+    expect((await help(h)).owner).toEqual(chosen);
+    await database.statements.cancel(no);
+  });
+
+  it('spread when they all came to the same: the youngest moves, so that two never swap', async () => {
+    const owners = [await join('a'), await join('b')];
     await settle(...owners);
-    const helpers = [await join('h1'), await join('h2'), await join('h3')];
-    await database.db.execute(sql`update workers set helping = ${owners[0]!.id} where name like 'h%'`);
-    for (let round = 0; round < 3; round += 1) await Promise.all(helpers.map(help));
-    const names = async () => (await Promise.all(helpers.map(help))).map(({ owner }) => owner!.name);
-    const spread = await names();
-    expect([...spread].sort()).toEqual(['a', 'b', 'c']);
-    expect(await names()).toEqual(spread);
+    const [old, young] = [await join('old'), await join('young')];
+    await database.db.execute(sql`update workers set helping = ${owners[0]!.id} where name in ('old', 'young')`);
+    for (let round = 0; round < 2; round += 1) {
+      expect((await help(old)).owner!.name).toBe('a');
+      expect((await help(young)).owner!.name).toBe('b');
+    }
   });
 
   it('help nobody whose handlers they do not know, once they own a partition, or when nobody owns one', async () => {
