@@ -19,7 +19,7 @@ import { asTyped, setRunner } from './text/runner.ts';
 const epilogue = `
 Examples:
   npm start
-  pnpm bullpen submit --handler echo --count 100000 --watch
+  pnpm bullpen submit --handler simulate --count 100000 --watch
   pnpm bullpen list --state running
 
 Exit codes: 0 good · 1 the request failed, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C

@@ -23,11 +23,11 @@ interface SubmitOptions extends ConnectOptions {
 
 const examples = `
 Examples:
-  pnpm bullpen submit --handler echo --count 100000 --watch
+  pnpm bullpen submit --handler simulate --count 100000 --watch
   pnpm bullpen submit --handler add --inputs numbers.json
   echo '[{"a": 1, "b": 2}]' | pnpm bullpen submit --handler add -
   pnpm bullpen submit --handler sleep --count 100 --params '{"ms": 50}'
-  pnpm bullpen submit --handler echo --count 10 --params @params.json --json`;
+  pnpm bullpen submit --handler simulate --count 100000 --params @examples/simulate/season.json --watch`;
 
 export function addSubmit(program: Command, context: Context): void {
   apiCommand(program, 'submit')

@@ -74,6 +74,6 @@ export const stayLines = (url: string): string[] => [
   `  Dashboard    ${url}/`,
   `  Bull Board   ${url}/queues`,
   `  REST         ${url}/v1/batches`,
-  '  More speed   pnpm worker   in another terminal, then pnpm bullpen submit --handler echo --count 100000 --watch',
+  '  More speed   pnpm worker   in another terminal, then pnpm bullpen submit --handler simulate --count 100000 --watch',
   '',
 ];
