@@ -10,11 +10,8 @@ import { postgresBinaries } from './postgres-package.ts';
 import { postgresAnswers } from './probe.ts';
 import { openServerLog } from './server-log.ts';
 
-/** Given on the command line and not in the data folder, so that a new Bullpen brings its new settings to old data. */
-const SETTINGS = {
-  // Loopback only, and no socket file, whose path may be 107 bytes at most.
-  listen_addresses: '127.0.0.1',
-  unix_socket_directories: '',
+/** What an embedded server and one in a container (docker-compose.yml) have in common. */
+export const TUNING = {
   // Producer, workers and tests: ten connections a process and room for a score of them.
   max_connections: '200',
   shared_buffers: '256MB',
@@ -27,6 +24,14 @@ const SETTINGS = {
   log_lock_waits: 'on',
   log_timezone: 'UTC',
   timezone: 'UTC',
+};
+
+/** Given on the command line and not in the data folder, so that a new Bullpen brings its new settings to old data. */
+const SETTINGS = {
+  ...TUNING,
+  // Loopback only, and no socket file, whose path may be 107 bytes at most.
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
   // Seen in `ps`: tells these processes from another PostgreSQL's.
   cluster_name: 'bullpen',
 };
