@@ -70,7 +70,7 @@ const faults: Record<string, (dice: Dice) => Promise<void>> = {
     await sleep(leaseMs * 2);
     worker.signal('SIGCONT');
   },
-  'queues emptied': async () => void (await house.forgetJobs().catch(() => undefined)),
+  'queues emptied': () => house.forgetJobs().catch(() => undefined),
   'redis killed': async () => {
     if (!hasRedis) return;
     const pid = await redisPid(house.redisUrl).catch(() => null);

@@ -9,7 +9,10 @@ const work = { handler: 'sleep', count: 30_000, params: { ms: 10 } };
 const env = { WORKER_CONCURRENCY: '50' };
 
 const reaches = (id: string, done: number): Promise<unknown> =>
-  eventually('it runs', async () => (await house.batch(id).catch(() => null))?.counts?.succeeded! >= done);
+  eventually('it runs', async () => {
+    const found = await house.batch(id).catch(() => null);
+    return found?.counts !== undefined && found.counts.succeeded >= done;
+  });
 
 async function endsWhole(id: string): Promise<void> {
   expect((await house.ended(id, 40_000)).counts).toMatchObject({ succeeded: work.count, failed: 0, pending: 0 });

@@ -73,7 +73,8 @@ const configOf = (url: string, max: number): PostgresPoolConfig => ({
   schema: queueSchema,
   max,
   application_name: 'bullpen queue',
-  connectionTimeoutMillis: 5000,
+  // Also how long a statement may wait for one of the connections: on a busy machine they are all taken for seconds.
+  connectionTimeoutMillis: 15_000,
   idleTimeoutMillis: 20_000,
   query_timeout: silentMs,
   // A wake-up that is lost in a server crash is found missing after 2 s, so no commit waits for the disk.

@@ -12,7 +12,8 @@ export function addStart(program: Command, context: Context): void {
     .command('start')
     .summary('serve until Ctrl-C: servers, producer and workers (npm start)')
     .description(
-      'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set),\n' +
+      'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set;\n' +
+        'where no Redis can be had, the queues are kept in PostgreSQL),\n' +
         'the producer with REST, dashboard and Bull Board, and WORKERS workers, each started again when it dies.',
     )
     .addHelpText('after', '\nExamples:\n  npm start\n  PORT=3001 WORKERS=8 npm start')

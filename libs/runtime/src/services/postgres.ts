@@ -11,16 +11,21 @@ import { postgresAnswers } from './probe.ts';
 import { recommendedPostgres } from './recommended.ts';
 import { openServerLog } from './server-log.ts';
 
-/** Given on the command line and not in the data folder, so that a new Bullpen brings its new settings to old data. */
-const SETTINGS = {
+/** What an embedded server and one in a container (docker-compose.yml) have in common. */
+export const TUNING: Record<string, string> = {
   ...Object.fromEntries(recommendedPostgres.map(({ name, value }) => [name, value])),
-  // Loopback only, and no socket file, whose path may be 107 bytes at most.
-  listen_addresses: '127.0.0.1',
-  unix_socket_directories: '',
   // Compressing page images is left off: this build has pglz only (no lz4), which takes in 165 MB/s.
   wal_compression: 'off',
   log_timezone: 'UTC',
   timezone: 'UTC',
+};
+
+/** Given on the command line and not in the data folder, so that a new Bullpen brings its new settings to old data. */
+const SETTINGS = {
+  ...TUNING,
+  // Loopback only, and no socket file, whose path may be 107 bytes at most.
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
   // Seen in `ps`: tells these processes from another PostgreSQL's.
   cluster_name: 'bullpen',
 };
