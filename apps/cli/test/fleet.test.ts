@@ -141,19 +141,19 @@ describe('a fleet that reloads', () => {
   });
 
   test('waits for those that still drain when it is stopped in the middle', async () => {
-    const marker = join(await dataFolder(), 'drained');
+    const folder = await dataFolder();
+    const mark = (name: string): string => `fs.writeFileSync(${JSON.stringify(join(folder, name))}, '')`;
     const slow = named('old').replace(
       'process.exit(0)',
-      `setTimeout(() => { require('node:fs').writeFileSync('${marker}', ''); process.exit(0); }, 300)`,
+      `{ ${mark('draining')}; setTimeout(() => { ${mark('drained')}; process.exit(0); }, 500); }`,
     );
-    const [old, next] = await builds(
-      `import { createRequire } from 'node:module'; const require = createRequire('/'); ${slow}`,
-    );
+    const [old, next] = await builds(`import fs from 'node:fs'; ${slow}`);
     const { fleet } = startOn(old);
     await fleet.ready;
     const replaced = fleet.replace(next);
+    await eventually('it drains', () => stat(join(folder, 'draining')).catch(() => null));
     await fleet.stop();
-    await stat(marker);
+    await stat(join(folder, 'drained'));
     expect(await replaced).toBe(false);
   });
 });
