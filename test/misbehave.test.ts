@@ -94,26 +94,28 @@ describe('a handler that misbehaves fails alone', () => {
       const small = { ...env, LEASE_MS: '2000', NODE_OPTIONS: '--max-old-space-size=120' };
       house = await startHouse({ workers: 3, supervised: true, env: small });
       const options = { maxAttempts: 2, timeoutMs: 1000 };
-      const does = { loop: [3], exitLater: [5], poison: [8], exit: [22], memory: [30] };
-      const [all, together, unstarted, innocent] = await Promise.all([
-        run({ params: { does }, options }),
+      const [endless, exits, together, unstarted, innocent, late] = await Promise.all([
+        run({ params: { does: { loop: [3], exitLater: [5], poison: [8] } }, count: 20, options: { ...options, maxAttempts: 1 } }),
+        run({ params: { does: { exit: [2], memory: [10] } }, count: 20, options: { maxAttempts: 2 } }),
         run({ handler: 'misbehave-together', params: { loop: [11] }, count: 20, options }),
         run({ params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
         run({ params: {}, count: 400 }),
+        run({ params: { does: { rejectLater: [5] } }, count: 20 }),
       ]);
-      expect(all.map(brief)).toEqual([
-        [3, 2, 'timeout'],
+      expect(endless.map(brief)).toEqual([
+        [3, 1, 'timeout'],
         [5, 1, 'worker-lost'],
         [8, 1, 'worker-lost'],
-        [22, 2, 'worker-lost'],
-        [30, 1, 'worker-lost'],
+      ]);
+      expect(exits.map(brief)).toEqual([
+        [2, 2, 'worker-lost'],
+        [10, 1, 'worker-lost'],
       ]);
       expect(together.map(brief)).toEqual([[11, 2, 'timeout']]);
       expect(unstarted.map(brief)).toEqual([0, 1].map((index) => [index, 1, 'timeout']));
       expect(innocent).toEqual([]);
       // It has answered before its worker dies of it: it succeeds, or dies with it as often as a poison.
-      const [late] = await run({ params: { does: { rejectLater: [5] } } });
-      expect(['answered', 'worker-lost']).toContain(late!.error?.code ?? late!.output);
+      expect(['answered', 'worker-lost']).toContain(late[0]!.error?.code ?? late[0]!.output);
       expect(await checkLedger(house.database)).toEqual([]);
     },
     patience,

@@ -62,7 +62,7 @@ const kinds = {
   // It has answered by then.
   rejectLater: () => (setTimeout(() => void Promise.reject(new Error('nobody listens')), 30), 'answered'),
   memory: () => {
-    for (const held: unknown[] = []; ;) held.push(Array.from({ length: 10_000 }, () => ({})));
+    for (const held: unknown[] = []; ;) held.push(Array(1_000_000).fill(0));
   },
   poison: async () => (process.kill(process.pid, 'SIGKILL'), wait(1000)),
 } satisfies Record<string, (ctx: Context) => unknown>;
