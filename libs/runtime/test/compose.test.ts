@@ -35,6 +35,15 @@ const apart: Record<string, string> = {
   BULLPEN_URL: 'the CLI runs beside the producer',
 };
 
+/** One worker of its own machine may have a name and pins. */
+const ofOneWorker = ['WORKER_ID', 'WORKER_INDEX', 'WORKER_COUNT', 'WORKER_PARTITIONS'];
+
+it('lets the worker of another machine have a name, pins and a port of its own', () => {
+  const { environment } = worker.services['worker']!;
+  for (const name of ofOneWorker) expect(environment).toMatchObject({ [name]: `\${${name}:-}` });
+  expect(environment).toMatchObject({ WORKER_PORT: '${WORKER_PORT:-9000}' });
+});
+
 describe.each([
   [files.all, all, ['producer', 'worker']],
   [files.server, server, ['producer']],
