@@ -1,6 +1,6 @@
 import { withDeadline } from './connection.ts';
 import { type Link, openLink } from './link.ts';
-import { type JobData, jobsKept } from './names.ts';
+import type { JobData } from './names.ts';
 import type { QueueBackend } from './backend.ts';
 
 export interface ConsumersOptions {
@@ -58,7 +58,6 @@ function openConsumer(link: Link, partition: number, process: ProcessJob, option
     lockDuration: options.leaseMs,
     stalledInterval: options.leaseMs,
     maxStalledCount: 1_000_000,
-    ...jobsKept,
   });
   let cooling: NodeJS.Timeout | null = null;
   worker.on('error', (error) => {
