@@ -7,9 +7,13 @@ import { dataFolder, runCli, startCli } from './run-cli.ts';
 
 /** Embedded servers in a folder of their own: the way of a fresh clone. */
 describe('the whole service', { timeout: 120_000 }, () => {
-  test('a demo runs a batch, tells what happened and leaves nothing behind', async () => {
+  test.each([
+    ['', {}],
+    [' without a Redis', { QUEUE_BACKEND: 'postgres' }],
+  ])('a demo%s runs a batch, tells what happened and leaves nothing behind', async (_, more) => {
     const DATA_DIR = await dataFolder();
-    const { code, stdout, stderr } = await runCli(['demo', '--items', '2000', '--workers', '2'], { env: { DATA_DIR } });
+    const env = { DATA_DIR, ...more };
+    const { code, stdout, stderr } = await runCli(['demo', '--items', '2000', '--workers', '2'], { env });
     expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^ {2}items +2,000\n {2}succeeded +2,000\n {2}failed +0\n {2}seconds +\d/m);
     expect(stdout).toMatch(/^ {2}2 workers +items +share$/m);

@@ -1,6 +1,6 @@
 import { withDeadline } from './connection.ts';
 import { isReachable, type Link, openLink } from './link.ts';
-import { type JobData, jobsKept } from './names.ts';
+import type { JobData } from './names.ts';
 import type { QueueBackend } from './backend.ts';
 
 export interface ConsumersOptions {
@@ -67,7 +67,6 @@ function openConsumer(
     lockDuration: options.leaseMs,
     stalledInterval: options.leaseMs,
     maxStalledCount: 1_000_000,
-    ...jobsKept,
   });
   let cooling: NodeJS.Timeout | null = null;
   worker.on('error', (error) => {

@@ -5,15 +5,14 @@ import { openPostgresLink } from './postgres-link.ts';
 import { openRedisLink } from './redis-link.ts';
 import type { QueueBackend } from './backend.ts';
 
+/** What a taking side may say; the rest depends on the server. */
+type TakeOption = 'autorun' | 'concurrency' | 'lockDuration' | 'maxStalledCount' | 'stalledInterval';
+
 /** A process's way to its queues. BullMQ's classes come ready-made from here: which server it is, nobody else has to know. */
 export interface Link {
   kind: QueueBackend['kind'];
   openQueue(partition: number): Queue;
-  openWorker(
-    partition: number,
-    process: Processor<JobData>,
-    options: Omit<WorkerOptions, 'connection' | 'prefix'>,
-  ): Worker<JobData>;
+  openWorker(partition: number, process: Processor<JobData>, options: Pick<WorkerOptions, TakeOption>): Worker<JobData>;
   /** Resolves when the server answers. */
   ping(): Promise<unknown>;
   /** Whether BullMQ would try again at once after this error, and so thousands of times a second. */

@@ -15,6 +15,3 @@ export interface JobData {
   batch: string;
   items: number;
 }
-
-/** What is over stays to be seen on the board for a while: 20 jobs a partition. */
-export const jobsKept = { removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } };

@@ -8,11 +8,17 @@ import {
 } from 'bullmq';
 import { withDeadline } from './connection.ts';
 import type { Link } from './link.ts';
-import { jobsKept, queueName } from './names.ts';
+import { queueName } from './names.ts';
 import { openPostgres } from './postgres-connection.ts';
 
 /** BullMQ waits this long after a refused connection; its own 15 s would be felt at each restart of the server. */
 const retryMs = 500;
+
+/**
+ * A job that is done goes at once: to keep the last 20, each that ends deletes what is older, and those that end together
+ * wait for each other over the same rows: 6.9 ms a job instead of 0.3, most of what finishing one took.
+ */
+const jobsKept = { removeOnComplete: { count: 0 }, removeOnFail: { count: 20 } };
 
 /**
  * BullMQ's PostgreSQL backend. All partitions share one pool and one listening connection. The queues live in a schema
@@ -46,7 +52,12 @@ export function openPostgresLink(url: string): Link {
     },
     openWorker(partition, process, options) {
       const name = queueName(partition);
-      const worker = new Worker(name, process, { connection: pool, runRetryDelay: retryMs, ...options }, openWaiting);
+      const worker = new Worker(
+        name,
+        process,
+        { connection: pool, runRetryDelay: retryMs, ...jobsKept, ...options },
+        openWaiting,
+      );
       worker.once('closed', () => waiting.delete(worker.getBackend()));
       return worker as unknown as ReturnType<Link['openWorker']>;
     },

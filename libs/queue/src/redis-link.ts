@@ -1,10 +1,13 @@
 import { Queue, Worker } from 'bullmq';
 import { openRedis } from './connection.ts';
 import type { Link } from './link.ts';
-import { jobsKept, queueName, queuePrefix } from './names.ts';
+import { queueName, queuePrefix } from './names.ts';
 
 /** Full memory, failed save, replica, no login: BullMQ would fetch again 6 000 times a second. */
 const hotErrors = /^(OOM|MISCONF|READONLY|NOAUTH|NOPERM)/;
+
+/** What is over stays to be seen on the board for a while: 20 jobs a partition. */
+const jobsKept = { removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } };
 
 /** All partitions share one connection; each worker adds the one that BullMQ blocks on. */
 export function openRedisLink(url: string, installationId: string, role: 'producer' | 'consumer'): Link {
@@ -19,7 +22,7 @@ export function openRedisLink(url: string, installationId: string, role: 'produc
         streams: { events: { maxLen: 100 } },
       }),
     openWorker: (partition, process, options) =>
-      new Worker(queueName(partition), process, { ...place(partition), ...options }),
+      new Worker(queueName(partition), process, { ...place(partition), ...jobsKept, ...options }),
     ping: async () => {
       // A command would wait for the connection.
       if (role === 'producer' && connection.status !== 'ready') throw new Error('Redis is not connected');

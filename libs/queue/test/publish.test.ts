@@ -135,9 +135,10 @@ describe.each(['redis', 'postgres'] as const)('publish and consume on %s', (kind
     consume(1, () => held);
     await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
     await eventually('it is active', async () => (await publisher.queues[1]!.getActiveCount()) === 1);
-    expect(await publisher.queues[1]!.getCompletedCount()).toBe(0);
+    const asked = [{ no: 1, generation: 1, partition: 1, orphaned: false }];
+    expect(await publisher.findLost(asked)).toEqual([]);
     release();
-    await eventually('it is acknowledged', async () => (await publisher.queues[1]!.getCompletedCount()) === 1);
+    await eventually('it is acknowledged', async () => (await publisher.findLost(asked)).length === 1);
   });
 });
 

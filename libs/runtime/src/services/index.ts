@@ -123,7 +123,7 @@ async function openRedisIfAny(dataDir: string, { queueBackend, fetchedRedis, say
     const isMissing = error instanceof ServiceError && error.code === 'redis-missing';
     if (!isMissing || queueBackend === 'redis') throw error;
     say(
-      `No Redis to be had (${String(error.cause)}): the queues are kept in PostgreSQL, about 1 000 chunks a second; set REDIS_URL for more.`,
+      `No Redis to be had (${String(error.cause)}): the queues are kept in PostgreSQL, some hundred chunks a second; set REDIS_URL for more.`,
     );
     return external(null);
   }
