@@ -1,7 +1,16 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { databaseForTest, eventually, startApp, testRedisUrl } from '@bullpen/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
+
+const { BULLPEN_BUILD: build } = process.env;
+/** The built worker under `npm test`, its sources where vitest was called by hand. */
+const workerArgs =
+  build === undefined
+    ? ['--import', 'tsx', 'apps/worker/src/main.ts']
+    : ['--enable-source-maps', `${build}/worker.mjs`];
 
 interface Batch {
   id: string;
@@ -102,10 +111,15 @@ describe('WORKER_PORT', () => {
     );
 
     const port = await freePort();
-    const waiting = startApp('worker', { ...env, WORKER_PORT: String(port) });
-    waiting.catch(() => {});
+    const waiting = spawn(process.execPath, workerArgs, {
+      env: { ...process.env, ...env, WORKER_PORT: String(port) },
+      stdio: 'ignore',
+    });
+    onTestFinished(() => void waiting.kill('SIGKILL'));
     const answer = await eventually('it answers', () => ask(port, '/readyz').catch(() => null));
     expect(answer).toMatchObject({ status: 503, body: { errors: [{ message: 'the worker starts' }] } });
     expect(await statusOf(port, '/livez')).toBe(200);
+    waiting.kill('SIGTERM');
+    expect(await once(waiting, 'exit')).toEqual([0, null]);
   });
 });
