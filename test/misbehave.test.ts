@@ -95,7 +95,11 @@ describe('a handler that misbehaves fails alone', () => {
       house = await startHouse({ workers: 3, supervised: true, env: small });
       const options = { maxAttempts: 2, timeoutMs: 1000 };
       const [endless, exits, together, unstarted, innocent, late] = await Promise.all([
-        run({ params: { does: { loop: [3], exitLater: [5], poison: [8] } }, count: 20, options: { ...options, maxAttempts: 1 } }),
+        run({
+          params: { does: { loop: [3], exitLater: [5], poison: [8] } },
+          count: 20,
+          options: { ...options, maxAttempts: 1 },
+        }),
         run({ params: { does: { exit: [2], memory: [10] } }, count: 20, options: { maxAttempts: 2 } }),
         run({ handler: 'misbehave-together', params: { loop: [11] }, count: 20, options }),
         run({ params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
