@@ -77,7 +77,7 @@ describe('repair', () => {
     expect(await database.statements.claim(request)).toMatchObject([{ taken: true }, { taken: true }]);
   });
 
-  it('splits a chunk at the third crash, and fails a single item at the fourth', async () => {
+  it('splits a chunk at the third crash, and fails an item that has died alone twice more', async () => {
     const database = await databaseForTest();
     const { id, no } = await accept(database, 10, 10, true);
     await crash(database);
@@ -85,13 +85,17 @@ describe('repair', () => {
     expect(await crash(database)).toMatchObject([{ size: 10, fate: 'split' }]);
     expect(await repair(database)).toEqual([]);
     expect(await checkLedger(database)).toEqual([]);
-    const { held, claim, worker } = await claimAll(database);
+    const { held, claim, ...third } = await claimAll(database);
     expect(held.map(({ first, size, crashes, inputs }) => [first, size, crashes, inputs[0]!.first])).toEqual(
-      Array.from({ length: 10 }, (_, index) => [index, 1, 3, 0]),
+      Array.from({ length: 10 }, (_, index) => [index, 1, 2, 0]),
     );
     const [poison, ...innocent] = held;
     await database.statements.flush(innocent.map((chunk) => settle(chunk, claim)));
     expect(await database.statements.counts(id)).toMatchObject({ state: 'running', succeeded: 9, running: 1 });
+    expect(await database.statements.abandon({ worker: third.worker, crashed: true })).toMatchObject([
+      { no: poison!.no, fate: 'waits' },
+    ]);
+    const { worker } = await claimAll(database);
     expect(await database.statements.abandon({ worker, crashed: true })).toEqual([
       { no: poison!.no, size: 1, fate: 'failed', durable: 'on' },
     ]);

@@ -27,7 +27,10 @@ export function createMend(deps: PublishDeps) {
   async function repairGone(): Promise<void> {
     const repaired = await deps.statements.repair({ leaseMs });
     if (repaired.length === 0) return;
-    deps.log.warn({ chunks: repaired.length, items: sum(repaired) }, 'a worker is gone: its chunks wait again');
+    const failed = repaired.filter(({ fate }) => fate === 'failed').length;
+    const split = repaired.filter(({ fate }) => fate === 'split').length;
+    const facts = { chunks: repaired.length, items: sum(repaired), ...(split && { split }), ...(failed && { failed }) };
+    deps.log.warn(facts, 'a worker is gone: its chunks wait again');
   }
 
   async function repairLost(): Promise<void> {

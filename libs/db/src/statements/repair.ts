@@ -31,10 +31,12 @@ const failsFrom = suspectFrom + 2;
  * a process that was stopped and goes on would else judge by what it slept through.
  *
  * At two crashes a chunk is a suspect and runs alone. At three a worker has died with it alone: a chunk of several
- * items is replaced by one chunk for each, with the same crashes. At four a single item fails as `worker-lost`. So a
- * poison item costs four crashes in a chunk of any size, and an innocent one never fails. Splitting by the square root at
- * two crashes would cost four as well, but 32 runs alone instead of one for each innocent chunk of 1 000 that was twice
- * in hand when somebody typed `kill -9`.
+ * items is replaced by one chunk for each, which are suspects anew. At four a single item has twice killed the worker
+ * that ran nothing else, and fails as `worker-lost`. So a poison item costs five crashes at most, in a chunk of any size
+ * (four by itself). Were its neighbours to keep the third crash, one more would fail an innocent one: a worker of an
+ * overloaded machine that was silent for a lease did that in one of two trials. Splitting at two crashes, by the
+ * square root, costs 32 runs alone instead of one for each innocent chunk of 1 000 that was twice in hand when
+ * somebody typed `kill -9`.
  *
  * One statement, since a chunk that waits unsplit between two of them would be published, and kill once more.
  */
@@ -78,7 +80,7 @@ function prepareTake(db: Database, name: string, under: SQL, charge: SQL) {
   const items = sql`unnest(coalesce(t.picks, array(select generate_series(t.first, t.first + t.size - 1)))) i`;
   const split = db.$with('split', {}).as(sql`
     insert into chunks (batch, first, size, src, attempt, crashes, format)
-    select t.batch, i, 1, ${src}, t.attempt, t.crashed, t.format from taken t cross join ${items} where t.guilty and t.size > 1`);
+    select t.batch, i, 1, ${src}, t.attempt, ${sql.raw(String(suspectFrom))}, t.format from taken t cross join ${items} where t.guilty and t.size > 1`);
   const failed = db.$with('buried', {}).as(sql`
     select t.batch, 0 as succeeded, 1 as failed, i as index, t.attempt, ${src} as src
     from taken t cross join ${items} where t.guilty and t.size = 1`);
