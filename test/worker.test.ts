@@ -148,7 +148,8 @@ describe('a worker', () => {
     const id = await house.submit({ handler: 'fail', count: 3, params, options: { maxAttempts: 1 } });
     expect((await house.ended(id, 10_000)).counts).toMatchObject({ failed: 3 });
     const { body } = await house.request<{ items: { error: object }[] }>(`/v1/batches/${id}/results`);
-    expect(body.items[0]!.error).toEqual({ code: 'error', message: params.message });
+    const fingerprint = expect.stringMatching(/^[0-9a-f]{12}$/);
+    expect(body.items[0]!.error).toEqual({ code: 'error', message: params.message, fingerprint });
   });
 
   it('makes progress with outputs that are large together', async () => {

@@ -43,6 +43,8 @@ beforeAll(() => {
     mkdirSync(join(clone, `apps/${app}/src`), { recursive: true });
     writeFileSync(join(clone, `apps/${app}/src/main.ts`), PROGRAM);
   }
+  mkdirSync(join(clone, 'apps/worker/src/watchdog'));
+  writeFileSync(join(clone, 'apps/worker/src/watchdog/thread.ts'), '');
   writeFileSync(join(clone, 'package.json'), '{"type": "module"}');
   writeFileSync(join(clone, 'pnpm-lock.yaml'), LOCKFILE);
   writeFileSync(join(clone, '.env'), 'FROM_FILE=file\nIN_BOTH=file\n');

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createPublisher, jobId } from '@bullpen/queue';
 import { openServices, type Services } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { hasRedis, testRedisUrl } from './backend.ts';
@@ -110,9 +111,15 @@ export async function startHouse(options: HouseOptions) {
           sql`select c.* from chunks c join batches b on b.no = c.batch where b.id = ${id} and c.state <> 'done' limit 5`,
         )
         .catch(String);
-      const owners = await database.statements.windows({ leaseMs: 1500 }).catch(String);
+      const owners = await database.db
+        .execute(
+          sql`select p.*, w.name, w.facts from partitions p left join workers w on w.id = p.owner
+              where no in (select partition from chunks where state in ('queued', 'running'))`,
+        )
+        .catch(String);
+      const jobs = await jobStates(database.db, env).catch(String);
       const logs = [producer, ...workers].map((app) => `${app.app}: ${app.log().split('\n').slice(-6).join('\n  ')}`);
-      return [JSON.stringify(counts), JSON.stringify(open), JSON.stringify(owners).slice(0, 1500), ...logs].join('\n');
+      return [...[counts, open, jobs, owners].map((facts) => JSON.stringify(facts)), ...logs].join('\n');
     },
 
     /** Takes all jobs out of the queues: FLUSHALL, or its counterpart. */
@@ -132,6 +139,42 @@ export async function startHouse(options: HouseOptions) {
       await servers?.close();
     },
   };
+}
+
+/** What BullMQ says of the jobs of chunks that stand as queued. */
+async function jobStates(
+  db: TestDatabase['db'],
+  env: { QUEUE_BACKEND: 'redis' | 'postgres'; REDIS_URL: string; DATABASE_URL: string },
+) {
+  const queued = await db.execute<{ no: string; generation: number; partition: number; id: string }>(
+    sql`select no, generation, partition, (select id from installation) from chunks where state = 'queued' limit 5`,
+  );
+  const kind = env.QUEUE_BACKEND;
+  const backend = { kind, url: kind === 'redis' ? env.REDIS_URL : env.DATABASE_URL };
+  const partitions = 1 + Math.max(0, ...queued.map((chunk) => chunk.partition));
+  const publisher = createPublisher({
+    backend,
+    installationId: queued[0]?.id ?? '',
+    partitions,
+    parallelism: 1,
+    jobsPerCall: 1,
+  });
+  try {
+    return await Promise.all(
+      queued.map(async ({ no, generation, partition }) => {
+        const queue = publisher.queues[partition]!;
+        const counts = await queue.getJobCounts();
+        return {
+          no,
+          state: await queue.getJobState(jobId(Number(no), generation)),
+          paused: await queue.isPaused(),
+          counts,
+        };
+      }),
+    );
+  } finally {
+    await publisher.close();
+  }
 }
 
 export type House = Awaited<ReturnType<typeof startHouse>>;
