@@ -25,7 +25,7 @@ export interface Consumer {
 }
 
 const coolOffMs = 1000;
-const closeDeadlineMs = 5000;
+const closeDeadlineMs = 2000;
 
 /** The side that takes jobs. */
 export function createConsumers(options: ConsumersOptions) {
@@ -85,9 +85,10 @@ function openConsumer(
     async close() {
       if (cooling !== null) clearTimeout(cooling);
       const closed = worker.close();
-      // A handler may take as long as it takes. Only then is there a limit: while the server is away BullMQ waits for ever.
+      // A handler may take as long as it takes. Only then is there a limit: while the server is away BullMQ waits for ever, also
+      // after it is back (its blocking connection never says that it has ended), and a second close is the first one.
       while (active.size > 0) await Promise.allSettled(active);
-      await withDeadline(closeDeadlineMs, 'close', closed).catch(() => worker.close(true).catch(() => undefined));
+      await withDeadline(closeDeadlineMs, 'close', closed).catch(options.onError);
     },
   };
 }

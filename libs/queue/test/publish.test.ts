@@ -5,10 +5,19 @@ import {
   createConsumers,
   createPublisher,
   type JobData,
+  jobId,
   prepareQueues,
   type QueueBackend,
 } from '@bullpen/queue';
-import { createDatabase, databaseForTest, eventually, hasRedis, redisCommand, testRedisUrl } from '@bullpen/testkit';
+import {
+  createDatabase,
+  databaseForTest,
+  dropReplyTo,
+  eventually,
+  hasRedis,
+  redisCommand,
+  testRedisUrl,
+} from '@bullpen/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openLink } from '../src/link.ts';
 
@@ -143,6 +152,21 @@ describe.each(['redis', 'postgres'] as const)('publish and consume on %s', (kind
     await eventually('it is acknowledged', async () => (await publisher.findLost(asked)).length === 1);
   });
 });
+
+test.runIf(hasRedis)(
+  'stops to take jobs while Redis is away: BullMQ alone would wait for ever',
+  async () => {
+    const { publisher, installationId } = openOn({ kind: 'redis', url: testRedisUrl() });
+    const backend = { kind: 'redis', url: await dropReplyTo(testRedisUrl(), jobId(7, 1)) } as const;
+    const consumers = createConsumers({ backend, installationId, leaseMs: 1000, onError: () => undefined });
+    const consumer = consumers.open(0, 8, async () => undefined);
+    await publisher.publish([{ chunk: 7, generation: 1, partition: 0, handler: 'echo', batch: 'b', items: 1 }]);
+    await eventually('the connection is cut', async () => !(await consumers.reachable()));
+    await consumer.close();
+    await consumers.close();
+  },
+  20_000,
+);
 
 test.runIf(hasRedis)('keeps what Redis holds per chunk under 1 KB', async () => {
   const { publisher } = openOn({ kind: 'redis', url: testRedisUrl() });
