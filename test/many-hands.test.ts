@@ -45,7 +45,10 @@ const shared = (sizes: string): Promise<unknown> =>
       return found.sort((a, b) => b - a).join() === sizes;
     },
     40_000,
-  );
+  ).catch(async (error: Error) => {
+    const logs = house.workers.map((app) => app.log().split('\n').slice(-5).join('\n  '));
+    throw new Error([error.message, JSON.stringify(await listWorkers()), ...logs].join('\n'), { cause: error });
+  });
 
 function tell(moves: readonly Move[]): void {
   for (const how of ['drain', 'expiry'] as const) {

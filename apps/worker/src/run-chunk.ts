@@ -77,14 +77,15 @@ export async function runChunk(held: Held, plan: Plan, order: number, deps: RunD
 async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: number, deps: RunDeps): Promise<void> {
   const turn = createTurn(deps.sliceMs);
   const opens = openItems(run, deps);
+  const gone = (): boolean => !deps.mayStart() || run.plan.stopped;
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
     const wait = deps.slots.free <= 0;
     if (look || wait) {
       if (turn.hasRunLong()) await turn.yield();
       // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
-      while (deps.slots.free <= 0) await turn.wait(deps.slots.wait(order));
-      if (turn.sliceIsOver() || !deps.mayStart() || run.plan.stopped) {
+      while (deps.slots.free <= 0 && !gone()) await turn.wait(deps.slots.wait(order, gone));
+      if (turn.sliceIsOver() || gone()) {
         deps.slots.pass();
         break;
       }

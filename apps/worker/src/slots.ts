@@ -5,7 +5,7 @@
  */
 export function createSlots(max: number) {
   let free = max;
-  const waiting: { order: number; grant: () => void }[] = [];
+  let waiting: { order: number; gone: () => boolean; grant: () => void }[] = [];
 
   function grantNext(): void {
     if (free <= 0 || waiting.length === 0) return;
@@ -29,9 +29,15 @@ export function createSlots(max: number) {
     },
     /** A grant that is not used. */
     pass: grantNext,
-    /** Resolves when a slot may be free; look again. */
-    wait(order: number): Promise<void> {
-      return new Promise((grant) => waiting.push({ order, grant }));
+    /** Resolves when a slot may be free, or when it was dismissed; look again. */
+    wait(order: number, gone: () => boolean): Promise<void> {
+      return new Promise((grant) => waiting.push({ order, gone, grant }));
+    },
+    /** Sends away those that will start nothing more: behind an older chunk they would wait as long as that takes. */
+    dismiss(): void {
+      const leaving = waiting.filter(({ gone }) => gone());
+      waiting = waiting.filter((each) => !leaving.includes(each));
+      for (const { grant } of leaving) grant();
     },
   };
 }

@@ -134,7 +134,10 @@ export async function startWorker(deps: WorkerDeps) {
     // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
     openConsumer: (partition, prefetch, process) =>
       consumers.open(partition, prefetch, (job, publishedAt) => process(job, publishedAt).catch(crash)),
-    onClosing: () => hands.dismiss(),
+    onClosing: () => {
+      hands.dismiss();
+      slots.dismiss();
+    },
     handsMax: hands.limit,
   });
   const ownership = createOwnership({
@@ -167,7 +170,11 @@ export async function startWorker(deps: WorkerDeps) {
   const beats = createLoop({
     name: 'heartbeat',
     log,
-    once: async () => (await heartbeat.beat(), beatMs),
+    once: async () => {
+      await heartbeat.beat();
+      slots.dismiss();
+      return beatMs;
+    },
     afterErrorMs,
   });
   const idle = setInterval(() => inHand.size === 0 && figures.idled(100), 100);

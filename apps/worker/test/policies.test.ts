@@ -141,15 +141,27 @@ describe('idleReason', () => {
 });
 
 describe('slots', () => {
+  const never = () => false;
   it('go to the oldest chunk first, and on when one is not used', async () => {
     const slots = createSlots(1);
     slots.take();
     const got: string[] = [];
-    const young = slots.wait(9).then(() => got.push('young'));
-    const old = slots.wait(3).then(() => (got.push('old'), slots.pass()));
+    const young = slots.wait(9, never).then(() => got.push('young'));
+    const old = slots.wait(3, never).then(() => (got.push('old'), slots.pass()));
     slots.release();
     await Promise.all([young, old]);
     expect(got).toEqual(['old', 'young']);
+  });
+
+  it('are waited for no more by who was dismissed', async () => {
+    const slots = createSlots(1);
+    slots.take();
+    const got: string[] = [];
+    void slots.wait(1, never).then(() => got.push('stays'));
+    const leaving = slots.wait(2, () => true).then(() => got.push('leaves'));
+    slots.dismiss();
+    await leaving;
+    expect(got).toEqual(['leaves']);
   });
 });
 

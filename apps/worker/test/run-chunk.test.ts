@@ -237,6 +237,21 @@ describe('runChunk', () => {
     expect(turns).toBeGreaterThanOrEqual(3);
   });
 
+  it('goes back at once when it may start nothing more, though an older chunk has all slots', async () => {
+    let closing = false;
+    let finish!: () => void;
+    const slots = createSlots(1);
+    const held1 = new Promise<void>((resolve) => (finish = resolve));
+    const older = runChunk(held({ size: 1 }), handler(() => held1), 1, deps({ slots })); // prettier-ignore
+    const younger = runChunk(held({ size: 5 }), handler(() => held1), 2, deps({ slots, mayStart: () => !closing })); // prettier-ignore
+    closing = true;
+    slots.dismiss();
+    expect(await younger).toMatchObject({ succeeded: 0, rests: [{ first: 0, size: 5, attempt: 1 }] });
+    finish();
+    expect(await older).toMatchObject({ succeeded: 1 });
+    expect(slots.free).toBe(1);
+  });
+
   it('starts nothing when it may not', async () => {
     const settled = await runChunk(
       held({ size: 5 }),
