@@ -85,6 +85,7 @@ async function runEach(run: Run, handle: NonNullable<Handler['run']>, order: num
       if (turn.hasRunLong()) await turn.yield();
       // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
       while (deps.slots.free <= 0 && !gone()) await turn.wait(deps.slots.wait(order, gone));
+      if (at === 0) turn.startSlice();
       if (turn.sliceIsOver() || gone()) {
         deps.slots.pass();
         break;

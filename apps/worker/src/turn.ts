@@ -10,7 +10,7 @@ let turnStarted = 0;
 
 /** The clock of one run of a chunk. */
 export function createTurn(sliceMs: number) {
-  const started = performance.now();
+  let started = performance.now();
   let resumedAt = started;
   let workMs = 0;
   let stride = 1;
@@ -28,6 +28,8 @@ export function createTurn(sliceMs: number) {
       lastLook = now;
       return true;
     },
+    /** The first item starts: a slice of a chunk that waited for a slot until now begins here. */
+    startSlice: (): void => void (started = performance.now()),
     sliceIsOver: (): boolean => performance.now() - started >= sliceMs,
     hasRunLong: (): boolean => performance.now() - turnStarted >= turnMs,
     /** Lets others work. */

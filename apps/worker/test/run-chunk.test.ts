@@ -252,6 +252,17 @@ describe('runChunk', () => {
     expect(slots.free).toBe(1);
   });
 
+  it('counts its slice from its first item, not from when it began to wait for a slot', async () => {
+    const slots = createSlots(1);
+    let finish!: () => void;
+    const older = runChunk(held({ size: 1 }), handler(() => new Promise<void>((resolve) => (finish = resolve))), 1, deps({ slots })); // prettier-ignore
+    const younger = runChunk(held({ size: 3 }), handler((_, { index }) => sleep(1, index)), 2, deps({ slots, sliceMs: 50 })); // prettier-ignore
+    await sleep(80);
+    finish();
+    expect(await younger).toMatchObject({ succeeded: 3, rests: [] });
+    await older;
+  });
+
   it('starts nothing when it may not', async () => {
     const settled = await runChunk(
       held({ size: 5 }),
