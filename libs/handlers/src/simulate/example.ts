@@ -67,5 +67,7 @@ export const weekend: z.input<typeof eventSchema> = {
   teams: [
     { name: 'Foxes', players: 5, playHours: 8, strategy: 'row-by-row' },
     { name: 'Owls', players: 5, playHours: 8, strategy: 'best-points-per-hour' },
+    { name: 'Bears', players: 8, playHours: 5, strategy: 'row-by-row' },
+    { name: 'Hares', players: 4, playHours: 10, strategy: 'best-points-per-hour' },
   ],
 };
