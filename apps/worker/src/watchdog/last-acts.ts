@@ -36,8 +36,13 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
     await statements.leave(worker);
   }
 
-  async function lastAct(why: string, guilty: (Place & { error: ItemError }) | null, crashed: boolean): Promise<void> {
-    log.error(guilty ?? {}, why);
+  async function lastAct(
+    why: string,
+    guilty: (Place & { error: ItemError }) | null,
+    crashed: boolean,
+    facts: object = guilty ?? {},
+  ): Promise<void> {
+    log.error(facts, why);
     const late = sleep(patienceMs).then(() => {
       throw new Error(`the database did not answer within ${patienceMs} ms`);
     });
@@ -53,7 +58,8 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
       const { code, message } = new TimeoutError(timeoutMs);
       return lastAct('a handler does not end: its process does', { ...place, error: { code, message } }, false);
     },
-    stuck: (): Promise<void> => lastAct('the main loop stands still: the process ends', null, true),
+    stuck: (facts: { standsMs: number; cpuMs: number }): Promise<void> =>
+      lastAct('the main loop stands still: the process ends', null, true, facts),
     exited: (place: Place, blameless: boolean): Promise<void> => {
       const guilty = place.item === none ? null : { ...place, error: exitedError };
       return lastAct('the process ends: what it has in hand goes back', guilty, guilty === null && !blameless);

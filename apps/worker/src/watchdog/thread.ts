@@ -41,14 +41,23 @@ async function sayLastWord(blameless: boolean): Promise<void> {
   Atomics.notify(words, cells.exit);
 }
 
+/** When the main loop last turned, and the CPU time of the process then: a loop that spins uses it up, a starved one does not. */
+let turned = { turns: -1, at: 0, cpu: process.cpuUsage() };
+function stood(): { standsMs: number; cpuMs: number } {
+  const { user, system } = process.cpuUsage(turned.cpu);
+  return { standsMs: Math.round(performance.now() - turned.at), cpuMs: Math.round((user + system) / 1000) };
+}
+
 async function look(): Promise<void> {
+  const turns = words[cells.turns]!;
+  if (turns !== turned.turns) turned = { turns, at: performance.now(), cpu: process.cpuUsage() };
   const exit = Atomics.load(words, cells.exit);
   if (exit === exits.asked || exit === exits.blameless) return sayLastWord(exit === exits.blameless);
   const timeoutMs = words[cells.timeoutMs]!;
-  const finding = judge({ call: words[cells.call]!, item: words[cells.item]!, timeoutMs, turns: words[cells.turns]! });
+  const finding = judge({ call: words[cells.call]!, item: words[cells.item]!, timeoutMs, turns });
   if (finding === 'stay') void acts().then(({ stay }) => stay());
   else if (finding === 'blame') await kill(({ timedOut }) => timedOut(place(), timeoutMs));
-  else if (finding === 'stuck') await kill(({ stuck }) => stuck());
+  else if (finding === 'stuck') await kill(({ stuck }) => stuck(stood()));
 }
 
 const startedAt = performance.now();
