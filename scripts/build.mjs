@@ -55,6 +55,7 @@ async function bundle(out, handlers) {
     entryPoints: {
       ...Object.fromEntries(['producer', 'worker', 'cli'].map((app) => [app, `apps/${app}/src/main.ts`])),
       watchdog: 'apps/worker/src/watchdog/thread.ts',
+      isolated: 'apps/worker/src/isolation/process.ts',
     },
     outdir: fresh,
     outExtension: { '.js': '.mjs' },
@@ -71,7 +72,7 @@ async function bundle(out, handlers) {
     banner: {
       js: "import { createRequire as bullpenRequire } from 'node:module'; const require = bullpenRequire(import.meta.url);",
     },
-    plugins: [knownHandlers(handlers), builtThread(), ownPlaces()],
+    plugins: [knownHandlers(handlers), besides(), ownPlaces()],
   });
   // Its service would live as long as we do.
   await stop();
@@ -93,14 +94,18 @@ const ownPlaces = () => ({
   },
 });
 
-/** The worker's watchdog is a thread with a file of its own, which stands beside the bundle's other files. */
-const builtThread = () => ({
-  name: 'built-thread',
+/** A thread and a process of the worker have files of their own, which stand beside the bundle's other files. */
+const besides = () => ({
+  name: 'besides',
   setup(bundler) {
-    bundler.onLoad({ filter: /[\\/]watchdog[\\/]thread-file\.ts$/ }, async ({ path }) => {
-      const text = await readFile(path, 'utf8');
-      return { contents: text.replace('./thread.ts', './watchdog.mjs'), loader: 'ts' };
-    });
+    for (const [file, own, built] of [
+      [/[\\/]watchdog[\\/]thread-file\.ts$/, './thread.ts', './watchdog.mjs'],
+      [/[\\/]isolation[\\/]process-file\.ts$/, './process.ts', './isolated.mjs'],
+    ])
+      bundler.onLoad({ filter: file }, async ({ path }) => {
+        const text = await readFile(path, 'utf8');
+        return { contents: text.replace(own, built), loader: 'ts' };
+      });
   },
 });
 

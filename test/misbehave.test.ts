@@ -143,6 +143,36 @@ describe('a handler that misbehaves fails alone', () => {
     patience,
   );
 
+  it(
+    'also beside an item that never ends: a suspect waits for nobody, kills nobody, and nobody waits for it',
+    async () => {
+      house = await startHouse({ workers: 0, env });
+      const never = await house.submit({ handler: 'misbehave', count: 1, params: { does: { never: [0] } } });
+      const poisoned = { does: { poison: [8], never: [9] } };
+      const options = { chunkSize: 20, backoffMs: 0, maxAttempts: 1, timeoutMs: 5000 };
+      const suspect = await house.submit({ handler: 'misbehave', count: 20, params: poisoned, options });
+      await house.database.db.execute(
+        sql`update chunks set crashes = 2 where batch = (select no from batches where id = ${suspect})`,
+      );
+      const worker = await house.addWorker();
+      const pid = worker.pid();
+      await eventually('both run', async () => {
+        const batches = await Promise.all([never, suspect].map((id) => house.batch(id)));
+        return batches.every(({ counts }) => counts.running > 0);
+      });
+      expect(await run({ params: {}, count: 400 })).toEqual([]);
+      expect((await house.ended(suspect, withinMs)).counts).toMatchObject({ succeeded: 18, failed: 2 });
+      expect((await house.batch(never)).counts).toMatchObject({ running: 1 });
+      expect(worker.pid()).toBe(pid);
+      const { body } = await house.request<{ items: { name: string; itemsDone: number }[] }>('/v1/workers');
+      expect(body.items.map(({ name }) => name)).toEqual([expect.not.stringContaining('isolated')]);
+      expect(await checkLedger(house.database)).toEqual([]);
+      await worker.end('SIGKILL');
+      await eventually('the processes for suspects end with it', async () => (await isolated()) === 0);
+    },
+    patience,
+  );
+
   it('and one that outlasts a drain goes back at once, and nothing is held against it', async () => {
     house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '600000', DRAIN_TIMEOUT_MS: '300' } });
     const id = await house.submit({ handler: 'misbehave', count: 3, params: { does: { never: [0, 1, 2] } } });
@@ -152,6 +182,14 @@ describe('a handler that misbehaves fails alone', () => {
     expect(await crashes()).toEqual([0]);
   });
 });
+
+/** Connections of processes that run suspects. */
+const isolated = async (): Promise<number> =>
+  (
+    await house.database.db.execute(
+      sql`select 1 from pg_stat_activity where datname = current_database() and application_name like '%-isolated%'`,
+    )
+  ).length;
 
 const crashes = async (): Promise<number[]> =>
   (await house.database.db.execute(sql`select distinct crashes from chunks`)).map((row) => Number(row['crashes']));

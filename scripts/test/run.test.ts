@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -43,8 +43,10 @@ beforeAll(() => {
     mkdirSync(join(clone, `apps/${app}/src`), { recursive: true });
     writeFileSync(join(clone, `apps/${app}/src/main.ts`), PROGRAM);
   }
-  mkdirSync(join(clone, 'apps/worker/src/watchdog'));
-  writeFileSync(join(clone, 'apps/worker/src/watchdog/thread.ts'), '');
+  for (const file of ['watchdog/thread.ts', 'isolation/process.ts']) {
+    mkdirSync(join(clone, 'apps/worker/src', dirname(file)));
+    writeFileSync(join(clone, 'apps/worker/src', file), '');
+  }
   writeFileSync(join(clone, 'package.json'), '{"type": "module"}');
   writeFileSync(join(clone, 'pnpm-lock.yaml'), LOCKFILE);
   writeFileSync(join(clone, '.env'), 'FROM_FILE=file\nIN_BOTH=file\n');

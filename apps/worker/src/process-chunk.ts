@@ -1,22 +1,25 @@
 import type { JobData } from '@bullpen/queue';
 import type { Claims, Held } from './claims.ts';
-import type { Company } from './company.ts';
 import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
+import type { Isolation } from './isolation/isolation.ts';
 import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
 import { runChunk, type RunDeps } from './run-chunk.ts';
 
-export interface ProcessDeps extends RunDeps {
+export interface ClaimDeps extends RunDeps {
   hands: Hands;
-  company: Company;
   claims: Claims;
   plans: Plans;
   flushes: Flushes;
   figures: Figures;
   /** Chunks in hand, by number: a job that comes twice is run once. */
   inHand: Map<number, { batch: number | null }>;
+}
+
+export interface ProcessDeps extends ClaimDeps {
+  isolation: Isolation;
   /** Says of a job that nobody has claimed that its chunk waits again. */
   handBack: (job: JobData) => Promise<void>;
 }
@@ -26,7 +29,7 @@ let orders = 0;
 /**
  * A job from wake-up to acknowledgement: claim → run → reduce → flush; the return is the acknowledgement. `closing` says
  * that the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
- * A suspect is not claimed in company: it is claimed again when nothing else is in hand.
+ * A suspect is not claimed here but in a process where it is alone.
  */
 export async function processChunk(
   job: JobData,
@@ -34,33 +37,39 @@ export async function processChunk(
   closing: () => boolean,
   deps: ProcessDeps,
 ): Promise<void> {
+  const { chunk } = job;
   if (closing() || !(await deps.hands.take(closing))) return await deps.handBack(job);
-  const order = (orders += 1);
-  const mayStart = (): boolean => deps.mayStart() && !closing();
-  const work = (alone: boolean) => async (): Promise<'over' | 'suspect'> => {
-    if (closing()) await deps.handBack(job);
-    else if (!deps.inHand.has(job.chunk)) return claimAndRun(job, order, alone, publishedAt, { ...deps, mayStart });
-    return 'over';
-  };
+  let fate: Fate | 'back' = 'back';
   try {
-    if ((await deps.company.join(work(false))) === 'suspect') await deps.company.alone(work(true));
+    const mayStart = (): boolean => deps.mayStart() && !closing();
+    if (deps.inHand.has(chunk)) fate = 'over';
+    else if (!closing())
+      fate = await claimAndRun({ chunk, publishedAt, order: (orders += 1), alone: false }, { ...deps, mayStart });
   } finally {
     deps.hands.release();
   }
+  if (fate === 'suspect') fate = await deps.isolation.run(chunk, publishedAt, closing);
+  if (fate === 'back') await deps.handBack(job);
 }
 
-async function claimAndRun(
-  job: JobData,
-  order: number,
-  alone: boolean,
-  publishedAt: number,
-  deps: ProcessDeps,
-): Promise<'over' | 'suspect'> {
+type Fate = 'over' | 'suspect';
+
+export interface Claiming {
+  chunk: number;
+  publishedAt: number;
+  /** Older chunks go first. */
+  order: number;
+  /** Nothing else is in the hands of this worker id, so that it may have a suspect. */
+  alone: boolean;
+}
+
+/** `suspect`: it was left where it was. */
+export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming, deps: ClaimDeps): Promise<Fate> {
   const entry: { batch: number | null } = { batch: null };
-  deps.inHand.set(job.chunk, entry);
+  deps.inHand.set(chunk, entry);
   let held: Held | 'suspect' | null = null;
   try {
-    held = await deps.claims.claim(job.chunk, alone);
+    held = await deps.claims.claim(chunk, alone);
     if (held === null) return 'over';
     if (held === 'suspect') return held;
     entry.batch = held.batch;
@@ -71,7 +80,7 @@ async function claimAndRun(
     deps.figures.settled(Date.now() - publishedAt);
     return 'over';
   } finally {
-    deps.inHand.delete(job.chunk);
+    deps.inHand.delete(chunk);
     if (held !== null && held !== 'suspect') deps.claims.settle(held.claim);
   }
 }

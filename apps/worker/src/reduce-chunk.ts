@@ -1,5 +1,5 @@
 import type { Settled } from '@bullpen/db';
-import { encodeReduced, type Reduce, unknownReduced } from '@bullpen/handlers';
+import { atOnce, encodeReduced, type Reduce, ReduceError, unknownReduced } from '@bullpen/handlers';
 import { failOutputs, indexOfOutput } from './fail-outputs.ts';
 import { describeError, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
@@ -40,17 +40,20 @@ interface Folded {
 
 /** An `add` that threw may have left the accumulator half changed: then each output is folded alone, and what went well is merged. */
 function fold(reduce: AnyReduce, params: unknown, settled: Settled, outputs: readonly unknown[]): Folded {
-  const add = (acc: unknown, at: number): unknown => reduce.add(acc, outputs[at], indexOfOutput(settled, at), params);
+  const add = (acc: unknown, at: number): unknown =>
+    atOnce('add', reduce.add(acc, outputs[at], indexOfOutput(settled, at), params));
+  const zero = (): unknown => atOnce('zero', reduce.zero(params));
   const refused = new Map<number, ItemError>();
-  let acc = reduce.zero(params);
+  let acc = zero();
   try {
     for (let at = 0; at < outputs.length; at += 1) acc = add(acc, at);
     return { acc, refused };
-  } catch {
-    acc = reduce.zero(params);
+  } catch (error) {
+    if (error instanceof ReduceError) throw error;
+    acc = zero();
   }
   for (let at = 0; at < outputs.length; at += 1) {
-    const alone = reduce.zero(params);
+    const alone = zero();
     let one: unknown;
     try {
       one = add(alone, at);
@@ -58,7 +61,7 @@ function fold(reduce: AnyReduce, params: unknown, settled: Settled, outputs: rea
       refused.set(at, { code: 'reduce-failed', message: describeError(error).message });
       continue;
     }
-    acc = reduce.merge(acc, one);
+    acc = atOnce('merge', reduce.merge(acc, one));
   }
   return { acc, refused };
 }

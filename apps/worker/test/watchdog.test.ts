@@ -1,7 +1,6 @@
 import type { Holding } from '@bullpen/db';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createCompany } from '../src/company.ts';
 import { blame } from '../src/watchdog/blame.ts';
 import { cells, createMarks, none, start, together, viewsOf } from '../src/watchdog/marks.ts';
 import { createStalls, type Finding } from '../src/watchdog/stalls.ts';
@@ -105,34 +104,5 @@ describe('blame', () => {
         },
       ),
     );
-  });
-});
-
-describe('company', () => {
-  it('lets a suspect run only when nothing else does, and before what comes after it', async () => {
-    const company = createCompany();
-    const said: string[] = [];
-    const work = (name: string) => async (): Promise<void> => {
-      said.push(`${name} in`);
-      await new Promise(setImmediate);
-      said.push(`${name} out`);
-    };
-    await Promise.all([
-      company.join(work('a')),
-      company.join(work('b')),
-      company.alone(work('suspect')),
-      company.alone(work('second')),
-      company.join(work('c')),
-    ]);
-    expect(said).toEqual(['a in', 'b in', 'a out', 'b out', 'suspect in', 'suspect out', 'second in', 'second out', 'c in', 'c out']); // prettier-ignore
-  });
-
-  it('goes on after a run that failed', async () => {
-    const company = createCompany();
-    const fail = (): Promise<never> => Promise.reject(new Error('no'));
-    await expect(company.join(fail)).rejects.toThrow('no');
-    await expect(company.alone(fail)).rejects.toThrow('no');
-    expect(await company.join(async () => 1)).toBe(1);
-    expect(await company.alone(async () => 2)).toBe(2);
   });
 });

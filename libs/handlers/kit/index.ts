@@ -10,5 +10,5 @@ export {
 export { Fail, Retry } from './errors.ts';
 export { loadHandlers, type Catalog } from './load.ts';
 export { createRandom } from './random.ts';
-export { encodeReduced, mergeReduced, type Reduce, summaryOf, unknownReduced } from './reduce.ts';
+export { atOnce, encodeReduced, mergeReduced, type Reduce, ReduceError, summaryOf, unknownReduced } from './reduce.ts';
 export { runHandler, summarize } from './run-handler.ts';

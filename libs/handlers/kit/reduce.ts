@@ -7,6 +7,8 @@
  *
  * `Acc` is plain JSON data, anything but null, at most `reducedMaxBytes` as text.
  *
+ * All of it answers at once, no promises: in the producer there is one loop for all batches.
+ *
  * Methods, so that TypeScript takes a handler of any types for a `Handler`.
  */
 export interface Reduce<Output, Params, Acc> {
@@ -33,9 +35,26 @@ const reducedMaxBytes = 256 * 1024;
  */
 export const unknownReduced = 'null';
 
+/** `reduce` is not what it has to be, whatever the output. */
+export class ReduceError extends Error {}
+
+/** What a method of `reduce` has answered. Nobody waits for a promise: it is refused, and its rejection heard. */
+export function atOnce<Answer>(method: string, answer: Answer): Answer {
+  if (answer === null || typeof answer !== 'object' || !('then' in answer)) return answer;
+  Promise.resolve(answer).catch(() => undefined);
+  throw new ReduceError(`${method} answered a promise: reduce must answer at once`);
+}
+
+/** JSON would make `null` of these. */
+function refuseInfinite(key: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw new ReduceError(`reduce made ${key || 'it'} ${value}`);
+  return value;
+}
+
 /** An accumulator as JSON text. Throws where it is no JSON or too large. */
 export function encodeReduced(acc: unknown): string {
-  const text = JSON.stringify(acc) as string | undefined;
+  const text = JSON.stringify(acc, refuseInfinite) as string | undefined;
   if (text === undefined || text === unknownReduced) throw new Error(`reduce answered ${String(acc)}`);
   const bytes = Buffer.byteLength(text);
   if (bytes > reducedMaxBytes) throw new Error(`what reduce made has ${bytes} bytes, ${reducedMaxBytes} are allowed`);
@@ -50,7 +69,7 @@ export function mergeReduced(reduce: AnyReduce, texts: readonly string[]): strin
   const [first, ...others] = texts;
   if (others.length === 0) return first!;
   let acc: unknown = JSON.parse(first!);
-  for (const text of others) acc = reduce.merge(acc, JSON.parse(text));
+  for (const text of others) acc = atOnce('merge', reduce.merge(acc, JSON.parse(text)));
   return encodeReduced(acc);
 }
 
@@ -58,7 +77,7 @@ export function mergeReduced(reduce: AnyReduce, texts: readonly string[]): strin
 export function summaryOf(reduce: AnyReduce, text: string, params: unknown): unknown {
   const acc: unknown = JSON.parse(text);
   if (acc === null || reduce.summary === undefined) return acc;
-  const summary = reduce.summary(acc, params);
+  const summary = atOnce('summary', reduce.summary(acc, params));
   encodeReduced(summary);
   return summary;
 }

@@ -23,7 +23,7 @@ export async function inspectWork(db: Database, { leaseMs }: { leaseMs: number }
   const seenWithin = (leases: number) =>
     sql`w.seen > clock_timestamp() - make_interval(secs => ${leaseMs * leases}::float8 / 1000)`;
   const [row] = (await db.execute(sql`
-    with live as (select id, name, draining, handlers, facts, started_at from workers w where ${seenWithin(1)}),
+    with live as (select id, name, draining, handlers, facts, started_at from workers w where ${seenWithin(1)} and facts -> 'isolated' is null),
     unknown as (
       select handler, count(*)::int as batches, sum(total - succeeded - failed)::float8 as items from batches b
       where state = 'running' and not exists (select from live where b.handler = any(live.handlers) and not live.draining)

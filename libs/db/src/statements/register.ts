@@ -14,6 +14,8 @@ export interface NewWorker {
   facts: WorkerFacts;
   /** Partitions it asks for by itself; null: it takes its fair share. */
   pins?: readonly number[] | null;
+  /** It runs suspects for another worker: it takes no partition, counts for no share, and no list shows it. */
+  isolated?: boolean;
 }
 
 /**
@@ -22,8 +24,13 @@ export interface NewWorker {
  * Repeatable: the id is new each start; a second run sets the same row.
  */
 export function prepareRegister(db: Database) {
-  return async (worker: NewWorker): Promise<void> => {
-    const values = { ...worker, handlers: [...worker.handlers], pins: worker.pins ? [...worker.pins] : null };
+  return async ({ isolated = false, ...worker }: NewWorker): Promise<void> => {
+    const values = {
+      ...worker,
+      draining: isolated,
+      handlers: [...worker.handlers],
+      pins: worker.pins ? [...worker.pins] : null,
+    };
     await db
       .insert(workers)
       .values(values)

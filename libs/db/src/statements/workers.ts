@@ -19,7 +19,7 @@ export interface WorkerRow {
   partitions: number[];
 }
 
-/** Workers that were seen within a lease, oldest first. A read. */
+/** Workers that were seen within a lease, oldest first; not the processes in which they run suspects. A read. */
 export function prepareWorkers(db: Database) {
   const query = db
     .select({
@@ -40,7 +40,8 @@ export function prepareWorkers(db: Database) {
     }) // prettier-ignore
     .from(workers)
     .where(
-      sql`${workers.seen} > clock_timestamp() - make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)`,
+      sql`${workers.seen} > clock_timestamp() - make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)
+        and ${workers.facts} -> 'isolated' is null`,
     )
     .orderBy(asc(workers.startedAt), asc(workers.id))
     .prepare('workers');

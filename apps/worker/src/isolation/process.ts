@@ -1,0 +1,68 @@
+import { createStatements, openDatabase } from '@bullpen/db';
+import { loadHandlers } from '@bullpen/handlers';
+import { createLog, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { claimAndRun } from '../process-chunk.ts';
+import { createRunner } from '../runner.ts';
+import type { Answer, Order } from './isolation.ts';
+
+/**
+ * A process in which suspects run for a worker, one after the other and nothing else: what dies with it is its own
+ * doing. It has a worker id, a heartbeat and a watchdog of its own, and two connections.
+ */
+const settings = loadSettings();
+const name = process.argv[2]!;
+const log = createLog({ name, level: settings.logLevel });
+
+await runProcess(log, settings.drainTimeoutMs, async () => {
+  const { databaseUrl } = settings;
+  if (databaseUrl === undefined) throw new Refusal('set DATABASE_URL: a worker starts this process by itself');
+  const handlers = await loadHandlers(settings.handlers.split(','));
+  const database = openDatabase({ url: databaseUrl, max: 2, name: `bullpen worker ${name}`, durable: false });
+  const statements = createStatements(database.db, { reconnectMs: Infinity });
+  let running: { chunk: number; stopped: boolean; over: Promise<void> } | null = null;
+  let draining = false;
+  const runner = createRunner({
+    statements,
+    databaseUrl,
+    handlers,
+    settings,
+    log,
+    name,
+    pins: null,
+    isolated: true,
+    mayStart: () => !draining && running?.stopped === false,
+    facts: () => ({ chunksInFlight: runner.inHand.size, roundTripMs: { redis: null, postgres: 0 } }),
+  });
+  await runner.start();
+
+  async function run(chunk: number, publishedAt: number): Promise<void> {
+    const before = runner.figures.totals.items;
+    await claimAndRun({ chunk, publishedAt, order: 0, alone: true }, runner.running);
+    running = null;
+    answer({ over: chunk, items: runner.figures.totals.items - before });
+  }
+
+  process.on('message', (order: Order) => {
+    if ('run' in order) running = { chunk: order.run, stopped: false, over: run(order.run, order.publishedAt) };
+    else if (running?.chunk === order.stop) {
+      running.stopped = true;
+      runner.running.slots.dismiss();
+    }
+  });
+
+  return {
+    ready: { id: runner.id },
+    drain: async () => {
+      draining = true;
+      runner.expectEnd();
+      runner.running.slots.dismiss();
+      await running?.over;
+      await runner.stop();
+      await database.close();
+    },
+  };
+});
+
+function answer(message: Answer): void {
+  if (process.connected) process.send!(message);
+}

@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Statements, WorkerFacts } from '@bullpen/db';
+import { type Catalog, createCaches } from '@bullpen/handlers';
+import { createLoop, type Log, type Settings } from '@bullpen/runtime';
+import { createClaims } from './claims.ts';
+import { createFigures } from './figures.ts';
+import { createFlushes } from './flushes.ts';
+import { autoConcurrency, createHands } from './hands.ts';
+import { createHeartbeat } from './heartbeat.ts';
+import { createPlans } from './plans.ts';
+import { createSlots } from './slots.ts';
+import { createSpeed } from './speed.ts';
+import { createTimeouts } from './timeouts.ts';
+import { createMarks } from './watchdog/marks.ts';
+import { startWatchdog } from './watchdog/watchdog.ts';
+
+export interface RunnerDeps {
+  statements: Statements;
+  /** For the watchdog, which has a connection of its own. */
+  databaseUrl: string;
+  handlers: Catalog;
+  settings: Settings;
+  log: Log;
+  name: string;
+  /** Partitions it asks for by itself. */
+  pins: readonly number[] | null;
+  /** It runs suspects for another worker: it has no part in anything else, and is shown nowhere. */
+  isolated: boolean;
+  /** False while the worker drains, or cannot be sure of its leases. */
+  mayStart: () => boolean;
+  /** What it says of itself beside its speed. */
+  facts: () => Omit<
+    WorkerFacts,
+    'chunksMax' | 'itemsDone' | 'itemsPerSecond' | 'chunksPerSecond' | 'turnaroundMs' | 'lagP99Ms'
+  >;
+}
+
+const afterErrorMs = 100;
+
+/** What runs chunks under a worker id of its own: claims, handlers, flushes, the heartbeat, and the watchdog over all. */
+export function createRunner(deps: RunnerDeps) {
+  const { statements, settings, handlers, log } = deps;
+  const id = randomUUID();
+  const names = [...handlers.keys()];
+  const figures = createFigures();
+  const concurrency = settings.workerConcurrency === 'auto' ? autoConcurrency : settings.workerConcurrency;
+  const slots = createSlots(concurrency);
+  const hands = createHands({ chunks: settings.workerChunks, concurrency });
+  const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
+  const timeouts = createTimeouts();
+  const marks = createMarks();
+  const plans = createPlans({ statements, handlers, caches: createCaches(), timeouts, marks, log, figures });
+  const flushes = createFlushes({
+    statements,
+    maxItems: settings.flushMaxItems,
+    maxBytes: settings.flushMaxBytes,
+    intervalMs: settings.flushIntervalMs,
+    figures,
+  });
+  const inHand = new Map<number, { batch: number | null }>();
+  const speed = createSpeed(figures.totals);
+  const { name, pins, isolated } = deps;
+  const facts = (): WorkerFacts => {
+    const rates = speed.measure();
+    hands.settles(rates.chunksPerSecond);
+    return {
+      chunksMax: hands.limit(),
+      itemsDone: figures.totals.items,
+      ...rates,
+      turnaroundMs: figures.turnaroundMs,
+      lagP99Ms: figures.lagP99Ms,
+      ...(isolated ? { isolated } : {}),
+      ...deps.facts(),
+    };
+  };
+  const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };
+  const { leaseMs } = settings;
+  const heartbeat = createHeartbeat({ statements, worker, leaseMs, claims, plans, inHand, facts, log });
+  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
+  let beats: ReturnType<typeof createLoop> | null = null;
+
+  return {
+    id,
+    concurrency,
+    figures,
+    /** Chunks in hand by number, from claim to flush. */
+    inHand,
+    isFresh: heartbeat.isFresh,
+    /** What a run of a chunk needs. */
+    running: {
+      hands,
+      claims,
+      plans,
+      flushes,
+      figures,
+      slots,
+      timeouts,
+      marks,
+      inHand,
+      sliceMs: settings.chunkSliceMs,
+      outputMaxBytes: settings.outputMaxBytes,
+      sliceMaxBytes: settings.flushMaxBytes,
+      mayStart: () => heartbeat.isFresh() && deps.mayStart(),
+    },
+    /** Says that it is there, from now on. */
+    async start(): Promise<void> {
+      await statements.register({ ...worker, facts: facts() });
+      await watchdog.ready;
+      beats = createLoop({
+        name: 'heartbeat',
+        log,
+        once: async () => {
+          await heartbeat.beat();
+          slots.dismiss();
+          return Math.min(1000, leaseMs / 5);
+        },
+        afterErrorMs,
+      });
+    },
+    /** From now on an end of the process is nothing to be held against what it has in hand. */
+    expectEnd: watchdog.expectEnd,
+    /** After the last chunk: nothing of it is left. */
+    async stop(): Promise<void> {
+      await beats?.stop();
+      await statements.leave(id);
+      await watchdog.stop();
+    },
+  };
+}
