@@ -56,6 +56,7 @@ async function bundle(out, handlers) {
       ...Object.fromEntries(['producer', 'worker', 'cli'].map((app) => [app, `apps/${app}/src/main.ts`])),
       watchdog: 'apps/worker/src/watchdog/thread.ts',
       isolated: 'apps/worker/src/isolation/process.ts',
+      reducer: 'apps/producer/src/reduce/thread.ts',
     },
     outdir: fresh,
     outExtension: { '.js': '.mjs' },
@@ -94,13 +95,14 @@ const ownPlaces = () => ({
   },
 });
 
-/** A thread and a process of the worker have files of their own, which stand beside the bundle's other files. */
+/** Threads and processes of an app have files of their own, which stand beside the bundle's other files. */
 const besides = () => ({
   name: 'besides',
   setup(bundler) {
     for (const [file, own, built] of [
       [/[\\/]watchdog[\\/]thread-file\.ts$/, './thread.ts', './watchdog.mjs'],
       [/[\\/]isolation[\\/]process-file\.ts$/, './process.ts', './isolated.mjs'],
+      [/[\\/]reduce[\\/]thread-file\.ts$/, './thread.ts', './reducer.mjs'],
     ])
       bundler.onLoad({ filter: file }, async ({ path }) => {
         const text = await readFile(path, 'utf8');

@@ -194,6 +194,11 @@ describe('pins', () => {
       async () => (await partitionsOf(second)) === '1,3' && (await partitionsOf(first)) === '0,2',
     );
     await eventually('it says so', () => /"other":"first".*runs unpinned/.test(second.log()));
+    const { body } = await house.request<{ items: { name: string; pinsHeldBy: string | null }[] }>('/v1/workers');
+    expect(body.items.map(({ name, pinsHeldBy }) => [name, pinsHeldBy])).toEqual([
+      ['first', null],
+      ['second', 'first'],
+    ]);
     await first.end('SIGKILL');
     await eventually('the second has all', async () => (await partitionsOf(second)) === '0,1,2,3');
     await eventually('it says that too', () => /its pins count now/.test(second.log()));

@@ -43,9 +43,13 @@ beforeAll(() => {
     mkdirSync(join(clone, `apps/${app}/src`), { recursive: true });
     writeFileSync(join(clone, `apps/${app}/src/main.ts`), PROGRAM);
   }
-  for (const file of ['watchdog/thread.ts', 'isolation/process.ts']) {
-    mkdirSync(join(clone, 'apps/worker/src', dirname(file)));
-    writeFileSync(join(clone, 'apps/worker/src', file), '');
+  for (const file of [
+    'worker/src/watchdog/thread.ts',
+    'worker/src/isolation/process.ts',
+    'producer/src/reduce/thread.ts',
+  ]) {
+    mkdirSync(join(clone, 'apps', dirname(file)));
+    writeFileSync(join(clone, 'apps', file), '');
   }
   writeFileSync(join(clone, 'package.json'), '{"type": "module"}');
   writeFileSync(join(clone, 'pnpm-lock.yaml'), LOCKFILE);

@@ -23,7 +23,10 @@ async function writeAll(stream: Writable, text: string): Promise<boolean> {
   if (isGone(stream)) return false;
   if (!stream.write(text)) {
     // An error or a close is as good an end of waiting; both are told by the stream itself.
-    await Promise.race([once(stream, 'drain'), once(stream, 'close')]).catch(() => {});
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).catch(() => {});
+    waiting.abort();
   }
   return !isGone(stream);
 }

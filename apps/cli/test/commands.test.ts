@@ -224,13 +224,15 @@ describe('lists', () => {
     const [a, b, c] = workersOf(3).items as [object, object, object];
     const idle = { ...c, partitions: [], idle: 'nobody owns a partition that it could serve' };
     const { id } = workersOf(1).items[0]!;
-    const items = [{ ...a, pins: [0, 1, 2] }, { ...b, partitions: [], helping: id }, idle];
+    const second = { ...a, partitions: [3, 4], pins: [0, 1, 2], pinsHeldBy: 'host-0' };
+    const items = [{ ...a, pins: [0, 1, 2] }, { ...b, partitions: [], helping: id }, idle, second];
     const { url } = await smallServer({ 'GET /v1/workers': () => ({ body: { items } }) });
     const lines = (await callCli(['workers', '--url', url])).stdout.trimEnd().split('\n');
     expect(lines[1]).toContain(' 0 (pins 0-2) ');
     expect(lines[2]).toContain(' helps host-0 ');
     expect(lines[3]).toContain(' idle ');
-    expect(lines[4]).toBe('host-2 is idle: nobody owns a partition that it could serve');
+    expect(lines[4]).toContain(' 3-4 (unpinned: host-0 has 0-2) ');
+    expect(lines[5]).toBe('host-2 is idle: nobody owns a partition that it could serve');
   });
 
   test.each([

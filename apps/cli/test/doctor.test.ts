@@ -86,7 +86,7 @@ describe('doctor', () => {
 
     await db.execute(sql`update chunks set state = 'pending' where state = 'running'`);
     expect(found(await doctor(env), 'chunks')).toMatchObject([
-      { level: 'bad', found: '1 chunk should stand in Redis and do not' },
+      { level: 'bad', found: '1 chunk should stand in a queue and do not' },
     ]);
     await db.execute(sql`delete from migrations where id = (select max(id) from migrations)`);
     expect(found(await doctor(env), 'migrations')).toMatchObject([
@@ -170,7 +170,7 @@ describe('the verdict', () => {
     ]);
     // Half of a long round trip is not the clock's.
     expect(levels(judgeServer({ ...facts, clockAheadMs: 1200 }, 300, 'h'))).toEqual(['warn postgres', 'ok clock']);
-    const plan = { workers: 17, producers: 2, poolMax: 10 };
+    const plan = { workers: 17, producers: 2, poolMax: 10, forQueues: 0 };
     expect(levels(judgeConnections(facts, plan))).toEqual(['ok connections', 'ok connections now']);
     expect(levels(judgeConnections(facts, { ...plan, workers: 18 }))).toEqual([
       'bad connections',

@@ -77,6 +77,7 @@ export const batchOf = (changes: Record<string, unknown> = {}, counts: Record<st
   itemsPerSecond: 0,
   etaSeconds: null,
   summary: null,
+  summaryError: null,
   ...changes,
 });
 
@@ -96,6 +97,7 @@ export const workersOf = (count: number) => ({
     roundTripMs: { redis: 0.21, postgres: 0.42 },
     draining: false,
     pins: null,
+    pinsHeldBy: null,
     helping: null,
     idle: null,
   })),

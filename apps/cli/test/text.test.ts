@@ -120,8 +120,10 @@ describe('a summary', () => {
     points,
   }));
 
+  const linesOf = (summary: unknown, columns: number) => summaryLines({ summary, summaryError: null }, columns);
+
   test.each([60, 80, 120, 300])('is drawn within %d columns, the bars as long as there is room', (columns) => {
-    const lines = summaryLines({ teams }, columns);
+    const lines = linesOf({ teams }, columns);
     for (const line of lines) expect(line.length).toBeLessThan(columns);
     const bars = lines.slice(1).map((line) => /[█░]+/.exec(line)![0]);
     const size = bars[0]!.length;
@@ -130,11 +132,14 @@ describe('a summary', () => {
   });
 
   test('of another shape is shown as JSON, cut where it is long, and none is nothing', () => {
-    expect(summaryLines({ teams: [{ name: 'T' }] }, 80).join('')).toBe('{  "teams": [    {      "name": "T"    }  ]}');
-    expect(summaryLines(7, 80)).toEqual(['7']);
-    expect(summaryLines(null, 80)).toEqual([]);
-    expect(summaryLines(Array(100).fill(1), 80)).toHaveLength(41);
-    expect(summaryLines({ text: '\u001b[31m' }, 80).join('')).not.toContain('\u001b');
+    expect(linesOf({ teams: [{ name: 'T' }] }, 80).join('')).toBe('{  "teams": [    {      "name": "T"    }  ]}');
+    expect(linesOf(7, 80)).toEqual(['7']);
+    expect(linesOf(null, 80)).toEqual([]);
+    expect(linesOf(Array(100).fill(1), 80)).toHaveLength(41);
+    expect(linesOf({ text: '\u001b[31m' }, 80).join('')).not.toContain('\u001b');
+    const failed = { summary: null, summaryError: 'thirteen\u001b[31m' };
+    expect(summaryLines(failed, 80)).toEqual([expect.stringMatching(/^No summary: thirteen/)]);
+    expect(summaryLines(failed, 80).join('')).not.toContain('\u001b');
   });
 });
 

@@ -34,6 +34,7 @@ import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
+import { createReducer } from './reduce/reducer.ts';
 
 const settings = loadSettings();
 const log = createLog({ name: 'producer', level: settings.logLevel });
@@ -83,7 +84,8 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     },
   });
   const mendOnce = createMend(deps);
-  const foldOnce = createFold({ statements, handlers, log });
+  const reducer = createReducer({ folders: settings.handlers.split(',') });
+  const foldOnce = createFold({ statements, handlers, reducer, log });
   const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
@@ -96,6 +98,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     stopping: stopping.signal,
     statements,
     handlers,
+    reducer,
     settings,
     installation,
     log,
@@ -124,7 +127,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
       const answered = closeServer(server);
       await Promise.all([publish.stop(), mend.stop(), fold.stop(), answered]);
       report.flush(true);
-      await publisher.close();
+      await Promise.all([publisher.close(), reducer.close()]);
       await database.close();
     },
   };

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { createClient } from '@bullpen/api';
 import { defineHandler, type Handler } from '@bullpen/handlers';
 import { createLog, readSettings } from '@bullpen/runtime';
@@ -8,6 +10,7 @@ import { createDatabase, type TestDatabase } from '@bullpen/testkit';
 import { z } from 'zod';
 import { createApp, type HttpDeps } from '../src/http/app.ts';
 import { tuneServer } from '../src/http/server.ts';
+import { createReducer, type Reducer } from '../src/reduce/reducer.ts';
 
 const facts = {
   chunksInFlight: 1,
@@ -36,6 +39,14 @@ const handlers: Handler[] = [
   }) as Handler,
 ];
 
+/** What the handlers of the test kit reduce, in the thread that the producer uses. */
+export const openReducer = (limitMs = 10_000): Reducer =>
+  createReducer({
+    folders: ['libs/testkit/handlers'],
+    limitMs,
+    file: pathToFileURL(join(process.env['BULLPEN_BUILD']!, 'reducer.mjs')),
+  });
+
 export interface TestApp {
   url: string;
   client: ReturnType<typeof createClient>;
@@ -49,6 +60,7 @@ export async function openApp(
   change: Omit<Partial<HttpDeps>, 'settings'> & { settings?: Partial<HttpDeps['settings']> } = {},
 ): Promise<TestApp> {
   const database = await createDatabase({ partitions: 4 });
+  const reducer = openReducer();
   let accepted = 0;
   const app = createApp({
     statements: database.statements,
@@ -58,6 +70,7 @@ export async function openApp(
     queues: [],
     onAccepted: () => (accepted += 1),
     readiness: () => Promise.resolve([]),
+    reducer,
     ...change,
     settings: { ...readSettings({}), ...change.settings },
   });
@@ -72,6 +85,7 @@ export async function openApp(
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      await reducer.close();
       await database.drop();
     },
   };
@@ -133,14 +147,14 @@ export async function work(
     name: 'tester',
     host: 'here',
     pid: 1,
-    handlers: ['echo', 'add', 'sleep'],
+    handlers: ['echo', 'add', 'sleep', 'reducing'],
     concurrency: 8,
     facts,
   });
   await statements.own({ worker, leaseMs: 5000, releasing: [] });
   const slots = Array.from({ length: options.chunks ?? 1000 }, (_, i) => i % 4);
   const marked = await statements.mark({
-    handlers: ['echo', 'add', 'sleep'],
+    handlers: ['echo', 'add', 'sleep', 'reducing'],
     slots,
     each: slots.length,
     itemsMax: 1e9,
@@ -150,7 +164,7 @@ export async function work(
     nos: marked.map(({ no }) => no),
     claim,
     worker,
-    handlers: ['echo', 'add', 'sleep'],
+    handlers: ['echo', 'add', 'sleep', 'reducing'],
   });
   if (options.hold || claimed.length === 0) return 0;
   let items = 0;

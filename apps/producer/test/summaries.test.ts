@@ -1,43 +1,32 @@
-import { defineHandler, type Handler } from '@bullpen/handlers';
+import { defineHandler, type Handler, loadHandlers } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { eventually } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import { createFold, foldRound } from '../src/publish/fold.ts';
-import { ask, openApp, post, type TestApp, work } from './http-app.ts';
+import type { Reducer } from '../src/reduce/reducer.ts';
+import { ask, openApp, openReducer, post, type TestApp, work } from './http-app.ts';
 
-/** Sums numbers; its params can make each part of it fail. */
-const counting = defineHandler({
-  name: 'echo',
-  description: 'Sums',
-  params: z.object({ times: z.number(), broken: z.enum(['summary']).optional() }),
-  run: () => 1,
-  reduce: {
-    zero: () => ({ n: 0 }),
-    add: (acc, n: number) => ({ n: acc.n + n }),
-    merge: (a, b) => {
-      if (b.n === 13) throw new Error('thirteen');
-      return b.n === 14 ? { n: 14, text: 'x'.repeat(300_000) } : { n: a.n + b.n };
-    },
-    summary: ({ n }, { times, broken }) => {
-      if (broken === 'summary') throw new Error('no summary');
-      return { n: n * times };
-    },
-  },
-}) as unknown as Handler;
 const handlers = new Map([
-  ['echo', counting],
-  ['add', defineHandler({ name: 'add', description: '', run: () => 1 })],
+  ...(await loadHandlers(['libs/testkit/handlers'])),
+  ['add', defineHandler({ name: 'add', description: '', run: () => 1 }) as Handler],
 ]);
 
 let app: TestApp;
-beforeAll(async () => void (app = await openApp({ handlers })));
-afterAll(() => app.close());
+/** One that gives up soon. */
+let reducer: Reducer;
+beforeAll(async () => {
+  reducer = openReducer(1000);
+  app = await openApp({ handlers, reducer });
+});
+afterAll(async () => {
+  await reducer.close();
+  await app.close();
+});
 beforeEach(async () => void (await app.database.db.execute(sql`delete from partials`)));
 
 const submit = async (body: object = {}): Promise<string> =>
-  (await post(app, { handler: 'echo', count: 10, params: { times: 2 }, ...body })).body.id as string;
+  (await post(app, { handler: 'reducing', count: 10, params: { times: 2 }, ...body })).body.id as string;
 const show = async (id: string) => (await ask(app, `/v1/batches/${id}`)).body;
 const partials = async (id: string, texts: readonly string[]): Promise<void> => {
   await app.database.db.execute(sql`insert into partials (batch, partial)
@@ -49,6 +38,7 @@ const folder = () =>
   createFold({
     statements: app.database.statements,
     handlers,
+    reducer,
     log: createLog({ name: 'test', level: 'silent', pretty: false }),
   });
 
@@ -90,29 +80,60 @@ describe('the summary of a batch', () => {
   });
 
   it.each([
-    ['a worker could not reduce', ['{"n":1}', 'null']],
-    ['merge throws', ['{"n":1}', '{"n":13}']],
-    ['merge makes too much', ['{"n":1}', '{"n":14}']],
-  ])('is unknown from then on where %s, and other batches are folded', async (_, texts) => {
+    ['a worker could not reduce', 'null', 'a part of this batch could not be reduced'],
+    ['merge throws', 13, 'thirteen'],
+    ['merge makes too much', 14, 'what reduce made has'],
+    ['merge never ends', 15, 'longer than 1000 ms'],
+    ['merge answers a promise', 16, 'answered a promise'],
+    ['merge exits', 17, 'ended its thread'],
+    ['merge makes a number that JSON does not know', 19, 'n Infinity'],
+    ['merge fills memory', 20, 'reduce '],
+  ])('is unknown from then on where %s, which is said, and other batches are folded', async (_, kind, why) => {
+    const texts = ['{"n":1}', kind === 'null' ? kind : `{"n":${kind}}`];
     const [broken, good] = [await submit(), await submit()];
     await partials(broken, texts);
     await partials(good, ['{"n":1}', '{"n":5}']);
-    expect(await show(broken)).toMatchObject({ state: 'running', summary: null });
+    expect(await show(broken)).toMatchObject({
+      state: 'running',
+      summary: null,
+      summaryError: expect.stringContaining(why),
+    });
     await foldRound(folder());
     expect(await left()).toBe(0);
     await partials(broken, ['{"n":2}']);
-    expect(await show(broken)).toMatchObject({ summary: null });
-    expect(await show(good)).toMatchObject({ summary: { n: 12 } });
+    expect(await show(broken)).toMatchObject({ summary: null, summaryError: expect.any(String) });
+    expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
   });
 
-  it('is null where summary throws or the params do not fit any more, and the batch is shown', async () => {
-    const id = await submit({ params: { times: 2, broken: 'summary' } });
+  it.each([
+    ['throws', 'thirteen'],
+    ['loops', 'longer than 1000 ms'],
+    ['answersLate', 'answered a promise'],
+  ])('is null where summary %s, and the batch is shown', async (summary, why) => {
+    const id = await submit({ params: { summary } });
     await partials(id, ['{"n":1}']);
-    expect(await show(id)).toMatchObject({ state: 'running', summary: null });
+    for (let look = 0; look < 2; look += 1)
+      expect(await show(id)).toMatchObject({
+        state: 'running',
+        summary: null,
+        summaryError: expect.stringContaining(why),
+      });
+  });
+
+  it('is null where the params do not fit any more, and the batch is shown', async () => {
     const other = await submit();
     await partials(other, ['{"n":1}']);
-    await app.database.db.execute(sql`update batches set params = '{}' where id = ${other}`);
-    expect(await show(other)).toMatchObject({ state: 'running', summary: null });
+    await app.database.db.execute(sql`update batches set params = '{"times":"2"}' where id = ${other}`);
+    expect(await show(other)).toMatchObject({ state: 'running', summary: null, summaryError: expect.any(String) });
+  });
+
+  it('is made though another batch has left an error behind in the thread', async () => {
+    const [rude, good] = [await submit(), await submit()];
+    await partials(rude, ['{"n":1}', '{"n":18}']);
+    await partials(good, ['{"n":1}', '{"n":5}']);
+    await foldRound(folder());
+    expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
+    expect(await show(rude)).toMatchObject({ summary: { n: 2 }, summaryError: null });
   });
 
   it('loses nothing when two producers fold while parts still come', async () => {

@@ -34,6 +34,7 @@ export function createOwnership(deps: OwnershipDeps) {
   const releasing = new Set<number>();
   const helped = new Set<number>();
   const watchPins = createPinWatch(deps.leaseMs, log);
+  let pinsHeldBy: string | null = null;
   let renewedAt = performance.now();
   let changedAt = renewedAt;
   let lastSeen = '';
@@ -103,6 +104,9 @@ export function createOwnership(deps: OwnershipDeps) {
   return {
     partitions: (): number[] => [...kept].sort((a, b) => a - b),
 
+    /** The worker that has the pins of this one; null: nobody, or it has none. */
+    pinsHeldBy: (): string | null => pinsHeldBy,
+
     /** Whether the leases hold by this worker's own clock, with a fifth of them to spare. */
     isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
 
@@ -119,7 +123,8 @@ export function createOwnership(deps: OwnershipDeps) {
       giveUp(owned);
       help(wasRetired ? [] : await deps.helping.renew(owned));
       serving.tune();
-      watchPins(owned.pinsHeldBy);
+      ({ pinsHeldBy } = owned);
+      watchPins(pinsHeldBy);
       if (wasRetired && owned.mine.length === 0) retired?.();
       return nextMs(owned);
     },

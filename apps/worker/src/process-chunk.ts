@@ -1,5 +1,6 @@
 import type { JobData } from '@bullpen/queue';
 import type { Claims, Held } from './claims.ts';
+import { indexOfOutput } from './fail-outputs.ts';
 import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
@@ -7,6 +8,7 @@ import type { Isolation } from './isolation/isolation.ts';
 import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
 import { runChunk, type RunDeps } from './run-chunk.ts';
+import { together } from './watchdog/marks.ts';
 
 export interface ClaimDeps extends RunDeps {
   hands: Hands;
@@ -76,7 +78,12 @@ export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming
     deps.hands.saw(held.picks?.length ?? held.size);
     const plan = await deps.plans.open(held.batch, held.no);
     const settled = await runChunk(held, plan, order, deps);
-    await deps.flushes.flush(settled, (kept) => reduceChunk(plan, kept));
+    await deps.flushes.flush(settled, (kept) => {
+      deps.marks.enter(chunk, kept.succeeded === 1 ? indexOfOutput(kept, 0) : together, plan.timeoutMs);
+      const reduced = reduceChunk(plan, kept);
+      deps.marks.leave();
+      return reduced;
+    });
     deps.figures.settled(Date.now() - publishedAt);
     return 'over';
   } finally {

@@ -42,6 +42,7 @@ export async function startWorker(deps: WorkerDeps) {
       chunksInFlight: runner.inHand.size + isolation.size(),
       roundTripMs: deps.roundTripMs,
       idle: helping.idle(),
+      pinsHeldBy: ownership.pinsHeldBy(),
     }),
   });
   const { id, figures } = runner;

@@ -60,6 +60,8 @@ export const batchSchema = z.object({
    * in lists, where it would be read for each batch.
    */
   summary: z.unknown(),
+  /** Why `reduce` could make no summary of what is there; null where it could, and where there is nothing yet. */
+  summaryError: z.string().nullable(),
 });
 
 export type Batch = z.infer<typeof batchSchema>;

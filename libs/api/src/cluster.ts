@@ -30,6 +30,8 @@ export const workerSchema = z.object({
   draining: z.boolean(),
   /** Partitions that its settings pin it to; null: it takes its fair share. */
   pins: z.array(z.number().int()).nullable(),
+  /** Name of the worker that started earlier and has some of these pins: this one runs unpinned until that one is gone. */
+  pinsHeldBy: z.string().nullable(),
   /** Id of the worker whose partitions it serves too, since it owns none; null: it helps nobody. */
   helping: z.uuid().nullable(),
   /** Why it has no partition to work on; null where it has one. */

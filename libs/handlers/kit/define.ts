@@ -40,6 +40,9 @@ export class HandlerError extends Error {
 
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
 const notBuilt = ['dryRun', 'threads'];
+const fields = ['name', 'description', 'input', 'params', 'run', 'runChunk', 'start', 'reduce', 'chunkSize'];
+/** What a batch says, in its `options`. */
+const ofBatches = ['timeoutMs', 'maxAttempts', 'backoffMs', 'seed'];
 
 /** Checks a handler and answers it. Throws HandlerError with what is wrong. */
 export function defineHandler<Input = unknown, Output = unknown, Params = unknown, Acc = unknown>(
@@ -56,6 +59,11 @@ export function defineHandler<Input = unknown, Output = unknown, Params = unknow
   if (reduce !== undefined) checkReduce(name, reduce);
   for (const field of notBuilt) {
     if (field in definition) throw new HandlerError(`handler ${name}: ${field} is not built yet`);
+  }
+  for (const field of Object.keys(definition)) {
+    if (fields.includes(field)) continue;
+    const hint = ofBatches.includes(field) ? 'a batch says it, in its options' : `it has ${fields.join(', ')}`;
+    throw new HandlerError(`handler ${name}: ${field} is no field of a handler; ${hint}`);
   }
   return definition;
 }

@@ -1,7 +1,7 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defineHandler, loadHandlers, runHandler } from '@bullpen/handlers';
+import { defineHandler, type Handler, loadHandlers, runHandler, summarize } from '@bullpen/handlers';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import add from '../src/add.ts';
@@ -37,6 +37,44 @@ describe('runHandler', () => {
     });
     expect(await runHandler(handler, [{}])).toEqual([3]);
   });
+});
+
+describe('defineHandler', () => {
+  const define = (more: object) => () => defineHandler({ name: 'h', description: '', run: () => 1, ...more });
+
+  it('refuses a field that no handler has, and says where one of a batch belongs', () => {
+    expect(define({ timeoutMs: 300 })).toThrow(
+      'handler h: timeoutMs is no field of a handler; a batch says it, in its options',
+    );
+    expect(define({ retries: 3 })).toThrow(
+      'handler h: retries is no field of a handler; it has name, description, input',
+    );
+    expect(define({ chunkSize: 5, start: () => undefined })).not.toThrow();
+  });
+});
+
+it('the example of docs/handlers.md is one', async () => {
+  const [, text] = /```ts\n(.*?)```/s.exec(await readFile('docs/handlers.md', 'utf8'))!;
+  const file = join(import.meta.dirname, `example-${process.pid}.ts`);
+  await writeFile(file, text!);
+  try {
+    const { default: handler } = (await import(file)) as { default: Handler };
+    const params = { discount: 0.5 };
+    const outputs = await runHandler(
+      handler,
+      [
+        { cents: 100, pieces: 3 },
+        { cents: 50, pieces: 2 },
+      ],
+      { params },
+    );
+    expect(outputs).toEqual([{ total: 150 }, { total: 50 }]);
+    expect(summarize(handler, outputs, { params })).toEqual({ orders: 2, total: 200, mean: 100 });
+    await expect(runHandler(handler, [{ cents: 1, pieces: -1 }])).rejects.toThrow('-1 pieces');
+    await expect(runHandler(handler, [{ cents: 1, pieces: 2000 }])).rejects.toMatchObject({ afterMs: 500 });
+  } finally {
+    await rm(file);
+  }
 });
 
 describe('the handlers for trials', () => {

@@ -19,7 +19,7 @@ export function addDemo(program: Command, context: Context): void {
     .command('demo')
     .summary('set everything up, play 100,000 bingo events, show who wins')
     .description(
-      'Sets up servers, a producer on a free port and workers, submits a batch over REST, shows its progress and a summary,\n' +
+      'Sets up servers, a producer on a free port and workers, submits a batch over REST, shows its progress and a summary, ' +
         'and stops everything. Where a Bullpen runs on DATA_DIR already, the batch goes there.',
     )
     .option('--items <n>', 'items of the batch', wholeNumber(1, 1_000_000_000), 100_000)

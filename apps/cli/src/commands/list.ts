@@ -53,7 +53,7 @@ export function addShow(program: Command, context: Context): void {
       const batch = await client.getBatch(await batchIdOf(client, id));
       if (options.json) printJson(context.stdout, batch);
       else {
-        const summary = summaryLines(batch.summary, context.stdout.columns || 80);
+        const summary = summaryLines(batch, context.stdout.columns || 80);
         printLines(context.stdout, [...batchFacts(batch, Date.now()), ...(summary.length > 0 ? ['', ...summary] : [])]);
       }
     });

@@ -22,7 +22,7 @@ export function addResults(program: Command, context: Context): void {
   apiCommand(program, 'results')
     .summary('print the results of a batch, one JSON line each')
     .description(
-      'Streams the results in index order to stdout, one JSON line each. Of a batch that still runs, those that are there:\n' +
+      'Streams the results in index order to stdout, one JSON line each. Of a batch that still runs, those that are there: ' +
         'stderr says so, and with --json a last line {"complete": false}.',
     )
     .argument('<id>', idArgument)

@@ -12,8 +12,8 @@ export function addStart(program: Command, context: Context): void {
     .command('start')
     .summary('serve until Ctrl-C: servers, producer and workers (npm start)')
     .description(
-      'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set;\n' +
-        'where no Redis can be had, the queues are kept in PostgreSQL),\n' +
+      'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set; ' +
+        'where no Redis can be had, the queues are kept in PostgreSQL), ' +
         'the producer with REST, dashboard and Bull Board, and WORKERS workers, each started again when it dies.',
     )
     .addHelpText('after', '\nExamples:\n  npm start\n  PORT=3001 WORKERS=8 npm start')
@@ -59,17 +59,18 @@ async function tell(
 ): Promise<void> {
   const url = await fleet.url;
   await services.announce({ url });
-  say(welcome(url, settings).join('\n'));
+  say(welcome(url, settings, services.queueBackend).join('\n'));
   await fleet.ready;
   say(`Ready after ${durationText(performance.now() - began)}: producer and ${itemsText(settings.workers, 'worker')}.`);
 }
 
-const welcome = (url: string, { workers }: Settings): string[] => [
+const welcome = (url: string, { workers }: Settings, queues: 'redis' | 'postgres'): string[] => [
   '',
   `  Bullpen runs at ${url}`,
   '',
   `  Dashboard    ${url}/`,
   `  Bull Board   ${url}/queues`,
+  ...(queues === 'postgres' ? ['  Queues       are kept in PostgreSQL, without Redis'] : []),
   `  REST         ${url}/v1/batches`,
   '',
   '  Submit       ' + curlExample(url),

@@ -42,9 +42,17 @@ export function addSubmit(program: Command, context: Context): void {
     .option('--params <json>', 'what all items share: JSON, or @file')
     .option('--name <name>', 'what the batch is called in lists')
     .option('--chunk-size <n>', 'items of a chunk', wholeNumber(1, 10_000))
-    .option('--max-attempts <n>', 'how often an item is tried', wholeNumber(1, 25))
-    .option('--backoff-ms <n>', 'the wait before the second attempt; it doubles', wholeNumber(0, 3_600_000))
-    .option('--timeout-ms <n>', 'how long one attempt of an item may take', wholeNumber(1, 86_400_000))
+    .option('--max-attempts <n>', 'how often an item is tried (default: 3)', wholeNumber(1, 25))
+    .option(
+      '--backoff-ms <n>',
+      'the wait before the second attempt; it doubles (default: 1000)',
+      wholeNumber(0, 3_600_000),
+    )
+    .option(
+      '--timeout-ms <n>',
+      'how long one attempt of an item may take (default: 300000, 5 minutes)',
+      wholeNumber(1, 86_400_000),
+    )
     .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
     .option(
       '--watch',

@@ -47,7 +47,7 @@ export async function watch(context: Context, client: Client, id: string, { json
 }
 
 const endLines = (batch: Batch, columns: number): string[] => {
-  const summary = summaryLines(batch.summary, columns);
+  const summary = summaryLines(batch, columns);
   return [
     endText(batch),
     ...(batch.counts.failed > 0 ? [failuresHint(batch.id)] : []),

@@ -18,11 +18,16 @@ export function addWorkers(program: Command, context: Context): void {
     });
 }
 
-/** `0-3`, `0-3 (pins 0-3)`, `helps host-7`, or `idle`. */
-function partitionsText({ partitions, pins, helping, idle }: WorkerAnswer, workers: readonly WorkerAnswer[]): string {
+/** `0-3`, `0-3 (pins 0-3)`, `0-3 (unpinned: host-7 has 0-3)`, `helps host-7`, or `idle`. */
+function partitionsText(
+  { partitions, pins, pinsHeldBy, helping, idle }: WorkerAnswer,
+  workers: readonly WorkerAnswer[],
+): string {
   if (helping !== null) return `helps ${workers.find(({ id }) => id === helping)?.name ?? 'one that is gone'}`;
   if (partitions.length === 0 && idle !== null) return 'idle';
-  return `${rangesText(partitions)}${pins === null ? '' : ` (pins ${rangesText(pins)})`}`;
+  if (pins === null) return rangesText(partitions);
+  const held = pinsHeldBy === null ? `pins ${rangesText(pins)}` : `unpinned: ${pinsHeldBy} has ${rangesText(pins)}`;
+  return `${rangesText(partitions)} (${held})`;
 }
 
 const idleLines = (workers: readonly WorkerAnswer[]): string[] =>

@@ -12,7 +12,7 @@ export function endLines({ batch, shares, samples }: DemoOutcome, columns: numbe
   const took = tookMs(batch) ?? 1;
   const told = shares.reduce((sum, share) => sum + share.items, 0);
   const percents = shareTexts(shares.map(({ items }) => items));
-  const drawn = summaryLines(batch.summary, columns - 2);
+  const drawn = summaryLines(batch, columns - 2);
   return [
     '',
     ...facts([

@@ -66,7 +66,8 @@ async function examineWork(db: Database, server: ServerFacts, settings: Settings
   const plan = {
     workers: Math.max(live, settings.workers),
     producers: 1,
-    poolMax: settings.databasePoolMax + queueConnections(place.queue?.kind ?? 'redis'),
+    poolMax: settings.databasePoolMax,
+    forQueues: queueConnections(place.queue?.kind ?? 'redis'),
   };
   const audit = await auditCounts(db, { newest: limits.auditNewest, withinMs: limits.auditMs });
   return [

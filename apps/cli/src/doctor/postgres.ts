@@ -29,14 +29,21 @@ export interface PoolPlan {
   workers: number;
   producers: number;
   poolMax: number;
+  /** Connections of each process for queues in PostgreSQL. */
+  forQueues: number;
 }
 
 const spare = 10;
 
-export function judgeConnections({ connections }: ServerFacts, { workers, producers, poolMax }: PoolPlan): Finding[] {
+export function judgeConnections(
+  { connections }: ServerFacts,
+  { workers, producers, poolMax, forQueues }: PoolPlan,
+): Finding[] {
   const { max, used, byName } = connections;
-  const sum = (workers + producers) * poolMax;
-  const terms = `(${itemsText(workers, 'worker')} + ${itemsText(producers, 'producer')}) × DATABASE_POOL_MAX ${poolMax} = ${sum}`;
+  const sum = (workers + producers) * (poolMax + forQueues);
+  const each =
+    forQueues === 0 ? `DATABASE_POOL_MAX ${poolMax}` : `(DATABASE_POOL_MAX ${poolMax} + ${forQueues} for the queues)`;
+  const terms = `(${itemsText(workers, 'worker')} + ${itemsText(producers, 'producer')}) × ${each} = ${sum}`;
   const room = `of ${max} − ${spare} connections`;
   const enough = Math.ceil((sum + spare) / 50) * 50;
   const pools =

@@ -51,6 +51,6 @@ function judgeChunks({ chunks, items }: WorkFacts['stranded'], lost: number | nu
     return bad('chunks', text, remedy);
   }
   if (lost === null) return ok('chunks', 'none runs under a worker that is gone');
-  if (lost > 0) return bad('chunks', `${itemsText(lost, 'chunk')} should stand in Redis and do not`, remedy);
-  return ok('chunks', 'none is lost: each is in Redis or under a live worker');
+  if (lost > 0) return bad('chunks', `${itemsText(lost, 'chunk')} should stand in a queue and do not`, remedy);
+  return ok('chunks', 'none is lost: each is in its queue or under a live worker');
 }

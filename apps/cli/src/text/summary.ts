@@ -1,3 +1,4 @@
+import type { Batch } from '@bullpen/api';
 import { rateText } from './numbers.ts';
 import { shortText, table, type Column } from './table.ts';
 
@@ -13,8 +14,15 @@ const bar = { min: 8, max: 30, full: '█', empty: '░' };
 /** Lines of a summary that nobody can draw; --json shows all of it. */
 const linesMax = 40;
 
-/** The summary of a batch for a person, on a terminal of that many columns: win rates as bars, or its JSON. [] for null. */
-export function summaryLines(summary: unknown, columns: number): string[] {
+/**
+ * The summary of a batch for a person, on a terminal of that many columns: win rates as bars, or its JSON, or why there is
+ * none. [] where there is nothing to tell.
+ */
+export function summaryLines(
+  { summary, summaryError }: Pick<Batch, 'summary' | 'summaryError'>,
+  columns: number,
+): string[] {
+  if (summaryError !== null) return [`No summary: ${shortText(summaryError, 300)}`];
   if (summary === null || summary === undefined) return [];
   if (typeof summary === 'object') {
     const teams = teamsOf(summary);

@@ -1,8 +1,12 @@
 import { type Batch, optionDefaults } from '@bullpen/api';
 import type { BatchRow, NewBatch } from '@bullpen/db';
 
+/** What `reduce` of its handler made of a batch, or why that cannot be known. */
+export type Summary = Pick<Batch, 'summary' | 'summaryError'>;
+export const noSummary: Summary = { summary: null, summaryError: null };
+
 /** A row as the API shows it. The counts sum to `total`, since they come from one snapshot. */
-export function toBatch(row: BatchRow, summary: unknown = null, now: number = Date.now()): Batch {
+export function toBatch(row: BatchRow, summary: Summary = noSummary, now: number = Date.now()): Batch {
   const { total, running, succeeded, failed } = row;
   const rest = total - running - succeeded - failed;
   const cancelled = row.state === 'cancelled';
@@ -26,7 +30,7 @@ export function toBatch(row: BatchRow, summary: unknown = null, now: number = Da
     itemsPerSecond,
     etaSeconds:
       row.state === 'running' && itemsPerSecond !== null && itemsPerSecond > 0 ? round(waiting / itemsPerSecond) : null,
-    summary,
+    ...summary,
   };
 }
 

@@ -56,7 +56,7 @@ export function showBatch(statements: Statements, watcher: Watcher, summaries: S
       if (left.aborted) return;
       batch = await findBatch(statements, req);
     }
-    const { row, summary } = await summaries.read(batch);
+    const { row, ...summary } = await summaries.read(batch);
     sendJson(res, toBatch(row, summary));
   };
 }

@@ -62,6 +62,7 @@ const toWorker = ({ seen, facts, startedAt, ...row }: WorkerRow): WorkerAnswer =
   roundTripMs: facts.roundTripMs,
   draining: row.draining,
   pins: row.pins,
+  pinsHeldBy: facts.pinsHeldBy ?? null,
   helping: row.helping,
   idle: facts.idle ?? null,
 });

@@ -1,6 +1,7 @@
 import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import type { Log, Settings } from '@bullpen/runtime';
+import type { Reducer } from '../reduce/reducer.ts';
 import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 
 /** A queue as Bull Board wants it. */
@@ -11,6 +12,7 @@ export interface HttpDeps {
   /** Those that give up after some 4 s: a client waits. */
   statements: Statements;
   handlers: Catalog;
+  reducer: Reducer;
   settings: Pick<
     Settings,
     'chunkSize' | 'chunkMaxBytes' | 'maxChunksPerBatch' | 'maxItemsPerBatch' | 'outputMaxBytes' | 'leaseMs'

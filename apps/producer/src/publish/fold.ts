@@ -1,10 +1,12 @@
 import type { Statements, Unfolded } from '@bullpen/db';
-import { type Catalog, mergeReduced, unknownReduced } from '@bullpen/handlers';
+import { type Catalog, unknownReduced } from '@bullpen/handlers';
 import { errorFacts, type Log } from '@bullpen/runtime';
+import { ReduceFailed, type Reducer } from '../reduce/reducer.ts';
 
 export interface FoldDeps {
   statements: Pick<Statements, 'unfolded' | 'fold'>;
   handlers: Catalog;
+  reducer: Reducer;
   log: Log;
 }
 
@@ -13,15 +15,16 @@ export interface FoldDeps {
  * partials it read; 0: there are none of a handler that this producer knows.
  *
  * Level-triggered, and harmless when several producers do the same: the statement lets one of them win. A `merge` that
- * throws, or makes too much, must not stop the others: the summary of that batch is unknown from then on.
+ * throws, never ends or makes too much must not stop the others: the summary of that batch is unknown from then on.
  */
-export function createFold({ statements, handlers, log }: FoldDeps) {
+export function createFold({ statements, handlers, reducer, log }: FoldDeps) {
   const reducing = [...handlers.values()].filter(({ reduce }) => reduce !== undefined).map(({ name }) => name);
 
-  function merge({ handler, batch, folded, partials }: Unfolded): string {
+  async function merge({ handler, batch, folded, partials }: Unfolded): Promise<string> {
     try {
-      return mergeReduced(handlers.get(handler)!.reduce!, folded === null ? partials : [folded, ...partials]);
+      return await reducer.ask({ handler, texts: folded === null ? partials : [folded, ...partials] });
     } catch (error) {
+      if (!(error instanceof ReduceFailed)) throw error;
       log.error({ batch, handler, ...errorFacts(error) }, 'reduce failed: the batch will have no summary');
       return unknownReduced;
     }
@@ -31,7 +34,7 @@ export function createFold({ statements, handlers, log }: FoldDeps) {
     if (reducing.length === 0) return 0;
     const unfolded = await statements.unfolded({ handlers: reducing, batch });
     if (unfolded === null) return 0;
-    await statements.fold({ ...unfolded, folded: merge(unfolded) });
+    await statements.fold({ ...unfolded, folded: await merge(unfolded) });
     return unfolded.nos.length;
   };
 }

@@ -19,6 +19,8 @@ export interface WorkerFacts {
   idle?: string | null;
   /** 99 of 100 of its timers are at most this late; versions before this one do not say it. */
   lagP99Ms?: number;
+  /** The worker that started earlier and has some of its pins; null: its own count. */
+  pinsHeldBy?: string | null;
   /** It runs suspects for another worker. */
   isolated?: boolean;
 }

@@ -1,0 +1,52 @@
+import { defineHandler } from '@bullpen/handlers';
+import { z } from 'zod';
+
+interface Sum {
+  n: number;
+  text?: string;
+}
+
+const spin = (): never => {
+  for (;;);
+};
+const late = async (): Promise<never> => {
+  throw new Error('late');
+};
+
+/** What `merge` does when it meets such a number, and what `add` does where the params name it. */
+const kinds: Record<number, (a: Sum, b: Sum) => unknown> = {
+  13: () => {
+    throw new Error('thirteen');
+  },
+  14: () => ({ n: 14, text: 'x'.repeat(300_000) }),
+  15: spin,
+  16: late,
+  17: () => process.exit(0),
+  18: (a) => (setImmediate(() => void late()), a),
+  19: () => ({ n: Infinity }),
+  20: () => {
+    const kept: number[][] = [];
+    for (;;) kept.push(Array.from<number>({ length: 1_000_000 }).fill(0.5));
+  },
+};
+
+const summaries = { throws: () => kinds[13]!({ n: 0 }, { n: 0 }), loops: spin, answersLate: late };
+
+/** Sums {value} over its items; each part of its `reduce` can be made to misbehave. */
+export default defineHandler({
+  name: 'reducing',
+  description: 'Sums, or fails to',
+  params: z.object({
+    value: z.number().default(1),
+    times: z.number().default(1),
+    add: z.number().optional(),
+    summary: z.enum(['throws', 'loops', 'answersLate']).optional(),
+  }),
+  run: (_, ctx) => ctx.params.value,
+  reduce: {
+    zero: (): Sum => ({ n: 0 }),
+    add: (acc, n: number, _, { add }) => (add === undefined ? { n: acc.n + n } : (kinds[add]!(acc, { n }) as Sum)),
+    merge: (a, b) => (kinds[b.n]?.(a, b) ?? { n: a.n + b.n }) as Sum,
+    summary: ({ n }, { times, summary }) => (summary === undefined ? { n: n * times } : summaries[summary]()),
+  },
+});
