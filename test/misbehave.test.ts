@@ -150,20 +150,23 @@ describe('a handler that misbehaves fails alone', () => {
       const never = await house.submit({ handler: 'misbehave', count: 1, params: { does: { never: [0] } } });
       const poisoned = { does: { poison: [8], never: [9] } };
       const options = { chunkSize: 20, backoffMs: 0, maxAttempts: 1, timeoutMs: 5000 };
+      await house.database.db.execute(sql`alter table chunks alter column crashes set default 2`);
       const suspect = await house.submit({ handler: 'misbehave', count: 20, params: poisoned, options });
-      await house.database.db.execute(
-        sql`update chunks set crashes = 2 where batch = (select no from batches where id = ${suspect})`,
-      );
       const worker = await house.addWorker();
       const pid = worker.pid();
       await eventually('both run', async () => {
         const batches = await Promise.all([never, suspect].map((id) => house.batch(id)));
         return batches.every(({ counts }) => counts.running > 0);
       });
+      await house.database.db.execute(sql`alter table chunks alter column crashes set default 0`);
       expect(await run({ params: {}, count: 400 })).toEqual([]);
+      await house.database.db.execute(sql`alter table chunks alter column crashes set default 2`);
       expect((await house.ended(suspect, withinMs)).counts).toMatchObject({ succeeded: 18, failed: 2 });
       expect((await house.batch(never)).counts).toMatchObject({ running: 1 });
       expect(worker.pid()).toBe(pid);
+      await eventually('the process for suspects ends when there are none', async () => (await isolated()) === 0);
+      const next = await house.submit({ handler: 'misbehave', count: 1, params: {} });
+      expect((await house.ended(next)).counts).toMatchObject({ succeeded: 1 });
       const { body } = await house.request<{ items: { name: string; itemsDone: number }[] }>('/v1/workers');
       expect(body.items.map(({ name }) => name)).toEqual([expect.not.stringContaining('isolated')]);
       expect(await checkLedger(house.database)).toEqual([]);

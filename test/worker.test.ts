@@ -55,6 +55,9 @@ describe('a worker', () => {
   it('leaves nothing behind after a drain: no row, no partition, no connection', async () => {
     house = await startHouse({ workers: 1 });
     await house.ended(await house.submit({ handler: 'echo', count: 5000 }));
+    // A suspect, so that there is a process more.
+    await house.database.db.execute(sql`alter table chunks alter column crashes set default 2`);
+    await house.ended(await house.submit({ handler: 'echo', count: 1 }));
     expect(await house.workers[0]!.end('SIGTERM')).toBe(0);
     const left = (await house.database.db.execute(sql`
       select (select count(*) from workers)::int as workers, (select count(*) from partitions where owner is not null)::int as owned,

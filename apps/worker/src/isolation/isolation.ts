@@ -55,11 +55,12 @@ export function createIsolation({ statements, name, onItems, log }: IsolationDep
 
   /** Gives each free process a suspect, and opens one when they wait for too long. */
   function pump(): void {
-    for (const cell of cells) if (cell.id !== null && cell.suspect === null) occupy(cell);
+    const there = [...cells].filter(({ child }) => child.connected);
+    for (const cell of there) if (cell.id !== null && cell.suspect === null) occupy(cell);
     const [first] = waiting;
-    if (first === undefined || closed || cells.size >= cellsMax || timer !== null) return;
-    const oneStarts = [...cells].some(({ id }) => id === null);
-    const hasWaited = performance.now() - first.since >= patienceMs * cells.size;
+    if (first === undefined || closed || there.length >= cellsMax || timer !== null) return;
+    const oneStarts = there.some(({ id }) => id === null);
+    const hasWaited = performance.now() - first.since >= patienceMs * there.length;
     if (hasWaited && !oneStarts) open();
     else later(patienceMs);
   }
@@ -95,8 +96,13 @@ export function createIsolation({ statements, name, onItems, log }: IsolationDep
       else leave(cell, answer.items);
       pump();
     });
-    child.on('error', (error) => log.error(errorFacts(error), 'a process for suspects'));
-    child.once('close', (code, signal) => void bury(cell, code, signal));
+    child.on('error', (error) => {
+      log.error(errorFacts(error), 'a process for suspects');
+      // Without a process there is no 'exit': too many processes, no memory.
+      if (child.pid === undefined) void bury(cell, null, null);
+    });
+    // Not 'close', which does not come after a disconnect.
+    child.once('exit', (code, signal) => void bury(cell, code, signal));
     later(patienceMs);
   }
 
@@ -153,7 +159,9 @@ export function createIsolation({ statements, name, onItems, log }: IsolationDep
       if (timer !== null) clearTimeout(timer);
       await Promise.all(
         [...cells].map(async (cell) => {
-          const ended = once(cell.child, 'close');
+          const { child } = cell;
+          if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+          const ended = once(child, 'exit');
           disconnect(cell);
           await ended;
         }),
