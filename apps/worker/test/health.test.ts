@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { databaseForTest, eventually, startApp, testRedisUrl } from '@bullpen/testkit';
@@ -83,10 +84,12 @@ describe('WORKER_PORT', () => {
     const producer = await startApp('producer', { ...env, PORT: '0' });
     onTestFinished(() => void [worker.end('SIGKILL'), producer.end('SIGKILL')]);
     const url = `${String(producer.facts()['url'])}/v1/batches`;
-    const body = JSON.stringify({ handler: 'sleep', count: 1, params: { ms: 1500 } });
+    const body = JSON.stringify({ handler: 'sleep', count: 1, params: { ms: 2500 } });
     const batch = async (path: string, init?: RequestInit) => (await (await fetch(url + path, init)).json()) as Batch;
     const { id } = await batch('', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
     await eventually('it runs', async () => (await batch(`/${id}`)).counts.running === 1);
+    // From claim to item it may still be given back.
+    await sleep(500);
 
     const ended = worker.end('SIGTERM');
     await eventually('it says so', async () => {
