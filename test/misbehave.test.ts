@@ -167,6 +167,11 @@ describe('a handler that misbehaves fails alone', () => {
       await eventually('the process for suspects ends when there are none', async () => (await isolated()) === 0);
       const next = await house.submit({ handler: 'misbehave', count: 1, params: {} });
       expect((await house.ended(next)).counts).toMatchObject({ succeeded: 1 });
+
+      const frozen = await house.submit({ handler: 'misbehave', count: 1, params: { does: { busy: [0] } } });
+      await eventually('it runs', async () => (await house.batch(frozen)).counts.running === 1);
+      for (const { pid } of await isolatedPids()) process.kill(pid, 'SIGSTOP');
+      expect((await house.ended(frozen)).counts).toMatchObject({ succeeded: 1 });
       const { body } = await house.request<{ items: { name: string; itemsDone: number }[] }>('/v1/workers');
       expect(body.items.map(({ name }) => name)).toEqual([expect.not.stringContaining('isolated')]);
       expect(await checkLedger(house.database)).toEqual([]);
@@ -185,6 +190,12 @@ describe('a handler that misbehaves fails alone', () => {
     expect(await crashes()).toEqual([0]);
   });
 });
+
+/** Processes that run suspects, as their rows say. */
+const isolatedPids = async (): Promise<{ pid: number }[]> =>
+  (await house.database.db.execute(sql`select pid from workers where name like '%-isolated'`)) as unknown as {
+    pid: number;
+  }[];
 
 /** Connections of processes that run suspects. */
 const isolated = async (): Promise<number> =>

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { defineHandler, type Handler, loadHandlers } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { eventually } from '@bullpen/testkit';
@@ -16,7 +17,7 @@ let app: TestApp;
 /** One that gives up soon. */
 let reducer: Reducer;
 beforeAll(async () => {
-  reducer = openReducer(1000);
+  reducer = openReducer(500);
   app = await openApp({ handlers, reducer });
 });
 afterAll(async () => {
@@ -83,7 +84,7 @@ describe('the summary of a batch', () => {
     ['a worker could not reduce', 'null', 'a part of this batch could not be reduced'],
     ['merge throws', 13, 'thirteen'],
     ['merge makes too much', 14, 'what reduce made has'],
-    ['merge never ends', 15, 'longer than 1000 ms'],
+    ['merge never ends', 15, 'longer than 500 ms'],
     ['merge answers a promise', 16, 'answered a promise'],
     ['merge exits', 17, 'ended its thread'],
     ['merge makes a number that JSON does not know', 19, 'n Infinity'],
@@ -107,7 +108,7 @@ describe('the summary of a batch', () => {
 
   it.each([
     ['throws', 'thirteen'],
-    ['loops', 'longer than 1000 ms'],
+    ['loops', 'longer than 500 ms'],
     ['answersLate', 'answered a promise'],
   ])('is null where summary %s, and the batch is shown', async (summary, why) => {
     const id = await submit({ params: { summary } });
@@ -127,13 +128,41 @@ describe('the summary of a batch', () => {
     expect(await show(other)).toMatchObject({ state: 'running', summary: null, summaryError: expect.any(String) });
   });
 
-  it('is made though another batch has left an error behind in the thread', async () => {
-    const [rude, good] = [await submit(), await submit()];
-    await partials(rude, ['{"n":1}', '{"n":18}']);
-    await partials(good, ['{"n":1}', '{"n":5}']);
-    await foldRound(folder());
-    expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
-    expect(await show(rude)).toMatchObject({ summary: { n: 2 }, summaryError: null });
+  it.each(['an error', 'answers that nobody asked for', 'a loop'])(
+    'is made though another batch has left %s behind in the thread',
+    async (what) => {
+      const params = { 'answers that nobody asked for': { summary: 'lies' }, 'a loop': { summary: 'loopsLater' } }[
+        what
+      ];
+      const [rude, good] = [await submit(params && { params }), await submit()];
+      await partials(rude, ['{"n":1}', '{"n":18}']);
+      await partials(good, ['{"n":1}', '{"n":5}']);
+      await show(rude);
+      await sleep(20);
+      expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
+      await foldRound(folder());
+      expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
+    },
+  );
+
+  it('is made while another handler loops, and a batch whose own takes long is shown without', async () => {
+    const patient = await openApp({ handlers });
+    try {
+      const good = (await post(patient, { handler: 'reducing-too', count: 1, params: {} })).body.id as string;
+      const id = (await post(patient, { handler: 'reducing', count: 1, params: { summary: 'loops' } })).body
+        .id as string;
+      for (const batch of [good, id])
+        await patient.database.db.execute(
+          sql`insert into partials (batch, partial) select no, '{"n":1}' from batches where id = ${batch}`,
+        );
+      const looks = await Promise.all([id, id, good].map((batch) => ask(patient, `/v1/batches/${batch}`)));
+      const late = { counts: { total: 1 }, summary: null, summaryError: expect.stringContaining('look again') };
+      expect(looks.map(({ status }) => status)).toEqual([200, 200, 200]);
+      expect(looks.map(({ body }) => body)).toMatchObject([late, late, { summary: { n: 1 } }]);
+      expect((await ask(patient, `/v1/batches/${id}`)).body).toMatchObject(late);
+    } finally {
+      await patient.close();
+    }
   });
 
   it('loses nothing when two producers fold while parts still come', async () => {

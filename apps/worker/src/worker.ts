@@ -50,6 +50,7 @@ export async function startWorker(deps: WorkerDeps) {
   const helping = createHelping({ statements, workerId: id, leaseMs: settings.leaseMs, log });
   const isolation = createIsolation({
     statements,
+    leaseMs: settings.leaseMs,
     name,
     onItems: (items) => void (figures.totals.items += items),
     log,

@@ -30,7 +30,19 @@ const kinds: Record<number, (a: Sum, b: Sum) => unknown> = {
   },
 };
 
-const summaries = { throws: () => kinds[13]!({ n: 0 }, { n: 0 }), loops: spin, answersLate: late };
+/** Answers, and leaves something behind in its thread. */
+const leave = (what: () => unknown) => () => (setTimeout(what, 1), { left: true });
+
+const summaries = {
+  lies: leave(async () => {
+    const { parentPort } = await import('node:worker_threads');
+    for (let id = 0; id < 100; id += 1) parentPort?.postMessage({ text: '{"n":666}' });
+  }),
+  loopsLater: leave(spin),
+  throws: () => kinds[13]!({ n: 0 }, { n: 0 }),
+  loops: spin,
+  answersLate: late,
+};
 
 /** Sums {value} over its items; each part of its `reduce` can be made to misbehave. */
 export default defineHandler({
@@ -40,7 +52,7 @@ export default defineHandler({
     value: z.number().default(1),
     times: z.number().default(1),
     add: z.number().optional(),
-    summary: z.enum(['throws', 'loops', 'answersLate']).optional(),
+    summary: z.enum(['throws', 'loops', 'answersLate', 'lies', 'loopsLater']).optional(),
   }),
   run: (_, ctx) => ctx.params.value,
   reduce: {

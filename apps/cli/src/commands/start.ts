@@ -14,7 +14,8 @@ export function addStart(program: Command, context: Context): void {
     .description(
       'Sets everything up and serves until Ctrl-C: PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL are set; ' +
         'where no Redis can be had, the queues are kept in PostgreSQL), ' +
-        'the producer with REST, dashboard and Bull Board, and WORKERS workers, each started again when it dies.',
+        'the producer with REST, dashboard and Bull Board, and WORKERS workers, each started again when it dies. ' +
+        'Ctrl-C or SIGTERM: what runs is finished or handed back, within DRAIN_TIMEOUT_MS (25 s unless set) and 5 s more.',
     )
     .addHelpText('after', '\nExamples:\n  npm start\n  PORT=3001 WORKERS=8 npm start')
     .action(async () => {

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { BatchRow, ReducedRow, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import { errorFacts, type Log } from '@bullpen/runtime';
 import { createFold } from '../publish/fold.ts';
-import { ReduceFailed, type Reducer } from '../reduce/reducer.ts';
+import type { Reducer } from '../reduce/reducer.ts';
+import { ReduceFailed } from '../reduce/thread-link.ts';
 import { noSummary, type Summary } from './batch-answer.ts';
 import { HttpProblem } from './problem.ts';
 
@@ -13,8 +15,8 @@ const foldsMax = 20;
 const againMs = 60_000;
 /** Batches of which that is remembered. */
 const failedMax = 1000;
-/** The thread is busy with others. */
-const patienceMs = 3000;
+/** Longer than this nobody waits for a summary: the batch is shown without. */
+const patienceMs = 2000;
 
 const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says why';
 
@@ -25,15 +27,16 @@ export function createSummaries(deps: { statements: Statements; handlers: Catalo
   const { statements, handlers, reducer, log } = deps;
   const foldOnce = createFold(deps);
   const failed = new LRUCache<string, string>({ max: failedMax, ttl: againMs });
+  /** Batches whose summary takes longer than anybody waits: no further look asks for it meanwhile. */
+  const slow = new Set<string>();
 
-  async function summaryOf(row: ReducedRow, partials: readonly string[]): Promise<Summary> {
-    const { handler, params, id } = row;
-    const texts = row.folded === null ? partials : [row.folded, ...partials];
+  async function summaryOf({ folded, handler, params, id }: ReducedRow, partials: readonly string[]): Promise<Summary> {
+    const texts = folded === null ? partials : [folded, ...partials];
     if (texts.length === 0) return noSummary;
     const known = failed.get(id);
     if (known !== undefined) return { summary: null, summaryError: known };
     try {
-      const summary = JSON.parse(await inTime(reducer.ask({ handler, texts, summary: { params } }))) as unknown;
+      const summary = JSON.parse(await reducer.ask({ handler, texts, summary: { params } })) as unknown;
       return { summary, summaryError: summary === null ? unknownError : null };
     } catch (error) {
       if (!(error instanceof ReduceFailed)) throw error;
@@ -43,31 +46,39 @@ export function createSummaries(deps: { statements: Statements; handlers: Catalo
     }
   }
 
+  async function make(batch: BatchRow): Promise<BatchAndSummary> {
+    for (let folds = 0; folds < foldsMax; folds += 1) {
+      const row = await statements.reduced(batch.id);
+      if (row === null) throw new HttpProblem('not-found', 'There is no such batch');
+      if (row.partials !== null) return { row, ...(await summaryOf(row, row.partials)) };
+      await foldOnce(row.no);
+    }
+    return { row: batch, ...stillMade };
+  }
+
   return {
     /**
      * The batch with its summary, both of one snapshot. Costs a second read where the handler reduces, none elsewhere.
-     * What is too much to read at once is folded first. Where `reduce` fails the batch is shown all the same.
+     * What is too much to read at once is folded first. Where `reduce` fails, or takes long, the batch is shown without.
      */
-    async read(batch: BatchRow): Promise<Summary & { row: BatchRow }> {
+    async read(batch: BatchRow): Promise<BatchAndSummary> {
+      const { id } = batch;
       if (handlers.get(batch.handler)?.reduce === undefined) return { row: batch, ...noSummary };
-      for (let folds = 0; folds < foldsMax; folds += 1) {
-        const row = await statements.reduced(batch.id);
-        if (row === null) throw new HttpProblem('not-found', 'There is no such batch');
-        if (row.partials !== null) return { row, ...(await summaryOf(row, row.partials)) };
-        await foldOnce(row.no);
-      }
-      throw isBusy();
+      const without = { row: batch, ...stillMade };
+      if (slow.has(id)) return without;
+      const made = make(batch);
+      const late = new AbortController();
+      const answer = await Promise.race([made, sleep(patienceMs, null, { signal: late.signal })]).finally(() =>
+        late.abort(),
+      );
+      if (answer !== null) return answer;
+      slow.add(id);
+      made.catch(() => undefined).finally(() => slow.delete(id));
+      return without;
     },
   };
 }
 
-const isBusy = (): HttpProblem =>
-  new HttpProblem('busy', 'The summary of this batch is still being made', { headers: { 'Retry-After': '1' } });
+type BatchAndSummary = Summary & { row: BatchRow };
 
-async function inTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(isBusy()), patienceMs);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
-}
+const stillMade: Summary = { summary: null, summaryError: 'it is still being made: look again' };

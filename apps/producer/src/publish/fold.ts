@@ -1,7 +1,8 @@
 import type { Statements, Unfolded } from '@bullpen/db';
 import { type Catalog, unknownReduced } from '@bullpen/handlers';
 import { errorFacts, type Log } from '@bullpen/runtime';
-import { ReduceFailed, type Reducer } from '../reduce/reducer.ts';
+import type { Reducer } from '../reduce/reducer.ts';
+import { ReduceFailed } from '../reduce/thread-link.ts';
 
 export interface FoldDeps {
   statements: Pick<Statements, 'unfolded' | 'fold'>;

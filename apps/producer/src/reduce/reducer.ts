@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { openThread, ReduceFailed, ThreadLost, type Thread } from './thread-link.ts';
 import { threadFile } from './thread-file.ts';
 
 /** Accumulators of one batch as JSON texts, at least one, to be merged; with `summary`, the summary of them is asked for. */
@@ -7,8 +7,6 @@ export interface Asked {
   texts: readonly string[];
   summary?: { params: unknown };
 }
-
-export type Reduced = { text: string } | { error: string };
 
 export interface ReducerOptions {
   /** Where the handlers are. */
@@ -19,83 +17,74 @@ export interface ReducerOptions {
   file?: URL;
 }
 
-/** `reduce` of a handler failed: threw, did not end in time, or ended its thread. */
-export class ReduceFailed extends Error {}
-class ThreadEnded extends ReduceFailed {}
-
-/** Loading handlers may take this long on a busy machine. */
-const startMs = 30_000;
-/** Of the thread's heap: what is merged at once has 4 MiB. */
-const heapMb = 256;
+/** A thread that nobody asks ends after this long. */
+const keepMs = 60_000;
 
 /**
- * `merge` and `summary` of handlers, in a thread: what loops, throws late or fills memory there costs its batch the summary,
- * not the producer its loop. The thread starts with the first request, and anew after one that it did not survive.
+ * `merge` and `summary` of handlers, each handler in a thread of its own: what loops, throws late or fills memory there costs
+ * its batch the summary, not the producer its loop and not other handlers theirs. A thread starts with the first request, and
+ * anew after one that it did not survive.
  */
-export function createReducer({ folders, limitMs = 10_000, file = threadFile }: ReducerOptions) {
-  let thread: Promise<Worker> | null = null;
-  let last: Promise<unknown> = Promise.resolve();
-
-  function open(): Promise<Worker> {
-    const limits = { maxOldGenerationSizeMb: heapMb };
-    const worker = new Worker(file, { name: 'reduce', workerData: folders, resourceLimits: limits });
-    const opened = heard(worker, startMs).then(() => worker);
-    worker.unref();
-    // An error of which `heard` does not hear: its end follows.
-    worker.on('error', () => undefined);
-    worker.once('exit', () => void (thread === opened && (thread = null)));
-    return opened;
-  }
-
-  async function askOnce(asked: Asked): Promise<string> {
-    const worker = await (thread ??= open());
-    const answer = heard<Reduced>(worker, limitMs);
-    worker.postMessage(asked);
-    const reduced = await answer;
-    if ('error' in reduced) throw new ReduceFailed(reduced.error);
-    return reduced.text;
-  }
-
-  /** What ended the thread may have been left there by an earlier request. */
-  const askTwice = (asked: Asked): Promise<string> =>
-    askOnce(asked).catch((error: unknown) => {
-      if (error instanceof ThreadEnded) return askOnce(asked);
-      throw error;
-    });
+export function createReducer(options: ReducerOptions) {
+  const lanes = new Map<string, ReturnType<typeof createLane>>();
 
   return {
-    /** The merged accumulator, or the summary, as JSON text; one request at a time. Rejects with ReduceFailed. */
+    /** The merged accumulator, or the summary, as JSON text; one request of a handler at a time. Rejects with ReduceFailed. */
     ask(asked: Asked): Promise<string> {
-      const answer = last.then(() => askTwice(asked));
-      last = answer.catch(() => undefined);
-      return answer;
+      let lane = lanes.get(asked.handler);
+      if (lane === undefined) lanes.set(asked.handler, (lane = createLane(options)));
+      return lane.ask(asked);
     },
-    async close(): Promise<void> {
-      await (await thread?.catch(() => null))?.terminate();
-    },
+    close: async (): Promise<void> => void (await Promise.all([...lanes.values()].map((lane) => lane.close()))),
   };
 }
 
 export type Reducer = ReturnType<typeof createReducer>;
 
-/** The next message of the thread. Rejects when it ends instead, or says nothing in time: then it is gone. */
-function heard<Message>(worker: Worker, withinMs: number): Promise<Message> {
-  return new Promise((resolve, reject) => {
-    const onMessage = (message: Message): void => {
-      clear();
-      resolve(message);
-    };
-    const onError = (error: Error): void => end(new ThreadEnded(`reduce ended its thread: ${error.message}`));
-    const onExit = (): void => end(new ThreadEnded('reduce ended its thread'));
-    const timer = setTimeout(() => end(new ReduceFailed(`reduce took longer than ${withinMs} ms`)), withinMs);
-    const clear = (): void => {
-      clearTimeout(timer);
-      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
-    };
-    const end = (why: Error): void => {
-      clear();
-      void worker.terminate().then(() => reject(why));
-    };
-    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-  });
+/** The requests of one handler, one after the other. */
+function createLane({ folders, limitMs = 10_000, file = threadFile }: ReducerOptions) {
+  let thread: Thread | null = null;
+  let last: Promise<unknown> = Promise.resolve();
+  let idle: NodeJS.Timeout | undefined;
+
+  async function close(): Promise<void> {
+    clearTimeout(idle);
+    await thread?.close();
+    thread = null;
+  }
+
+  async function askOnce(asked: Asked): Promise<string> {
+    thread ??= openThread(file, folders);
+    try {
+      return await thread.ask(asked, limitMs);
+    } catch (error) {
+      if (error instanceof ThreadLost) await close();
+      throw error;
+    }
+  }
+
+  /** What a used thread was lost by may have been left there by the request before: a new one tells. */
+  async function askTwice(asked: Asked): Promise<string> {
+    clearTimeout(idle);
+    const isNew = thread === null;
+    try {
+      return await askOnce(asked).catch((error: unknown) => {
+        if (error instanceof ThreadLost && !isNew) return askOnce(asked);
+        throw error;
+      });
+    } catch (error) {
+      throw error instanceof ThreadLost ? new ReduceFailed(error.message) : error;
+    } finally {
+      idle = setTimeout(() => void close(), keepMs).unref();
+    }
+  }
+
+  return {
+    ask(asked: Asked): Promise<string> {
+      const answer = last.then(() => askTwice(asked));
+      last = answer.catch(() => undefined);
+      return answer;
+    },
+    close,
+  };
 }

@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Handler, loadHandlers, mergeReduced, summaryOf } from '@bullpen/handlers';
-import type { Asked, Reduced } from './reducer.ts';
+import type { Answer, Request } from './thread-link.ts';
 
 /** Runs what handlers say under `reduce`: one request at a time, each answered by a text. */
 const handlers = await loadHandlers(workerData as string[]);
 
-function reduced({ handler: name, texts, summary }: Asked): string {
+function reduced({ handler: name, texts, summary }: Request): string {
   const handler = handlers.get(name)!;
   const text = mergeReduced(handler.reduce!, texts);
   if (summary === undefined) return text;
@@ -15,12 +15,13 @@ function reduced({ handler: name, texts, summary }: Asked): string {
 const paramsOf = (handler: Handler, params: unknown): unknown =>
   handler.params ? handler.params.parse(params ?? undefined) : (params ?? undefined);
 
-parentPort!.on('message', (asked: Asked) => {
-  let answer: Reduced;
+parentPort!.on('message', (request: Request) => {
+  const { id } = request;
+  let answer: Answer;
   try {
-    answer = { text: reduced(asked) };
+    answer = { id, text: reduced(request) };
   } catch (error) {
-    answer = { error: messageOf(error) };
+    answer = { id, error: messageOf(error) };
   }
   parentPort!.postMessage(answer);
 });

@@ -11,7 +11,8 @@ export type Order = { run: number; publishedAt: number } | { stop: number };
 export type Answer = { type: 'ready'; id: string } | { over: number; items: number };
 
 export interface IsolationDeps {
-  statements: Pick<Statements, 'abandon' | 'leave'>;
+  statements: Pick<Statements, 'abandon' | 'leave' | 'silent'>;
+  leaseMs: number;
   /** Of the worker; its processes are named after it. */
   name: string;
   /** Items that were settled in such a process. */
@@ -47,7 +48,7 @@ const keepMs = 3000;
  * Runs suspects, each alone in a process of this worker's, so that one that kills takes nothing along, and one that
  * takes long keeps nobody waiting. The processes come when there is a suspect, and go.
  */
-export function createIsolation({ statements, name, onItems, log }: IsolationDeps) {
+export function createIsolation({ statements, leaseMs, name, onItems, log }: IsolationDeps) {
   let waiting: Suspect[] = [];
   const cells = new Set<Cell>();
   let timer: NodeJS.Timeout | null = null;
@@ -130,6 +131,21 @@ export function createIsolation({ statements, name, onItems, log }: IsolationDep
     else if (timer === null) later(keepMs);
   }
 
+  /** A process that was stopped says nothing, and its watchdog neither: its suspect would never be over. */
+  async function killSilent(): Promise<void> {
+    const known = [...cells].filter(({ id, suspect }) => id !== null && (suspect !== null || closed));
+    if (known.length === 0) return;
+    const silent = await statements.silent({ ids: known.map(({ id }) => id!), leaseMs });
+    for (const { id, child } of known) {
+      if (!silent.includes(id!)) continue;
+      log.warn({ pid: child.pid }, 'a process for suspects was not seen for three leases: it is killed');
+      child.kill('SIGKILL');
+    }
+  }
+  const watch = setInterval(() => {
+    killSilent().catch((error: unknown) => log.debug(errorFacts(error), 'a look at processes for suspects'));
+  }, leaseMs);
+
   return {
     /** Chunks that wait here or run. */
     size: (): number => waiting.length + [...cells].filter(({ suspect }) => suspect !== null).length,
@@ -166,6 +182,7 @@ export function createIsolation({ statements, name, onItems, log }: IsolationDep
           await ended;
         }),
       );
+      clearInterval(watch);
     },
   };
 }

@@ -19,6 +19,7 @@ import { prepareProbe } from './probe.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
 import { prepareAbandon, prepareRepair } from './repair.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
+import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
@@ -49,6 +50,7 @@ export function createStatements(db: Database, patience: Patience) {
     abandon: again(prepareAbandon(db)),
     holding: again(prepareHolding(db)),
     stay: again(prepareStay(db)),
+    silent: again(prepareSilent(db)),
     forget: again(prepareForget(db)),
     queued: again(prepareQueued(db)),
     lost: again(prepareLost(db)),
