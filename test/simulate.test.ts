@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type BatchAnswer, checkLedger, eventually, type House, startHouse } from '@bullpen/testkit';
@@ -7,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 let house: House;
 afterEach(() => house.stop());
 
-const items = 2000;
+const items = 4000;
 
 /** Outputs in index order, as one hash, and the summary as it stands in the answer. */
 async function outcomeOf(id: string): Promise<{ outputs: string; summary: string }> {
@@ -24,6 +25,14 @@ async function outcomeOf(id: string): Promise<{ outputs: string; summary: string
   const answer = await (await fetch(`${house.url()}/v1/batches/${id}`)).text();
   return { outputs: hash.digest('hex'), summary: /"summary":(.*),"summaryError":null\}$/.exec(answer)![1]! };
 }
+
+/** Of workers that have chunks in hand. */
+const pidsInHand = async (): Promise<number[]> =>
+  (
+    await house.database.db.execute(
+      sql`select w.pid from chunks c join workers w on w.id = c.worker where c.state = 'running' group by w.pid order by count(*) desc`,
+    )
+  ).map((row) => Number(row['pid']));
 
 describe('simulate', () => {
   it('comes to the same outputs and the same summary, to the byte, with 1 worker or 3, any chunk size, and a kill', async () => {
@@ -44,7 +53,17 @@ describe('simulate', () => {
       expect(body.summary?.items ?? 0).toBe(body.counts.succeeded);
       return body.counts.succeeded > items / 8 ? body : null;
     });
-    await house.workers[0]!.end('SIGKILL');
+    const victim = await eventually('a worker stands still with chunks in hand', async () => {
+      const [busy] = await pidsInHand();
+      const worker = house.workers.find((each) => each.pid() === busy);
+      worker?.signal('SIGSTOP');
+      // What it had sent by then is settled.
+      await sleep(50);
+      if (worker !== undefined && (await pidsInHand()).includes(busy!)) return worker;
+      worker?.signal('SIGCONT');
+      return null;
+    });
+    await victim.end('SIGKILL');
     expect(middle.state).toBe('running');
     expect((await house.ended(three)).counts).toMatchObject({ succeeded: items, failed: 0 });
     const [{ crashes }] = (await house.database.db.execute(
