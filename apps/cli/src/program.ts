@@ -5,6 +5,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addList, addShow } from './commands/list.ts';
 import { addMigrate } from './commands/migrate.ts';
+import { addFailures } from './commands/failures.ts';
 import { addPartitions } from './commands/partitions.ts';
 import { addProcesses } from './commands/processes.ts';
 import { addResults } from './commands/results.ts';
@@ -63,6 +64,7 @@ function createProgram(context: Context): Command {
   addList(program, context);
   addShow(program, context);
   addResults(program, context);
+  addFailures(program, context);
   addWorkers(program, context);
   addPartitions(program, context);
   addHandlers(program, context);

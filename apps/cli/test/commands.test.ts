@@ -220,6 +220,32 @@ describe('lists', () => {
     expect(JSON.parse((await callCli(['partitions', '--url', url, '--json'])).stdout)).toEqual({ items });
   });
 
+  test('failures are shown by cause', async () => {
+    const failure = (message: string, count: number) => ({
+      fingerprint: 'f',
+      code: 'error',
+      message,
+      count,
+      firstIndex: 3,
+      lastIndex: 99,
+      sample: {},
+    });
+    let items = [failure('broken\u001b[31m pipe', 12_345), failure('no such user', 2)];
+    const { url } = await smallServer({
+      [`GET /v1/batches/${batchId}/failures`]: () => ({ body: { items, causes: items.length && 5 } }),
+    });
+    const lines = (await callCli(['failures', batchId, '--url', url])).stdout.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^ +ITEMS +FIRST +LAST +CODE +MESSAGE$/);
+    expect(lines[1]).toMatch(/^12,345 +3 +99 +error +broken.*pipe$/);
+    expect(lines[1]).not.toContain('\u001b');
+    expect(lines.slice(4)).toEqual([
+      '3 causes more: --limit 5',
+      expect.stringMatching(/^One of the first: .*bullpen .*results \S+ --status failed --limit 1$/),
+    ]);
+    items = [];
+    expect((await callCli(['failures', batchId, '--url', url])).stdout).toBe('No item of it has failed.\n');
+  });
+
   test('workers say what they are pinned to, whom they help, and why they are idle', async () => {
     const [a, b, c] = workersOf(3).items as [object, object, object];
     const idle = { ...c, partitions: [], idle: 'nobody owns a partition that it could serve' };

@@ -1,6 +1,7 @@
 import type { Batch, BatchPage, NewBatchBody } from './batch.ts';
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from './cluster.ts';
 import { ApiError, UnreachableError } from './errors.ts';
+import type { Failures } from './failures.ts';
 import { linesOf } from './lines.ts';
 import { type Problem, problemOf, problemSchema } from './problems.ts';
 import type { Result, ResultPage } from './result.ts';
@@ -62,6 +63,10 @@ export function createClient({ url }: { url: string }) {
     results: (id: string, query: ResultsQuery = {}): Promise<ResultPage> => read(`${batchPath(id)}/results`, query),
 
     result: (id: string, index: number): Promise<Result> => read(`${batchPath(id)}/results/${index}`),
+
+    /** Failed items by cause, the most frequent first. */
+    failures: (id: string, query: { limit?: number | undefined } = {}): Promise<Failures> =>
+      read(`${batchPath(id)}/failures`, query),
 
     /** Raw NDJSON lines, a result each, in index order; of a batch that still runs the last one is `{"complete": false}`. */
     async *resultLines(id: string, { status }: Pick<ResultsQuery, 'status'> = {}): AsyncGenerator<string> {

@@ -13,6 +13,7 @@ export { createStatements, type Statements } from './statements/index.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Claimed, Inputs } from './statements/claim.ts';
 export type { BatchFilter, BatchPlan, BatchRow, BatchState, ReducedRow } from './statements/counts.ts';
+export type { FailureRow } from './statements/failures.ts';
 export type { Flushed, Rest, Settled } from './statements/flush.ts';
 export type { Unfolded } from './statements/fold.ts';
 export type { Heartbeat, WorkerFacts } from './statements/heartbeat.ts';

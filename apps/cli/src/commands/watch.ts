@@ -55,4 +55,4 @@ const endLines = (batch: Batch, columns: number): string[] => {
   ];
 };
 
-const failuresHint = (id: string): string => `See why: pnpm bullpen results ${id} --status failed --limit 10`;
+const failuresHint = (id: string): string => `See why: pnpm bullpen failures ${id}`;

@@ -6,6 +6,7 @@ import { createBodyReader } from './body.ts';
 import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
 import { createImpatient } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
+import { listFailures } from './failures.ts';
 import { setHeaders } from './headers.ts';
 import { showAlive, showReady } from './health.ts';
 import { addResource } from './resource.ts';
@@ -36,6 +37,7 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, createBodyReader()) });
   addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries) });
   addResource(app, '/v1/batches/:id/results', { get: listResults(deps) });
+  addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
   addResource(app, '/v1/batches/:id/results/:index', { get: showResult(deps) });
   addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });

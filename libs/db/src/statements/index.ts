@@ -6,6 +6,7 @@ import { prepareCancel, preparePause, prepareResume, prepareRetry } from './cont
 import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
+import { prepareFailures } from './failures.ts';
 import { prepareFlush } from './flush.ts';
 import { prepareFold, prepareUnfolded } from './fold.ts';
 import { prepareForget } from './forget.ts';
@@ -64,6 +65,7 @@ export function createStatements(db: Database, patience: Patience) {
     plan: again(preparePlan(db)),
     results: again(prepareResults(db)),
     outcome: again(prepareOutcome(db)),
+    failures: again(prepareFailures(db)),
     workers: again(prepareWorkers(db)),
     partitions: again(preparePartitions(db)),
     pause: again(preparePause(db)),

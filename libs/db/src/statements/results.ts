@@ -13,7 +13,7 @@ export interface ResultRow {
   finishedAt: Date;
 }
 
-const columns = {
+export const resultColumns = {
   index: results.index,
   status: sql<ResultRow['status']>`case ${results.status} when 1 then 'succeeded' else 'failed' end`,
   attempts: results.attempt,
@@ -30,7 +30,7 @@ const columns = {
 export function prepareResults(db: Database) {
   const page = (name: string, status: 1 | 2 | null) =>
     db
-      .select(columns)
+      .select(resultColumns)
       .from(results)
       .where(
         sql`${results.batch} = ${sql.placeholder('batch')} and ${results.index} > ${sql.placeholder('after')}${status === null ? sql`` : status === 2 ? sql` and ${results.status} = 2` : sql` and ${results.status} = 1`}`,
@@ -62,7 +62,7 @@ export function prepareOutcome(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const query = db
     .select({
-      ...columns,
+      ...resultColumns,
       open: sql<boolean>`exists (select from chunks c where c.batch = ${batch} and c.state <> 'done'
         and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end)`,
     })

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import { limitSchema } from './page.ts';
+import { resultSchema } from './result.ts';
+
+/** The failed items of one cause: those whose errors differ only in numbers, ids, quoted words and paths. */
+export const failureSchema = z.object({
+  fingerprint: z.string(),
+  /** Of the first one. */
+  code: z.string(),
+  message: z.string(),
+  count: z.number().int(),
+  firstIndex: z.number().int(),
+  lastIndex: z.number().int(),
+  /** The result of the first one, whose index is `firstIndex`. */
+  sample: resultSchema,
+});
+
+export type Failure = z.infer<typeof failureSchema>;
+
+/** The most frequent causes first; `causes` counts also those that `limit` left out. */
+export const failuresSchema = z.object({ items: z.array(failureSchema), causes: z.number().int() });
+export type Failures = z.infer<typeof failuresSchema>;
+
+/** The query of `GET /v1/batches/{id}/failures`. */
+export const failuresQuerySchema = z.strictObject({ limit: limitSchema(100) });
