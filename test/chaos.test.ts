@@ -61,6 +61,15 @@ const restartLater = async (app: AppProcess, ms: number): Promise<void> => {
   await eventually(`${app.app} starts`, () => app.restart().then(() => true, () => false)); // prettier-ignore
 };
 
+/** A server that was killed a moment ago may not be there again. */
+const kill = (pid: number | null): void => {
+  try {
+    if (pid !== null) process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+};
+
 const faults: Record<string, (dice: Dice) => Promise<void>> = {
   'worker killed': (dice) => restartLater(house.workers[dice.below(house.workers.length)]!, dice.below(500)),
   'producer killed': (dice) => restartLater(house.producer, dice.below(300)),
@@ -73,12 +82,10 @@ const faults: Record<string, (dice: Dice) => Promise<void>> = {
   'queues emptied': () => house.forgetJobs().catch(() => undefined),
   'redis killed': async () => {
     if (!hasRedis) return;
-    const pid = await redisPid(house.redisUrl).catch(() => null);
-    if (pid !== null) process.kill(pid, 'SIGKILL');
+    kill(await redisPid(house.redisUrl).catch(() => null));
   },
   'postgres killed': async () => {
-    const pid = await house.postmaster().catch(() => null);
-    if (pid !== null) process.kill(pid, 'SIGKILL');
+    kill(await house.postmaster().catch(() => null));
   },
 };
 
