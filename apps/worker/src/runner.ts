@@ -77,7 +77,7 @@ export function createRunner(deps: RunnerDeps) {
   const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };
   const { leaseMs } = settings;
   const heartbeat = createHeartbeat({ statements, worker, leaseMs, claims, plans, inHand, facts, log });
-  const watchdog = startWatchdog({ marks, worker: id, databaseUrl: deps.databaseUrl, settings });
+  const watchdog = startWatchdog({ marks, worker: id, name, databaseUrl: deps.databaseUrl, settings });
   let beats: ReturnType<typeof createLoop> | null = null;
 
   return {

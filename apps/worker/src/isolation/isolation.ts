@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Statements } from '@bullpen/db';
-import { errorFacts, type Log } from '@bullpen/runtime';
+import { createLoop, errorFacts, type Log } from '@bullpen/runtime';
 import { processFile } from './process-file.ts';
 
 /** What the process is told: a chunk to run, or to start no more items of it. */
@@ -30,8 +30,9 @@ interface Suspect {
   resolve: (fate: 'over' | 'back') => void;
 }
 
-interface Cell {
+interface Isolated {
   child: ChildProcess;
+  openedAt: number;
   /** Its worker id, once it is ready. */
   id: string | null;
   suspect: Suspect | null;
@@ -39,9 +40,11 @@ interface Cell {
 }
 
 /** Processes of one worker at most; a second one only when a suspect has waited this long for the first. */
-const cellsMax = 4;
+const processesMax = 4;
 const patienceMs = 1000;
-/** An idle process ends after this long; one that could not start is tried again after the same. */
+/** One that is not ready by then is stuck, or the machine is. */
+const startMs = 60_000;
+/** An idle process ends after this long; one that did not come up is tried again after the same. */
 const keepMs = 3000;
 
 /**
@@ -50,16 +53,16 @@ const keepMs = 3000;
  */
 export function createIsolation({ statements, leaseMs, name, onItems, log }: IsolationDeps) {
   let waiting: Suspect[] = [];
-  const cells = new Set<Cell>();
+  const processes = new Set<Isolated>();
   let timer: NodeJS.Timeout | null = null;
   let closed = false;
 
   /** Gives each free process a suspect, and opens one when they wait for too long. */
   function pump(): void {
-    const there = [...cells].filter(({ child }) => child.connected);
-    for (const cell of there) if (cell.id !== null && cell.suspect === null) occupy(cell);
+    const there = [...processes].filter(({ child }) => child.connected);
+    for (const isolated of there) if (isolated.id !== null && isolated.suspect === null) occupy(isolated);
     const [first] = waiting;
-    if (first === undefined || closed || there.length >= cellsMax || timer !== null) return;
+    if (first === undefined || closed || there.length >= processesMax || timer !== null) return;
     const oneStarts = there.some(({ id }) => id === null);
     const hasWaited = performance.now() - first.since >= patienceMs * there.length;
     if (hasWaited && !oneStarts) open();
@@ -73,86 +76,87 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     }, ms);
   }
 
-  function occupy(cell: Cell): void {
+  function occupy(isolated: Isolated): void {
     const suspect = waiting.shift();
     if (suspect === undefined) {
-      cell.idle ??= setTimeout(() => disconnect(cell), keepMs);
+      isolated.idle ??= setTimeout(() => disconnect(isolated), keepMs);
       return;
     }
-    if (cell.idle !== null) clearTimeout(cell.idle);
-    cell.idle = null;
-    cell.suspect = suspect;
-    tell(cell, { run: suspect.chunk, publishedAt: suspect.publishedAt });
+    if (isolated.idle !== null) clearTimeout(isolated.idle);
+    isolated.idle = null;
+    isolated.suspect = suspect;
+    tell(isolated, { run: suspect.chunk, publishedAt: suspect.publishedAt });
   }
 
   function open(): void {
     const child = fork(fileURLToPath(processFile), [`${name}-isolated`], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    const cell: Cell = { child, id: null, suspect: null, idle: null };
-    cells.add(cell);
+    const isolated: Isolated = { child, openedAt: performance.now(), id: null, suspect: null, idle: null };
+    processes.add(isolated);
     log.info({ pid: child.pid }, 'a suspect runs in a process of its own');
     child.on('message', (answer: Answer) => {
-      if ('type' in answer) cell.id = answer.id;
-      else leave(cell, answer.items);
+      if ('type' in answer) isolated.id = answer.id;
+      else finish(isolated, answer.items);
       pump();
     });
     child.on('error', (error) => {
       log.error(errorFacts(error), 'a process for suspects');
       // Without a process there is no 'exit': too many processes, no memory.
-      if (child.pid === undefined) void bury(cell, null, null);
+      if (child.pid === undefined) void bury(isolated, null, null);
     });
     // Not 'close', which does not come after a disconnect.
-    child.once('exit', (code, signal) => void bury(cell, code, signal));
+    child.once('exit', (code, signal) => void bury(isolated, code, signal));
     later(patienceMs);
   }
 
   /** Its suspect is over, however it went. */
-  function leave(cell: Cell, items: number): void {
+  function finish(isolated: Isolated, items: number): void {
     onItems(items);
-    cell.suspect?.resolve('over');
-    cell.suspect = null;
+    isolated.suspect?.resolve('over');
+    isolated.suspect = null;
   }
 
   /**
    * What the process had in hand goes back at once, with a crash more: it had nothing but the suspect. Where it has
    * settled that before its end, nothing is left to take from it.
    */
-  async function bury(cell: Cell, code: number | null, signal: NodeJS.Signals | null): Promise<void> {
-    if (cell.idle !== null) clearTimeout(cell.idle);
-    if (cell.id !== null && cell.suspect !== null) {
-      log.warn({ chunk: cell.suspect.chunk, code, signal }, 'a process ended with its suspect');
-      await statements.abandon({ worker: cell.id, crashed: true });
-      await statements.leave(cell.id);
+  async function bury(isolated: Isolated, code: number | null, signal: NodeJS.Signals | null): Promise<void> {
+    if (isolated.idle !== null) clearTimeout(isolated.idle);
+    if (isolated.id !== null && isolated.suspect !== null) {
+      log.warn({ chunk: isolated.suspect.chunk, code, signal }, 'a process ended with its suspect');
+      await statements.abandon({ worker: isolated.id, crashed: true });
+      await statements.leave(isolated.id);
     }
-    cells.delete(cell);
-    leave(cell, 0);
-    if (cell.id !== null) pump();
-    else if (timer === null) later(keepMs);
+    processes.delete(isolated);
+    finish(isolated, 0);
+    if (isolated.id !== null) return pump();
+    if (closed) return;
+    log.error({ code, signal }, 'a process for suspects did not come up: it is tried again');
+    if (timer !== null) clearTimeout(timer);
+    later(keepMs);
   }
 
   /** A process that was stopped says nothing, and its watchdog neither: its suspect would never be over. */
-  async function killSilent(): Promise<void> {
-    const known = [...cells].filter(({ id, suspect }) => id !== null && (suspect !== null || closed));
-    if (known.length === 0) return;
-    const silent = await statements.silent({ ids: known.map(({ id }) => id!), leaseMs });
-    for (const { id, child } of known) {
-      if (!silent.includes(id!)) continue;
-      log.warn({ pid: child.pid }, 'a process for suspects was not seen for three leases: it is killed');
+  async function killSilent(): Promise<number> {
+    const ids = [...processes].flatMap(({ id, suspect }) => (id !== null && (suspect !== null || closed) ? [id] : []));
+    const silent = ids.length === 0 ? [] : await statements.silent({ ids, leaseMs });
+    for (const { id, child, openedAt } of processes) {
+      if (id === null ? performance.now() - openedAt < startMs : !silent.includes(id)) continue;
+      log.warn({ pid: child.pid }, 'a process for suspects says nothing: it is killed');
       child.kill('SIGKILL');
     }
+    return leaseMs;
   }
-  const watch = setInterval(() => {
-    killSilent().catch((error: unknown) => log.debug(errorFacts(error), 'a look at processes for suspects'));
-  }, leaseMs);
+  const watch = createLoop({ name: 'isolation', log, once: killSilent });
 
   return {
     /** Chunks that wait here or run. */
-    size: (): number => waiting.length + [...cells].filter(({ suspect }) => suspect !== null).length,
+    size: (): number => waiting.length + [...processes].filter(({ suspect }) => suspect !== null).length,
 
     /** `back`: the partition was given up before the chunk was claimed. A job that comes twice is run once. */
     async run(chunk: number, publishedAt: number, gone: () => boolean): Promise<'over' | 'back'> {
-      const known = [...waiting, ...[...cells].map(({ suspect }) => suspect)].some((each) => each?.chunk === chunk);
+      const known = [...waiting, ...[...processes].map(({ suspect }) => suspect)].some((each) => each?.chunk === chunk);
       if (known) return 'over';
       if (gone()) return 'back';
       return new Promise((resolve) => {
@@ -166,7 +170,7 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
       const leaving = waiting.filter(({ gone }) => gone());
       waiting = waiting.filter((each) => !leaving.includes(each));
       for (const { resolve } of leaving) resolve('back');
-      for (const cell of cells) if (cell.suspect?.gone()) tell(cell, { stop: cell.suspect.chunk });
+      for (const isolated of processes) if (isolated.suspect?.gone()) tell(isolated, { stop: isolated.suspect.chunk });
     },
 
     /** After all partitions were given up. */
@@ -174,15 +178,15 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
       closed = true;
       if (timer !== null) clearTimeout(timer);
       await Promise.all(
-        [...cells].map(async (cell) => {
-          const { child } = cell;
+        [...processes].map(async (isolated) => {
+          const { child } = isolated;
           if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
           const ended = once(child, 'exit');
-          disconnect(cell);
+          disconnect(isolated);
           await ended;
         }),
       );
-      clearInterval(watch);
+      await watch.stop();
     },
   };
 }
@@ -190,7 +194,7 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
 export type Isolation = ReturnType<typeof createIsolation>;
 
 /** A process that has just died cannot be told; its end says the rest. */
-const tell = ({ child }: Cell, order: Order): void => void (child.connected && child.send(order, () => undefined));
+const tell = ({ child }: Isolated, order: Order): void => void (child.connected && child.send(order, () => undefined));
 
 /** It drains and ends. */
-const disconnect = ({ child }: Cell): void => void (child.connected && child.disconnect());
+const disconnect = ({ child }: Isolated): void => void (child.connected && child.disconnect());

@@ -26,15 +26,16 @@ export interface WatchdogData {
 export function startWatchdog(options: {
   marks: Marks;
   worker: string;
+  name: string;
   databaseUrl: string;
-  settings: Pick<Settings, 'workerId' | 'logLevel' | 'leaseMs'>;
+  settings: Pick<Settings, 'logLevel' | 'leaseMs'>;
 }) {
-  const { marks, worker, databaseUrl, settings } = options;
+  const { marks, worker, name, databaseUrl, settings } = options;
   const { words } = viewsOf(marks.shared);
   const workerData: WatchdogData = {
     shared: marks.shared,
     worker,
-    name: settings.workerId,
+    name,
     logLevel: settings.logLevel,
     databaseUrl,
     leaseMs: settings.leaseMs,
