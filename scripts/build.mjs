@@ -15,12 +15,16 @@ export async function build(handlerFolders) {
   const cache = join(ROOT, 'node_modules', '.cache', 'bullpen');
   const out = join(cache, await fingerprint(handlers));
   if (!existsSync(out)) await bundle(out, handlers);
-  // The youngest are kept: an old version may still be running, and the one that asks for a new one surely is.
-  const now = new Date();
-  for (const used of new Set([process.env.BULLPEN_BUILD ?? out, out])) await utimes(used, now, now).catch(() => {});
-  await prune(cache, 4);
+  for (const used of new Set([process.env.BULLPEN_BUILD ?? out, out])) await touch(used);
+  await prune(cache);
   return out;
 }
+
+/** Says of a build that it is in use: its processes read files of it whenever one of them is started again. */
+const touch = (out) => utimes(out, new Date(), new Date()).catch(() => {});
+const touchEveryMs = 300_000;
+/** As long as this process runs. */
+export const keep = (out) => void setInterval(() => touch(out), touchEveryMs).unref();
 
 /** What a build is made of, by file, with a text that changes when the file does: for whoever wants to know when to build anew. */
 export async function look(handlerFolders) {
@@ -159,13 +163,17 @@ async function filesOf(folder) {
 
 const isHandler = (file) => ['.ts', '.js', '.mjs'].includes(extname(file)) && !/\.(test|d)\.ts$/.test(file);
 
-async function prune(cache, kept) {
+/** The youngest are kept, and what was in use a moment ago. */
+export async function prune(cache, kept = 4, keptMs = 3 * touchEveryMs) {
   await mkdir(cache, { recursive: true });
   const builds = await Promise.all(
     (await readdir(cache))
       .filter((name) => /^[0-9a-f]{16}$/.test(name))
       .map(async (name) => ({ name, at: (await stat(join(cache, name))).mtimeMs })),
   );
-  for (const { name } of builds.sort((a, b) => b.at - a.at).slice(kept))
-    await rm(join(cache, name), { recursive: true, force: true });
+  const old = builds
+    .sort((a, b) => b.at - a.at)
+    .slice(kept)
+    .filter(({ at }) => at < Date.now() - keptMs);
+  for (const { name } of old) await rm(join(cache, name), { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from './build.mjs';
+import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
 import { ROOT } from './root.mjs';
 
@@ -12,6 +12,7 @@ const app = (what, words) => ({
     const built = await build(handlerFolders()).catch(refuse);
     if (built === null) return 78; // EX_CONFIG
     process.env.BULLPEN_BUILD = built;
+    keep(built);
     process.env.BULLPEN_BUILDER = new URL('./build.mjs', import.meta.url).href;
     return runHere(join(process.env.BULLPEN_BUILD, 'cli.mjs'), [...words, ...args]);
   },
