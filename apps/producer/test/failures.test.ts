@@ -12,7 +12,7 @@ const submit = async (count: number): Promise<string> =>
   (await post(app, { handler: 'echo', count })).body.id as string;
 const causes = ['broken pipe', 'no such user 17', 'timeout after 30 ms', 'x', 'y', 'z', 'a "quoted" word'];
 
-/** Failed items of seven causes, 7, 14 … 49 of 100 000 each n-th, written as a flush does. */
+/** Failed items of seven causes: of each 49, one of the first, three of the second … 13 of the last. */
 async function fail(id: string, items: number): Promise<void> {
   const errors = causes.map((message) => ({ code: 'error', message }));
   const list = JSON.stringify(errors.map((error) => ({ error, fingerprint: fingerprintOf(error) })));

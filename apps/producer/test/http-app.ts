@@ -40,10 +40,11 @@ const handlers: Handler[] = [
 ];
 
 /** What the handlers of the test kit reduce, in the thread that the producer uses. */
-export const openReducer = (limitMs = 10_000): Reducer =>
+export const openReducer = (limitMs = 10_000, keepMs?: number): Reducer =>
   createReducer({
     folders: ['libs/testkit/handlers'],
     limitMs,
+    keepMs,
     file: pathToFileURL(join(process.env['BULLPEN_BUILD']!, 'reducer.mjs')),
   });
 

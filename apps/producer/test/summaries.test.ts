@@ -5,7 +5,7 @@ import { eventually } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createFold, foldRound } from '../src/publish/fold.ts';
-import type { Reducer } from '../src/reduce/reducer.ts';
+import { createReducer, type Reducer } from '../src/reduce/reducer.ts';
 import { ask, openApp, openReducer, post, type TestApp, work } from './http-app.ts';
 
 const handlers = new Map([
@@ -35,11 +35,11 @@ const partials = async (id: string, texts: readonly string[]): Promise<void> => 
 };
 const left = async (): Promise<number> =>
   ((await app.database.db.execute(sql`select count(*)::int as n from partials`)) as unknown as [{ n: number }])[0].n;
-const folder = () =>
+const folder = (by = reducer) =>
   createFold({
     statements: app.database.statements,
     handlers,
-    reducer,
+    reducer: by,
     log: createLog({ name: 'test', level: 'silent', pretty: false }),
   });
 
@@ -135,15 +135,44 @@ describe('the summary of a batch', () => {
         what
       ];
       const [rude, good] = [await submit(params && { params }), await submit()];
-      await partials(rude, ['{"n":1}', '{"n":18}']);
+      await partials(rude, params ? ['{"n":1}'] : ['{"n":1}', '{"n":18}']);
       await partials(good, ['{"n":1}', '{"n":5}']);
       await show(rude);
       await sleep(20);
-      expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
+      for (let look = 0; look < 30; look += 1)
+        expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
       await foldRound(folder());
       expect(await show(good)).toMatchObject({ summary: { n: 12 }, summaryError: null });
     },
   );
+
+  it('waits for a thread that does not start: no batch is to blame', async () => {
+    const id = await submit();
+    await partials(id, ['{"n":1}', '{"n":2}']);
+    const gone = createReducer({ folders: [], file: new URL('file:///gone.mjs') });
+    await expect(folder(gone)(null)).rejects.toThrow('does not start');
+    expect(await left()).toBe(2);
+    expect(await show(id)).toMatchObject({ summary: { n: 6 } });
+    const other = await openApp({ handlers, reducer: gone });
+    try {
+      const there = (await post(other, { handler: 'reducing', count: 1, params: {} })).body.id as string;
+      await other.database.db.execute(sql`insert into partials (batch, partial) select no, '{"n":1}' from batches`);
+      const late = { summary: null, summaryError: expect.stringContaining('at the moment') };
+      expect(await ask(other, `/v1/batches/${there}`)).toMatchObject({ status: 200, body: late });
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('is made though the thread has just been idle for long enough to end', async () => {
+    const quick = openReducer(10_000, 10);
+    for (let round = 0; round < 20; round += 1) {
+      const asked = { handler: 'reducing', texts: ['{"n":1}', '{"n":2}'] };
+      expect(await Promise.all([quick.ask(asked), quick.ask(asked)])).toEqual(['{"n":3}', '{"n":3}']);
+      await sleep(8 + (round % 5));
+    }
+    await quick.close();
+  });
 
   it('is made while another handler loops, and a batch whose own takes long is shown without', async () => {
     const patient = await openApp({ handlers });

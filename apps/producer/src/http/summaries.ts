@@ -18,6 +18,7 @@ const failedMax = 1000;
 /** Longer than this nobody waits for a summary: the batch is shown without. */
 const patienceMs = 2000;
 
+const nowhereError = 'it cannot be made at the moment: the log of the producer says why';
 const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says why';
 
 export type Summaries = ReturnType<typeof createSummaries>;
@@ -39,10 +40,10 @@ export function createSummaries(deps: { statements: Statements; handlers: Catalo
       const summary = JSON.parse(await reducer.ask({ handler, texts, summary: { params } })) as unknown;
       return { summary, summaryError: summary === null ? unknownError : null };
     } catch (error) {
-      if (!(error instanceof ReduceFailed)) throw error;
+      const summaryError = error instanceof ReduceFailed ? error.message : nowhereError;
       log.error({ batchId: id, handler, ...errorFacts(error) }, 'a summary cannot be made');
-      failed.set(id, error.message);
-      return { summary: null, summaryError: error.message };
+      failed.set(id, summaryError);
+      return { summary: null, summaryError };
     }
   }
 

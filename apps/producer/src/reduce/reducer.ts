@@ -13,12 +13,11 @@ export interface ReducerOptions {
   folders: readonly string[];
   /** What one request may take. A merge of 500 accumulators takes milliseconds. */
   limitMs?: number;
+  /** A thread that nobody asks ends after this long. */
+  keepMs?: number | undefined;
   /** Built file of the thread. */
   file?: URL;
 }
-
-/** A thread that nobody asks ends after this long. */
-const keepMs = 60_000;
 
 /**
  * `merge` and `summary` of handlers, each handler in a thread of its own: what loops, throws late or fills memory there costs
@@ -29,7 +28,10 @@ export function createReducer(options: ReducerOptions) {
   const lanes = new Map<string, ReturnType<typeof createLane>>();
 
   return {
-    /** The merged accumulator, or the summary, as JSON text; one request of a handler at a time. Rejects with ReduceFailed. */
+    /**
+     * The merged accumulator, or the summary, as JSON text; one request of a handler at a time. Rejects with
+     * ReduceFailed where the handler is to blame, with another error where the thread does not start.
+     */
     ask(asked: Asked): Promise<string> {
       let lane = lanes.get(asked.handler);
       if (lane === undefined) lanes.set(asked.handler, (lane = createLane(options)));
@@ -42,15 +44,16 @@ export function createReducer(options: ReducerOptions) {
 export type Reducer = ReturnType<typeof createReducer>;
 
 /** The requests of one handler, one after the other. */
-function createLane({ folders, limitMs = 10_000, file = threadFile }: ReducerOptions) {
+function createLane({ folders, limitMs = 10_000, keepMs = 60_000, file = threadFile }: ReducerOptions) {
   let thread: Thread | null = null;
   let last: Promise<unknown> = Promise.resolve();
   let idle: NodeJS.Timeout | undefined;
 
   async function close(): Promise<void> {
     clearTimeout(idle);
-    await thread?.close();
+    const closing = thread;
     thread = null;
+    await closing?.close();
   }
 
   async function askOnce(asked: Asked): Promise<string> {
@@ -58,7 +61,7 @@ function createLane({ folders, limitMs = 10_000, file = threadFile }: ReducerOpt
     try {
       return await thread.ask(asked, limitMs);
     } catch (error) {
-      if (error instanceof ThreadLost) await close();
+      if (!(error instanceof ReduceFailed)) await close();
       throw error;
     }
   }

@@ -16,7 +16,7 @@ const startMs = 30_000;
 const heapMb = 256;
 
 export interface Thread {
-  /** One request at a time. Rejects with ReduceFailed when it was refused, with ThreadLost when none came back. */
+  /** One request at a time. Rejects with ReduceFailed when it was refused, with ThreadLost when no answer came back. */
   ask: (asked: Asked, withinMs: number) => Promise<string>;
   close: () => Promise<unknown>;
 }
@@ -27,7 +27,7 @@ export function openThread(file: URL, folders: readonly string[]): Thread {
   const worker = new Worker(file, { name: 'reduce', workerData: folders, resourceLimits: limits });
   worker.unref();
   let why = 'reduce ended its thread';
-  worker.on('error', (error: Error) => (why = `reduce ended its thread: ${error.message}`));
+  worker.on('error', (error: Error) => (why += `: ${error.message}`));
   const ended = heard(worker, 'exit').then((): never => {
     throw new ThreadLost(why);
   });
@@ -47,7 +47,10 @@ export function openThread(file: URL, folders: readonly string[]): Thread {
 
   return {
     async ask(request, withinMs): Promise<string> {
-      await within(startMs, Promise.race([ready, ended]));
+      await within(startMs, Promise.race([ready, ended])).catch((error: Error) => {
+        // No batch is to blame: its files may be gone, or memory.
+        throw new Error(`the thread that reduces does not start: ${error.message}`);
+      });
       const id = (asked += 1);
       const answer = answerTo(id);
       worker.postMessage({ ...request, id } satisfies Request);
