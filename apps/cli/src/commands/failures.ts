@@ -29,8 +29,7 @@ export function addFailures(program: Command, context: Context): void {
 }
 
 function failureLines({ items, causes }: Failures, batch: string): string[] {
-  const [first] = items;
-  if (first === undefined) return ['No item of it has failed.'];
+  if (items.length === 0) return ['No item of it has failed.'];
   const left = causes - items.length;
   return [
     ...failureTable(items),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { seedMax, type Batch, type NewBatchBody } from '@bullpen/api';
+import { optionDefaults, seedMax, type Batch, type NewBatchBody } from '@bullpen/api';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
 import { Failure, exitCode } from '../failure.ts';
@@ -42,15 +42,19 @@ export function addSubmit(program: Command, context: Context): void {
     .option('--params <json>', 'what all items share: JSON, or @file')
     .option('--name <name>', 'what the batch is called in lists')
     .option('--chunk-size <n>', 'items of a chunk', wholeNumber(1, 10_000))
-    .option('--max-attempts <n>', 'how often an item is tried (default: 3)', wholeNumber(1, 25))
+    .option(
+      '--max-attempts <n>',
+      `how often an item is tried (default: ${optionDefaults.maxAttempts})`,
+      wholeNumber(1, 25),
+    )
     .option(
       '--backoff-ms <n>',
-      'the wait before the second attempt; it doubles (default: 1000)',
+      `the wait before the second attempt; it doubles (default: ${optionDefaults.backoffMs})`,
       wholeNumber(0, 3_600_000),
     )
     .option(
       '--timeout-ms <n>',
-      'how long one attempt of an item may take (default: 300000, 5 minutes)',
+      `how long one attempt of an item may take (default: ${optionDefaults.timeoutMs})`,
       wholeNumber(1, 86_400_000),
     )
     .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
