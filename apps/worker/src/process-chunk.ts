@@ -7,7 +7,8 @@ import type { Hands } from './hands.ts';
 import type { Isolation } from './isolation/isolation.ts';
 import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
-import { runChunk, type RunDeps } from './run-chunk.ts';
+import type { RunDeps } from './run.ts';
+import { runChunk } from './run-chunk.ts';
 import { together } from './watchdog/marks.ts';
 
 export interface ClaimDeps extends RunDeps {

@@ -1,0 +1,154 @@
+import type { Settled } from '@bullpen/db';
+import { Fail, Retry } from '@bullpen/handlers';
+import type { Held } from './claims.ts';
+import type { Figures } from './figures.ts';
+import { describeError, encodeOutput, Item, type ItemError } from './outputs.ts';
+import type { Plan } from './plans.ts';
+import { indexAt, restsOf } from './rests.ts';
+import type { Slots } from './slots.ts';
+import type { Timed, Timeouts } from './timeouts.ts';
+import type { Marks } from './watchdog/marks.ts';
+
+export interface RunDeps {
+  slots: Slots;
+  figures: Figures;
+  timeouts: Timeouts;
+  marks: Marks;
+  sliceMs: number;
+  outputMaxBytes: number;
+  /** Outputs that end a slice: more would keep the chunk from its flush for too long. */
+  sliceMaxBytes: number;
+  /** False while the worker drains, or cannot be sure of its lease. */
+  mayStart: () => boolean;
+}
+
+/** A handler that asks for more waits this long. */
+const retryAfterMaxMs = 86_400_000;
+
+/** One run of a chunk: what goes in, and what has become of each item so far, by position. */
+export interface Run extends Timed {
+  held: Held;
+  plan: Plan;
+  inputs: readonly { first: number; values: readonly unknown[] }[];
+  state: Uint8Array;
+  /** Outputs as JSON text. */
+  texts: string[];
+  /** Length of all of them. */
+  bytes: number;
+  outputMaxBytes: number;
+  errors: Map<number, ItemError>;
+  /** Items to be tried again, and the wait that was asked for; null: the backoff. */
+  retries: Map<number, number | null>;
+  /** Which item failed is not known: each is tried again alone. */
+  apart: boolean;
+}
+
+export function openRun(held: Held, plan: Plan, outputMaxBytes: number): Run {
+  const size = held.picks?.length ?? held.size;
+  return {
+    held,
+    plan,
+    inputs: held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] })),
+    state: new Uint8Array(size),
+    texts: Array.from({ length: size }),
+    bytes: 0,
+    outputMaxBytes,
+    errors: new Map(),
+    retries: new Map(),
+    apart: false,
+    batch: held.batch,
+    timeoutMs: plan.timeoutMs,
+    open: new Map(),
+    startedAt: new Float64Array(0),
+    expire: () => undefined,
+  };
+}
+
+export function inputAt(run: Run, index: number): unknown {
+  if (run.inputs.length === 0) return undefined;
+  let row = run.inputs.length - 1;
+  while (run.inputs[row]!.first > index) row -= 1;
+  const { first, values } = run.inputs[row]!;
+  const input = values[index - first];
+  const schema = run.plan.handler.input;
+  if (schema === undefined) return input;
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Fail('invalid-input', `${issue?.path.join('.') || 'input'}: ${issue?.message ?? 'is not valid'}`);
+}
+
+/** An output that came by a promise: to write it as JSON runs code of the handler again. */
+export function acceptMarked(run: Run, at: number, output: unknown, marks: Marks): void {
+  if (output !== undefined) marks.enter(run.held.no, indexAt(run.held, at), run.timeoutMs);
+  accept(run, at, output);
+  marks.leave();
+}
+
+export function accept(run: Run, at: number, output: unknown): void {
+  if (output === undefined) {
+    run.state[at] = Item.acknowledged;
+    return;
+  }
+  const text = encodeOutput(output, run.outputMaxBytes);
+  if (typeof text !== 'string') {
+    fail(run, at, text);
+    return;
+  }
+  run.state[at] = Item.succeeded;
+  run.texts[at] = text;
+  run.bytes += text.length;
+}
+
+export function refuse(run: Run, at: number, error: unknown): void {
+  const { attempt } = run.held;
+  const { final, afterMs } = verdictOn(error);
+  if (final || attempt >= run.plan.maxAttempts) {
+    fail(run, at, describeError(error));
+    return;
+  }
+  run.state[at] = Item.again;
+  run.retries.set(at, afterMs);
+}
+
+function fail(run: Run, at: number, error: ItemError): void {
+  run.state[at] = Item.failed;
+  run.errors.set(at, error);
+}
+
+/** What a thrown value asks for. It may be anything, also an object on which every look throws. */
+function verdictOn(error: unknown): { final: boolean; afterMs: number | null } {
+  try {
+    if (error instanceof Fail) return { final: true, afterMs: null };
+    if (error instanceof Retry && Number.isFinite(error.afterMs)) {
+      return { final: false, afterMs: Math.min(retryAfterMaxMs, Math.max(0, error.afterMs)) };
+    }
+  } catch {
+    // It says nothing: tried again like any other.
+  }
+  return { final: false, afterMs: null };
+}
+
+/** Turns the states of the items into what the flush statement takes. */
+export function settle(run: Run): Settled {
+  const { held, state, texts } = run;
+  const whole = state.every((each) => each === Item.succeeded);
+  const kept = whole ? null : positionsOf(state, Item.succeeded);
+  const acknowledged = state.reduce((n, each) => (each === Item.acknowledged ? n + 1 : n), 0);
+  return {
+    no: held.no,
+    claim: held.claim,
+    first: held.first,
+    succeeded: (kept?.length ?? state.length) + acknowledged,
+    outputs: `[${(kept === null ? texts : kept.map((at) => texts[at])).join(',')}]`,
+    indexes: kept === null ? held.picks : kept.map((at) => indexAt(held, at)),
+    failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
+    rests: restsOf(held, run.plan, { open: positionsOf(state, Item.open), again: run.retries, apart: run.apart }),
+  };
+}
+
+function positionsOf(state: Uint8Array, wanted: number): number[] {
+  const positions: number[] = [];
+  for (let at = 0; at < state.length; at += 1) if (state[at] === wanted) positions.push(at);
+  return positions;
+}
