@@ -137,6 +137,19 @@ export const inputs = pgTable(
   (t) => [primaryKey({ columns: [t.batch, t.first] })],
 );
 
+/** Batches that do not exist yet: their chunks and inputs are being uploaded, under a number that no batch has. */
+export const uploads = pgTable('uploads', {
+  no: integer().primaryKey(),
+  /** Id of the batch that it becomes. */
+  id: uuid().notNull().unique(),
+  /** When its producer was last heard of. */
+  seen: at('seen')
+    .notNull()
+    .default(sql`clock_timestamp()`),
+  /** It is being cleaned up and takes no more. */
+  dead: boolean().notNull().default(false),
+});
+
 /** One row an item that is final and has something to say; status 1 succeeded, 2 failed. */
 export const results = pgTable(
   'results',

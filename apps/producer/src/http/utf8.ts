@@ -10,7 +10,7 @@ export function decodeUtf8(bytes: Buffer): string {
 }
 
 /** The offset of the first invalid sequence, by bisection: the longest prefix that is valid, if more may follow. */
-function findInvalid(bytes: Buffer): number {
+export function findInvalid(bytes: Buffer): number {
   let valid = 0;
   let invalid = bytes.length + 1;
   while (invalid - valid > 1) {

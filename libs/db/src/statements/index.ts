@@ -22,6 +22,14 @@ import { prepareAbandon, prepareRepair } from './repair.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
+import {
+  prepareAbortUpload,
+  prepareCleanUploads,
+  prepareGoLive,
+  prepareKeepUploads,
+  prepareOpenUpload,
+  preparePut,
+} from './upload.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
 
@@ -35,6 +43,12 @@ export function createStatements(db: Database, patience: Patience) {
   return {
     acceptCount: again(acceptCount),
     acceptInputs: again(acceptInputs),
+    openUpload: again(prepareOpenUpload(db)),
+    put: again(preparePut(db)),
+    keepUploads: again(prepareKeepUploads(db)),
+    goLive: again(prepareGoLive(db)),
+    abortUpload: again(prepareAbortUpload(db)),
+    cleanUploads: again(prepareCleanUploads(db)),
     due: again(prepareDue(db)),
     windows: again(prepareWindows(db)),
     mark: again(prepareMark(db)),
