@@ -35,6 +35,8 @@ export const effectiveOptionsSchema = z.object({
   backoffMs: z.number().int(),
   timeoutMs: z.number().int(),
   seed: z.number().int(),
+  /** Of a batch that came as CSV: its header. */
+  columns: z.array(z.string()).optional(),
 });
 
 export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
