@@ -29,6 +29,7 @@ import {
   runProcess,
 } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
+import { createUploads } from './intake/uploads.ts';
 import { tuneServer } from './http/server.ts';
 import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
@@ -89,6 +90,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
+  const uploads = createUploads({ statements, settings });
+  const keep = createLoop({ name: 'keep uploads', log, once: () => uploads.keepOnce() });
+  const clean = createLoop({ name: 'clean uploads', log, once: () => uploads.cleanOnce() });
+
   const lookAtQueues = async (): Promise<readonly string[]> =>
     (await publisher.reachable())
       ? (await checkSameQueue(database.db, backend.kind)).problems
@@ -99,6 +104,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     statements,
     handlers,
     reducer,
+    uploads,
     settings,
     installation,
     log,
@@ -125,7 +131,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish.stop(), mend.stop(), fold.stop(), answered]);
+      await Promise.all([publish, mend, fold, keep, clean].map((loop) => loop.stop()).concat(answered));
       report.flush(true);
       await Promise.all([publisher.close(), reducer.close()]);
       await database.close();

@@ -10,6 +10,7 @@ import { createDatabase, type TestDatabase } from '@bullpen/testkit';
 import { z } from 'zod';
 import { createApp, type HttpDeps } from '../src/http/app.ts';
 import { tuneServer } from '../src/http/server.ts';
+import { createUploads, type Uploads } from '../src/intake/uploads.ts';
 import { createReducer, type Reducer } from '../src/reduce/reducer.ts';
 
 const facts = {
@@ -52,6 +53,7 @@ export interface TestApp {
   url: string;
   client: ReturnType<typeof createClient>;
   database: TestDatabase;
+  uploads: Uploads;
   accepted: () => number;
   close: () => Promise<void>;
 }
@@ -63,8 +65,11 @@ export async function openApp(
   const database = await createDatabase({ partitions: 4 });
   const reducer = openReducer();
   let accepted = 0;
+  const settings = { ...readSettings({}), ...change.settings };
+  const uploads = createUploads({ statements: database.statements, settings });
   const app = createApp({
     statements: database.statements,
+    uploads,
     handlers: new Map(handlers.map((handler) => [handler.name, handler])),
     installation: database.installation,
     log: createLog({ name: 'test', level: 'silent', pretty: false }),
@@ -73,7 +78,7 @@ export async function openApp(
     readiness: () => Promise.resolve([]),
     reducer,
     ...change,
-    settings: { ...readSettings({}), ...change.settings },
+    settings,
   });
   const server = tuneServer(createServer(app));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -82,6 +87,7 @@ export async function openApp(
     url,
     client: createClient({ url }),
     database,
+    uploads,
     accepted: () => accepted,
     close: async () => {
       server.closeAllConnections();
@@ -170,9 +176,9 @@ export async function work(
   if (options.hold || claimed.length === 0) return 0;
   let items = 0;
   await statements.flush(
-    claimed.map(({ no, first, size }) => {
+    claimed.map(({ no, first, size, picks }) => {
       items += size;
-      const all = Array.from({ length: size }, (_, i) => first + i);
+      const all = picks ?? Array.from({ length: size }, (_, i) => first + i);
       const failed = all.filter((index) => options.fail?.has(index));
       const good = all.filter((index) => !options.fail?.has(index));
       return {

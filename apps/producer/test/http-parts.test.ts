@@ -2,13 +2,13 @@ import * as fc from 'fast-check';
 import { isId, newId } from '@bullpen/api';
 import { describe, expect, test } from 'vitest';
 import { whyRefused } from '../src/http/access.ts';
-import { chunkSizeFor, createCutter, InputTooLarge } from '../src/http/chunk.ts';
+import { chunkSizeFor, createCutter, InputTooLarge } from '../src/intake/chunk.ts';
 import { decodeCursor, encodeCursor } from '../src/http/cursor.ts';
-import { findFault } from '../src/http/json.ts';
+import { findFault } from '../src/intake/json.ts';
 import { within } from '../src/http/deadline.ts';
 import { progressText } from '../src/http/status-page.ts';
 import { problemFor } from '../src/http/trouble.ts';
-import { decodeUtf8 } from '../src/http/utf8.ts';
+import { decodeUtf8 } from '../src/intake/utf8.ts';
 import { createWatcher } from '../src/http/watch.ts';
 
 describe('cutting inputs into chunks', () => {
@@ -19,7 +19,7 @@ describe('cutting inputs into chunks', () => {
         fc.integer({ min: 1, max: 20 }),
         fc.integer({ min: 2, max: 400 }),
         (texts, size, maxBytes) => {
-          const cutter = createCutter({ size, maxBytes });
+          const cutter = createCutter({ sizeFor: () => size, maxBytes });
           const fits = (text: string): boolean => Buffer.byteLength(text) + 2 <= maxBytes;
           const large = texts.findIndex((text) => !fits(text));
           try {

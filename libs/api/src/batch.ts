@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { effectiveOptionsSchema, optionsSchema } from './options.ts';
 import { cursorSchema, limitSchema, pageOf } from './page.ts';
+import { problemErrorSchema } from './problems.ts';
 
 export const batchStates = ['running', 'paused', 'completed', 'cancelled'] as const;
 export const batchKinds = ['batch', 'jobs'] as const;
@@ -8,11 +9,13 @@ export const batchKinds = ['batch', 'jobs'] as const;
 /** PostgreSQL's text takes neither NUL nor half a surrogate pair. */
 const plainText = /^[^\0\p{Surrogate}]*$/u;
 
+const nameSchema = z.string().min(1).max(200).regex(plainText, { error: 'must not hold NUL or lone surrogates' });
+
 /** The body of `POST /v1/batches`. How many items are too many is a setting, so it is not said here. */
 export const newBatchSchema = z
   .strictObject({
     handler: z.string(),
-    name: z.string().min(1).max(200).regex(plainText, { error: 'must not hold NUL or lone surrogates' }).optional(),
+    name: nameSchema.optional(),
     /** That many items without an input of their own. */
     count: z.number().int({ error: 'must be a whole number' }).min(1, { error: 'must be at least 1' }).optional(),
     /** The input of each item. */
@@ -21,11 +24,44 @@ export const newBatchSchema = z
     params: z.unknown().optional(),
     options: optionsSchema.optional(),
   })
-  .refine(({ count, inputs }) => (count === undefined) !== (inputs === undefined), {
-    error: 'give either count or inputs',
+  .superRefine(({ count, inputs, options }, ctx) => {
+    const refuse = (message: string, path: string[] = []): void => ctx.addIssue({ code: 'custom', message, path });
+    if (count !== undefined && inputs !== undefined) refuse('give either count or inputs');
+    if (count === undefined && inputs === undefined && options?.open !== true) refuse('give either count or inputs');
+    if (count !== undefined && options?.open === true)
+      refuse('goes without count: more items come', ['options', 'open']);
+    if (options?.onInvalid === 'skip') refuse('goes with NDJSON and CSV', ['options', 'onInvalid']);
   });
 
+/** What NDJSON and CSV say beside their lines, by the query and the header Bullpen-Options. */
+export const newStreamSchema = z.strictObject({
+  handler: z.string({ error: 'names the handler, and is missing' }),
+  name: nameSchema.optional(),
+  /** Nothing is stored; the answer says what is wrong. */
+  validate: z.literal('only', { error: 'must be only' }).optional(),
+  params: z.unknown().optional(),
+  options: optionsSchema.optional(),
+});
+
+export type NewStream = z.infer<typeof newStreamSchema>;
+
+/** The answer to `validate=only`: lines with an input, and the first hundred faults. */
+export const validationSchema = z.object({ lines: z.number().int(), errors: z.array(problemErrorSchema) });
+export type Validation = z.infer<typeof validationSchema>;
+
 export type NewBatchBody = z.infer<typeof newBatchSchema>;
+
+/** The answer to `POST /v1/batches/{id}/items`: the items have the indexes from `firstIndex` on. */
+export const appendAnswerSchema = z.object({
+  batchId: z.uuid(),
+  firstIndex: z.number().int(),
+  count: z.number().int(),
+});
+export type AppendAnswer = z.infer<typeof appendAnswerSchema>;
+
+/** The answer to `POST /v1/jobs/{handler}` while there is no result. */
+export const jobAnswerSchema = z.object({ batchId: z.uuid(), index: z.number().int() });
+export type JobAnswer = z.infer<typeof jobAnswerSchema>;
 
 export const batchSchema = z.object({
   id: z.uuid(),
@@ -81,14 +117,17 @@ export const batchesQuerySchema = z.strictObject({
   cursor: cursorSchema,
 });
 
-/** How long `GET /v1/batches/{id}` waits for the end. */
+/** How long `GET /v1/batches/{id}` waits for the end, and `POST /v1/jobs/{handler}` for the result. */
 export const waitSecondsMax = 60;
 
+const waitSchema = z
+  .string()
+  .regex(/^([0-9]|[1-5][0-9]|60)$/, { error: `must be a whole number of seconds from 0 to ${waitSecondsMax}` })
+  .transform(Number)
+  .default(0);
+
 /** The query of `GET /v1/batches/{id}`. */
-export const batchQuerySchema = z.strictObject({
-  wait: z
-    .string()
-    .regex(/^([0-9]|[1-5][0-9]|60)$/, { error: `must be a whole number of seconds from 0 to ${waitSecondsMax}` })
-    .transform(Number)
-    .default(0),
-});
+export const batchQuerySchema = z.strictObject({ wait: waitSchema });
+
+/** The query of `POST /v1/jobs/{handler}`. */
+export const jobQuerySchema = z.strictObject({ wait: waitSchema });

@@ -24,6 +24,10 @@ export const optionsSchema = z.strictObject({
   timeoutMs: whole(1, 86_400_000).optional(),
   /** With the same seed handlers draw the same random numbers. A random one is chosen and stored where none is given. */
   seed: whole(0, seedMax).optional(),
+  /** The batch takes more items until it is closed. */
+  open: z.boolean({ error: 'must be true or false' }).optional(),
+  /** Of NDJSON and CSV: a line that cannot be taken refuses all, or is recorded as an item that has failed. */
+  onInvalid: z.enum(['refuse', 'skip'], { error: 'must be refuse or skip' }).optional(),
 });
 
 export type Options = z.infer<typeof optionsSchema>;
@@ -44,5 +48,5 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
   'priority', 'weight', 'groupBy', 'ordered', 'groupConcurrency', 'concurrency', 'rateLimit', 'maxFailures',
-  'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook', 'open', 'onInvalid',
+  'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook',
 ]); // prettier-ignore

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /**
  * Every error that the API answers, as `application/problem+json` (RFC 9457). `type` is `/problems/<slug>`.
  *
- * 400 cannot be read · 413 too large, too many · 415 type, charset, encoding · 422 readable but not allowed · 503 and
+ * 400 cannot be read · 413 too large, too many · 409 state · 415 type, charset, encoding · 422 readable but not allowed · 503 and
  * 507 come back later: they carry Retry-After.
  */
 export const problemTable = {
@@ -13,11 +13,14 @@ export const problemTable = {
   'method-not-allowed': { status: 405, title: 'This method is not allowed here' },
   'not-acceptable': { status: 406, title: 'This cannot be answered in that form' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  'invalid-state': { status: 409, title: 'The batch is in no state for this' },
+  'in-progress': { status: 409, title: 'The same request is being read' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'A body of this type is not taken' },
   invalid: { status: 422, title: 'The request is not valid' },
   'unsupported-option': { status: 422, title: 'This option is not built yet' },
   'unknown-handler': { status: 422, title: 'There is no such handler' },
+  'key-reused': { status: 422, title: 'The key was used before' },
   'header-too-large': { status: 431, title: 'The URL or the headers are too large' },
   internal: { status: 500, title: 'Something broke here' },
   unavailable: { status: 503, title: 'The service cannot answer at the moment' },

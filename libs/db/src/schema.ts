@@ -11,6 +11,7 @@ import {
   smallint,
   text,
   timestamp,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
 
@@ -69,6 +70,9 @@ export const batches = pgTable(
     index('batches_running')
       .on(t.pass)
       .where(sql`${t.state} = 'running'`),
+    uniqueIndex('batches_rolling')
+      .on(t.handler)
+      .where(sql`${t.kind} = 'jobs' and not ${t.sealed}`),
   ],
 );
 
@@ -149,6 +153,27 @@ export const uploads = pgTable('uploads', {
   /** It is being cleaned up and takes no more. */
   dead: boolean().notNull().default(false),
 });
+
+/** What was answered under an Idempotency-Key, so that the same request gets the same answer. */
+export const idempotency = pgTable(
+  'idempotency',
+  {
+    owner: text().notNull().default(''),
+    key: text().notNull(),
+    /** Of the request; null while it is still being read. */
+    hash: text(),
+    /** Id of the batch that it made or appended to. */
+    batch: uuid().notNull(),
+    /** Of an append: the index of its first item, and how many there are. */
+    first: integer(),
+    count: integer(),
+    /** Number of the upload that holds it while the request is being read. */
+    upload: integer(),
+    /** It is free from then on: after a day, or a lease after the producer that reads was last heard of. */
+    expiresAt: at('expires_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.owner, t.key] }), index('idempotency_expires').on(t.expiresAt)],
+);
 
 /** One row an item that is final and has something to say; status 1 succeeded, 2 failed. */
 export const results = pgTable(

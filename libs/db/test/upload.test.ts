@@ -6,13 +6,15 @@ import { beforeEach, describe, expect, it } from 'vitest';
 let database: TestDatabase;
 beforeEach(async () => void (database = await databaseForTest()));
 
+const open = (id: string): Promise<number> => database.statements.openUpload({ id, key: null, leaseMs: 5000 });
 const chunk = (first: number, size = 10) => ({
+  skipped: [],
   first,
   size,
   items: JSON.stringify(Array.from({ length: size }, (_, i) => first + i)),
 });
 const batchOf = (id: string, no: number, chunks: number, total: number) => ({
-  id, no, chunks, total, name: 'n', handler: 'echo', params: null, options: '{}',
+  id, no, chunks, total, skipped: 0, name: 'n', handler: 'echo', params: null, options: '{}',
 }); // prettier-ignore
 const rows = async (): Promise<number[]> => {
   const [row] = (await database.db
@@ -27,8 +29,8 @@ describe('an upload', () => {
   it('is nothing to anybody until it goes live, whole, once', async () => {
     const { statements } = database;
     const id = randomUUID();
-    const no = await statements.openUpload(id);
-    expect(await statements.openUpload(id)).toBe(no);
+    const no = await open(id);
+    expect(await open(id)).toBe(no);
     const puts = [chunk(0), chunk(10), chunk(20, 5)].map((each) => statements.put({ no, chunks: [each] }));
     expect(await Promise.all(puts)).toEqual([true, true, true]);
     expect(await statements.put({ no, chunks: [chunk(10), chunk(20, 5)] })).toBe(true);
@@ -74,17 +76,17 @@ describe('an upload', () => {
   it('that was aborted or left alone is cleaned up in portions, takes no more and never goes live', async () => {
     const { statements } = database;
     const [left, kept] = [randomUUID(), randomUUID()];
-    const nos = [await statements.openUpload(left), await statements.openUpload(kept)] as const;
+    const nos = [await open(left), await open(kept)] as const;
     for (let first = 0; first < 1200; first += 1) {
       if (first % 400 > 0) continue;
       const many = Array.from({ length: 400 }, (_, i) => chunk(first + i, 1));
       for (const no of nos) await statements.put({ no, chunks: many });
     }
     await database.db.execute(sql`update uploads set seen = clock_timestamp() - interval '1 minute'`);
-    expect(await statements.keepUploads([nos[1]])).toEqual([nos[1]]);
+    expect(await statements.keepUploads({ nos: [nos[1]], leaseMs: 5000 })).toEqual([nos[1]]);
     // The server may have started just now: time counts from then.
     expect(await statements.cleanUploads({ leaseMs: 30_000 })).toBe(false);
-    await statements.abortUpload(nos[0]);
+    await statements.abortUpload(left);
     let rounds = 0;
     while (await statements.cleanUploads({ leaseMs: 30_000 })) rounds += 1;
     expect(rounds).toBeGreaterThan(2);
@@ -100,10 +102,10 @@ describe('an upload', () => {
     const { statements } = database;
     for (let round = 0; round < 20; round += 1) {
       const id = randomUUID();
-      const no = await statements.openUpload(id);
+      const no = await open(id);
       await statements.put({ no, chunks: [chunk(0)] });
       const clean = async (): Promise<void> => {
-        await statements.abortUpload(no);
+        await statements.abortUpload(id);
         while (await statements.cleanUploads({ leaseMs: 60_000 })) continue;
       };
       const [live] = await Promise.all([statements.goLive(batchOf(id, no, 1, 10)), clean()]);

@@ -50,6 +50,17 @@ const optionalWhole = (min: number, max: number, unit: string, about: string): S
   }),
 });
 
+const flag = (normal: boolean, about: string): Setting<boolean> => ({
+  about,
+  unit: 'one of',
+  bounds: 'true | false',
+  shown: String(normal),
+  read: z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .optional()
+    .transform((text) => (text === undefined ? normal : text === 'true')),
+});
+
 const oneOf = <const Values extends readonly [string, ...string[]]>(
   values: Values,
   normal: Values[number],
@@ -180,6 +191,19 @@ export const settingTable = {
   CHUNK_SLICE_MS: whole(10, 3_600_000, 1000, 'ms', 'How long a chunk runs before it is flushed with its rest'),
   MAX_CHUNKS_PER_BATCH: whole(1, 10_000_000, 100_000, 'chunks', 'Chunks of a batch'),
   MAX_ITEMS_PER_BATCH: whole(1, 1_000_000_000, 10_000_000, 'items', 'Items of a batch'),
+  UPLOAD_MAX_BUFFER_BYTES: whole(
+    2 * mebi,
+    4096 * mebi,
+    32 * mebi,
+    'bytes',
+    'What all uploads of a producer hold in memory until it is stored',
+  ),
+  BATCH_AUTO_ENABLED: flag(
+    true,
+    'Whether single items gather while a commit is under way; false: each is stored alone',
+  ),
+  BATCH_MAX_SIZE: whole(1, 10_000, 100, 'items', 'Single items that are stored together'),
+  BATCH_MAX_DELAY_MS: whole(0, 5000, 5, 'ms', 'How long a single item waits for others while a commit is under way'),
   OUTPUT_MAX_BYTES: whole(1, 64 * mebi, mebi, 'bytes', 'Output of one item as JSON; more fails the item'),
   FLUSH_MAX_ITEMS: whole(1, 100_000, 4000, 'items', 'Results that make a flush go at once'),
   FLUSH_MAX_BYTES: whole(kibi, 256 * mebi, 4 * mebi, 'bytes', 'Output bytes that make a flush go at once'),
@@ -206,7 +230,6 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'UPLOAD_MAX_BUFFER_BYTES', 'BATCH_MAX_SIZE', 'BATCH_MAX_DELAY_MS', 'BATCH_AUTO_ENABLED',
   'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 

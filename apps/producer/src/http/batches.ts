@@ -74,7 +74,7 @@ export const hasEnded = ({ state }: { state: Batch['state'] }): boolean =>
   state === 'completed' || state === 'cancelled';
 
 /** Aborted when the client has left. */
-function leftSignal(res: Response): AbortSignal {
+export function leftSignal(res: Response): AbortSignal {
   const left = new AbortController();
   res.once('close', () => left.abort());
   return left.signal;

@@ -1,6 +1,7 @@
 import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import type { Log, Settings } from '@bullpen/runtime';
+import type { Uploads } from '../intake/uploads.ts';
 import type { Reducer } from '../reduce/reducer.ts';
 import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 
@@ -13,9 +14,18 @@ export interface HttpDeps {
   statements: Statements;
   handlers: Catalog;
   reducer: Reducer;
+  uploads: Uploads;
   settings: Pick<
     Settings,
-    'chunkSize' | 'chunkMaxBytes' | 'maxChunksPerBatch' | 'maxItemsPerBatch' | 'outputMaxBytes' | 'leaseMs'
+    | 'chunkSize'
+    | 'chunkMaxBytes'
+    | 'maxChunksPerBatch'
+    | 'maxItemsPerBatch'
+    | 'outputMaxBytes'
+    | 'leaseMs'
+    | 'batchAutoEnabled'
+    | 'batchMaxSize'
+    | 'batchMaxDelayMs'
   >;
   installation: Pick<Installation, 'partitions'>;
   log: Log;

@@ -21,7 +21,8 @@ export const noQuery = z.strictObject({});
 /** The names in a query, where each may have words of its own. */
 export const queryNames = (req: Request): string[] => [...searchOf(req).given.keys()];
 
-function searchOf(req: Request): { given: Map<string, string>; repeated: ProblemError[] } {
+/** The parameters by name; of one that is given more than once the last, and that it is. */
+export function searchOf(req: Request): { given: Map<string, string>; repeated: ProblemError[] } {
   const at = req.originalUrl.indexOf('?');
   const given = new Map<string, string>();
   const repeated: ProblemError[] = [];

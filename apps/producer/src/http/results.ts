@@ -119,7 +119,7 @@ function whileOpen(batch: BatchRow, index: number) {
 }
 
 /** It is done and has no row: its handler returned nothing. */
-const acknowledged = ({ finishedAt }: BatchRow, index: number) => ({
+export const acknowledged = ({ finishedAt }: BatchRow, index: number) => ({
   index,
   status: 'succeeded',
   attempts: 1,

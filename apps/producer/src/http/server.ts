@@ -1,16 +1,16 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { lingerAfter } from './linger.ts';
 import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
 
 /**
  * Limits of the transport. Node's own leave a connection that sends nothing open for 60 s, look only each 30 s, and
- * allow a request 5 min.
+ * allow a request 5 min, which cuts an upload: how slow a body may be is said where it is read (intake/source.ts).
  */
 const limits = {
   /** The head of a request must be here by then. */
   headersTimeout: 10_000,
-  /** And the whole of it by then: 16 MiB at 1.1 Mbit/s. */
-  requestTimeout: 120_000,
+  requestTimeout: 0,
   keepAliveTimeout: 30_000,
   /** How often both are checked. */
   connectionsCheckingInterval: 5000,
@@ -24,6 +24,7 @@ const limits = {
 /** Sets the limits, and answers what is no HTTP, or too slow, or too large, with a problem. Call it before it listens. */
 export function tuneServer(server: Server): Server {
   Object.assign(server, limits);
+  server.on('request', lingerAfter);
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket as Socket));
   // Node would answer an empty 417.
   server.on('checkExpectation', (_req, res) => {

@@ -1,137 +1,86 @@
-import { type NewBatchBody, newId, optionsNotBuilt } from '@bullpen/api';
-import { mayHaveCommitted, type NewBatch } from '@bullpen/db';
-import type { Handler } from '@bullpen/handlers';
-import type { Request } from 'express';
+import type { NewBatch } from '@bullpen/db';
+import type { Request, Response } from 'express';
+import { acceptJson } from '../intake/accept-json.ts';
+import { acceptStream, validateStream } from '../intake/accept-stream.ts';
+import { type BodyReader, hasLeft } from '../intake/body.ts';
+import { parseJson } from '../intake/json.ts';
+import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
+import { type Media, mediaOf } from '../intake/media.ts';
+import { checkNewBatch } from '../intake/new-batch.ts';
+import { readStreamRequest } from '../intake/stream-request.ts';
+import { decodeUtf8 } from '../intake/utf8.ts';
 import { sendJson } from './answer.ts';
 import { freshBatch, toBatch } from './batch-answer.ts';
-import { type BodyReader, checkJsonType } from './body.ts';
-import { chunkSizeFor } from './chunk.ts';
-import { SilentDatabase } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
-import { cutInputs, refuseLargeInput } from './inputs.ts';
-import { parseJson } from './json.ts';
-import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
-import { HttpProblem, NoAnswer } from './problem.ts';
+import { HttpProblem } from './problem.ts';
 import { queryNames } from './query.ts';
 import type { Route } from './resource.ts';
-import { decodeUtf8 } from './utf8.ts';
 
-/** `POST /v1/batches`: the body is read and checked whole, then stored in one statement. 202 says that this has committed. */
+/** A JSON body may have this many bytes. */
+const jsonMaxBytes = 16 * 1024 * 1024;
+
+/** `POST /v1/batches`: JSON is read whole, NDJSON and CSV are stored while they come. 202 says that the batch has committed. */
 export function submitBatch(deps: HttpDeps, withBody: BodyReader): Route {
   return async (req, res) => {
-    refuseNotBuilt(req);
-    checkJsonType(req);
-    refuseQuery(req);
-    const batch = await withBody(req, async (bytes) =>
-      accept(deps, checkNewBatch(parseJson(decodeUtf8(bytes)), { itemsMax: deps.settings.maxItemsPerBatch })),
-    );
-    if (batch === undefined) return;
-    deps.onAccepted();
-    // It is accepted: that it cannot be read back at once must not become an error.
-    const row = await deps.statements.counts(batch.id).catch(() => null);
-    res.setHeader('Location', `/v1/batches/${batch.id}`);
-    sendJson(res, row === null ? freshBatch(batch) : toBatch(row), 202);
+    const media = mediaOf(req, ['json', 'ndjson', 'csv']);
+    if (media.form === 'json') await submitJson(deps, withBody, req, res);
+    else await submitStream(deps, media, req, res);
   };
 }
 
-async function accept(deps: HttpDeps, body: NewBatchBody): Promise<NewBatch> {
-  const handler = findHandler(deps.handlers, body.handler);
-  if (body.inputs === undefined) refuseMissingInputs(handler);
-  const options = effectiveOptions(body.options);
-  const batch: NewBatch = {
-    id: (deps.newId ?? newId)(),
-    name: body.name ?? null,
-    handler: handler.name,
-    total: body.count ?? body.inputs!.length,
-    params: checkParams(handler, body.params),
-    options: JSON.stringify(options),
-  };
-  const size = chunkSizeFor({
-    total: batch.total,
-    asked: options.chunkSize,
-    normal: handler.chunkSize ?? deps.settings.chunkSize,
-    partitions: deps.installation.partitions,
+async function submitJson(deps: HttpDeps, withBody: BodyReader, req: Request, res: Response): Promise<void> {
+  refuseQuery(req);
+  const key = keyOf(req);
+  const hash = key === null ? undefined : hashOf(req);
+  const rules = { maxBytes: jsonMaxBytes, instead: 'send NDJSON, which may be of any length, or use count', hash };
+  const accepted = await withBody(req, rules, async (bytes) => {
+    const body = checkNewBatch(parseJson(decodeUtf8(bytes)), { itemsMax: deps.settings.maxItemsPerBatch });
+    const digest = hash?.digest('hex');
+    const under = await underKey(() => acceptJson(deps, body, key === null ? undefined : { key, hash: digest! }));
+    if ('receipt' in under) refuseOther(under.receipt, digest!);
+    return under;
   });
+  if (accepted === undefined) return;
+  await ('receipt' in accepted ? sendKnown(deps, res, accepted.receipt.batch) : sendNew(deps, res, accepted.answer));
+}
+
+async function submitStream(deps: HttpDeps, media: Media, req: Request, res: Response): Promise<void> {
+  const said = readStreamRequest(req);
   try {
-    if (body.inputs === undefined) await acceptCount(deps, batch, size);
-    else await acceptInputs(deps, batch, { handler, inputs: body.inputs, size });
+    if (said.validate === 'only') return sendJson(res, await validateStream(deps, req, said, media));
+    const accepted = await acceptStream(deps, req, said, media);
+    await ('receipt' in accepted ? sendKnown(deps, res, accepted.receipt.batch) : sendNew(deps, res, accepted.batch));
   } catch (error) {
-    // It may be there and run: any answer could be a lie.
-    throw mayHaveCommitted(error) || error instanceof SilentDatabase ? new NoAnswer(batch.id, { cause: error }) : error;
-  }
-  return batch;
-}
-
-async function acceptCount(deps: HttpDeps, batch: NewBatch, size: number): Promise<void> {
-  refuseManyChunks(Math.ceil(batch.total / size), deps);
-  await deps.statements.acceptCount(batch, size);
-}
-
-async function acceptInputs(
-  deps: HttpDeps,
-  batch: NewBatch,
-  given: { handler: Handler; inputs: readonly unknown[]; size: number },
-): Promise<void> {
-  const { handler, inputs, size } = given;
-  const maxBytes = deps.settings.chunkMaxBytes;
-  const chunks = await cutInputs(inputs, { handler, size, maxBytes }).catch((error: unknown) =>
-    refuseLargeInput(error, maxBytes),
-  );
-  refuseManyChunks(chunks.length, deps);
-  await deps.statements.acceptInputs(batch, chunks);
-}
-
-function refuseManyChunks(chunks: number, deps: HttpDeps): void {
-  const { maxChunksPerBatch } = deps.settings;
-  if (chunks <= maxChunksPerBatch) return;
-  throw new HttpProblem(
-    'invalid',
-    `A batch may have ${maxChunksPerBatch} chunks (MAX_CHUNKS_PER_BATCH), this one would have ${chunks}`,
-    {
-      errors: [{ pointer: '/options/chunkSize', message: 'must be larger for so many items' }],
-    },
-  );
-}
-
-/** What the contract promises and this release does not do yet is refused by name. */
-function refuseNotBuilt({ headers }: Request): void {
-  if (headers['idempotency-key'] !== undefined) {
-    throw new HttpProblem('unsupported-option', 'The header Idempotency-Key is not built yet', {
-      errors: [{ message: 'the header Idempotency-Key is not built yet' }],
-    });
-  }
-  if (headers['bullpen-options'] !== undefined) {
-    throw new HttpProblem(
-      'unsupported-media-type',
-      'The header Bullpen-Options goes with NDJSON and CSV, which are not built yet; send the header Content-Type: application/json, and params and options in the body',
-    );
+    if (!hasLeft(req)) throw error;
   }
 }
 
-const streamParameters = new Set([
-  'handler',
-  'name',
-  'validate',
-  'params',
-  'options',
-  'chunkSize',
-  'maxAttempts',
-  'backoffMs',
-  'timeoutMs',
-  'seed',
-  ...optionsNotBuilt,
-]);
+async function sendNew(deps: HttpDeps, res: Response, batch: NewBatch): Promise<void> {
+  deps.onAccepted();
+  // It is accepted: that it cannot be read back at once must not become an error.
+  const row = await deps.statements.counts(batch.id).catch(() => null);
+  res.setHeader('Location', `/v1/batches/${batch.id}`);
+  sendJson(res, row === null ? freshBatch(batch) : toBatch(row), 202);
+}
 
-/** The query belongs to uploads as NDJSON and CSV; here everything stands in the body. */
+/** The answer to a request that came before, as the batch is now. */
+async function sendKnown(deps: HttpDeps, res: Response, id: string): Promise<void> {
+  const row = await deps.statements.counts(id);
+  if (row === null) throw new HttpProblem('not-found', 'The batch of this Idempotency-Key is not there any more');
+  res.setHeader('Location', `/v1/batches/${id}`);
+  res.setHeader('Idempotency-Replayed', 'true');
+  sendJson(res, toBatch(row), 202);
+}
+
+/** The query and the header Bullpen-Options belong to NDJSON and CSV; here everything stands in the body. */
 function refuseQuery(req: Request): void {
+  if (req.headers['bullpen-options'] !== undefined)
+    throw new HttpProblem('invalid', 'With a JSON body params and options stand in the body', {
+      errors: [{ message: 'the header Bullpen-Options goes with NDJSON and CSV' }],
+    });
   const names = queryNames(req);
   if (names.length === 0) return;
-  const known = names.some((name) => streamParameters.has(name));
-  throw new HttpProblem(
-    known ? 'unsupported-option' : 'invalid',
-    'With a JSON body everything stands in the body, nothing in the query',
-    {
-      errors: names.map((name) => ({ pointer: `?${name}`, message: 'is not taken here' })),
-    },
-  );
+  throw new HttpProblem('invalid', 'With a JSON body everything stands in the body, nothing in the query', {
+    errors: names.map((name) => ({ pointer: `?${name}`, message: 'is not taken here' })),
+  });
 }

@@ -1,43 +1,58 @@
 import { faultsOf, type ProblemError } from '@bullpen/api';
 import type { Handler } from '@bullpen/handlers';
-import { findFault } from '../http/json.ts';
+import { findFault } from './json.ts';
 
 /** What only a walk over the text finds: integers that lose digits, numbers out of range. */
 const suspicious = /[0-9]{16}|[0-9][eE]/;
-/** Fewer brackets than these cannot nest too deep. */
+/** Fewer brackets than these cannot nest too deep; a text that does has as many that close. */
 const bracketsMax = 64;
 
+export interface Faults {
+  /** It is no JSON at all. */
+  syntax: boolean;
+  errors: ProblemError[];
+}
+
+export type Check = ReturnType<typeof createCheck>;
+
 /**
- * A line as an input of this handler: its faults, each with the line's number; none, and it is taken. JSON.parse is asked
- * first, and the slower walk (http/json.ts) only for what that does not mind or does not tell.
+ * A text as an input of this handler: what is wrong with it, each fault with the line's number; null, and it is taken.
+ * JSON.parse is asked first, and the slower walk (json.ts) only for what that does not mind or does not tell.
  */
 export function createCheck({ input: schema }: Pick<Handler, 'input'>) {
-  return function faultsOfLine(text: string, line: number): ProblemError[] {
+  return function check(text: string, line: number): Faults | null {
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch {
-      return [jsonFault(text, line) ?? { line, message: 'no JSON' }];
+      return jsonFaults(text, line) ?? { syntax: true, errors: [{ line, message: 'no JSON' }] };
     }
     if (suspicious.test(text) || hasManyBrackets(text)) {
-      const fault = jsonFault(text, line);
-      if (fault !== null) return [fault];
+      const faults = jsonFaults(text, line);
+      if (faults !== null) return faults;
     }
-    const parsed = schema?.safeParse(value);
-    return parsed === undefined || parsed.success ? [] : faultsOf(parsed.error).map((fault) => ({ ...fault, line }));
+    if (schema === undefined) return null;
+    const parsed = schema.safeParse(value);
+    return parsed.success
+      ? null
+      : { syntax: false, errors: faultsOf(parsed.error).map((fault) => ({ ...fault, line })) };
   };
 }
 
-function jsonFault(text: string, line: number): ProblemError | null {
+function jsonFaults(text: string, line: number): Faults | null {
   const fault = findFault(text);
-  return fault === null ? null : { line, message: `${fault.message} (column ${fault.at + 1})` };
+  if (fault === null) return null;
+  return { syntax: fault.syntax, errors: [{ line, message: `${fault.message} (column ${fault.at + 1})` }] };
 }
 
 function hasManyBrackets(text: string): boolean {
-  let brackets = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if ((code === 0x7b || code === 0x5b) && (brackets += 1) > bracketsMax) return true;
-  }
-  return false;
+  if (text.length <= 2 * bracketsMax) return false;
+  return count(text, '{') + count(text, '[') > bracketsMax;
+}
+
+/** At most one more than is too many. */
+function count(text: string, bracket: string): number {
+  let found = 0;
+  for (let at = text.indexOf(bracket); at >= 0 && found <= bracketsMax; at = text.indexOf(bracket, at + 1)) found += 1;
+  return found;
 }

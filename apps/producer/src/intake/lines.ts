@@ -1,11 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { HttpProblem } from '../http/problem.ts';
-import { findInvalid } from '../http/utf8.ts';
-
-/** Lines that stand together, the first of which has the number `line` (from 1). Blank ones are there, as ''. */
-export interface Lines {
-  line: number;
-  texts: string[];
-}
+import type { Block } from './read-items.ts';
+import { findInvalid } from './utf8.ts';
 
 const lf = 0x0a;
 const bom = '\ufeff';
@@ -18,20 +14,22 @@ const bom = '\ufeff';
 export async function* readLines(
   source: AsyncIterable<Buffer>,
   { lineMaxBytes }: { lineMaxBytes: number },
-): AsyncGenerator<Lines> {
+): AsyncGenerator<Block> {
   let open: Buffer[] = [];
   let openBytes = 0;
   let line = 1;
   let offset = 0;
 
-  function linesOf(bytes: Buffer): Lines {
+  function blockOf(bytes: Buffer): Block {
     const text = decode(bytes, offset);
     const texts = (offset === 0 && text.startsWith(bom) ? text.slice(1) : text).split('\n');
-    for (const [at, each] of texts.entries()) if (each.endsWith('\r')) texts[at] = each.slice(0, -1);
-    const lines = { line, texts };
+    const first = line;
+    refuseLong(first, texts, lineMaxBytes);
+    if (text.includes('\r'))
+      for (const [at, each] of texts.entries()) if (each.endsWith('\r')) texts[at] = each.slice(0, -1);
     offset += bytes.length + 1;
     line += texts.length;
-    return lines;
+    return { texts, lineOf: (at) => first + at };
   }
 
   for await (const part of source) {
@@ -43,21 +41,20 @@ export async function* readLines(
       openBytes += part.length;
       continue;
     }
-    const whole = linesOf(Buffer.concat([...open, part.subarray(0, end)]));
-    refuseLong(whole, lineMaxBytes);
-    yield whole;
-    open = [part.subarray(end + 1)];
-    openBytes = open[0]!.length;
+    const whole = part.subarray(0, end);
+    yield blockOf(openBytes === 0 ? whole : Buffer.concat([...open, whole]));
+    open = end + 1 === part.length ? [] : [part.subarray(end + 1)];
+    openBytes = part.length - end - 1;
     if (openBytes > lineMaxBytes) throw tooLong(line, lineMaxBytes);
   }
-  if (openBytes > 0) yield linesOf(Buffer.concat(open));
+  if (openBytes > 0) yield blockOf(Buffer.concat(open));
 }
 
 /** A text has at most three bytes for each of its units, so most lines are seen to fit by their length. */
-function refuseLong({ line, texts }: Lines, lineMaxBytes: number): void {
+function refuseLong(first: number, texts: readonly string[], lineMaxBytes: number): void {
   const sure = lineMaxBytes / 3;
   for (const [at, text] of texts.entries())
-    if (text.length > sure && Buffer.byteLength(text) > lineMaxBytes) throw tooLong(line + at, lineMaxBytes);
+    if (text.length > sure && Buffer.byteLength(text) > lineMaxBytes) throw tooLong(first + at, lineMaxBytes);
 }
 
 const tooLong = (line: number, lineMaxBytes: number): HttpProblem =>
@@ -65,15 +62,10 @@ const tooLong = (line: number, lineMaxBytes: number): HttpProblem =>
     errors: [{ line, message: `is longer than ${lineMaxBytes} bytes` }],
   });
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 function decode(bytes: Buffer, offset: number): string {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    throw new HttpProblem(
-      'malformed',
-      `The body is no UTF-8: the sequence at byte ${offset + findInvalid(bytes)} is not valid`,
-    );
-  }
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  throw new HttpProblem(
+    'malformed',
+    `The body is no UTF-8: the sequence at byte ${offset + findInvalid(bytes)} is not valid`,
+  );
 }

@@ -1,8 +1,9 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { jsonTexts, list } from '../bind.ts';
-import { codeOf } from '../retry.ts';
 import { batches } from '../schema.ts';
+import { prepareExtended } from './extend.ts';
+import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
 
 /** What both forms say of a batch. */
 export interface NewBatch {
@@ -15,6 +16,10 @@ export interface NewBatch {
   params: string | null;
   /** JSON text. */
   options: string;
+  /** More items may come. Default false. */
+  open?: boolean;
+  /** Throws KeyTaken where it is another request's. */
+  key?: Key | undefined;
 }
 
 /** Some items as they will be stored: `items` is the text of a JSON array of `size` elements, `first` its first index. */
@@ -29,7 +34,7 @@ export interface NewChunk {
  * whatever the session says.
  *
  * Repeatable: the batch's id is made before the first try. A second run meets the id, inserts no chunks and answers
- * the same number.
+ * the same number. A request that comes twice has the same key instead (keys.ts).
  *
  * A new batch starts at the smallest `pass` of those that run: it is next, and gets nothing for the time in which it
  * did not exist.
@@ -50,50 +55,53 @@ export function prepareAccept(db: Database) {
     i: sql`insert into inputs (batch, first, items) select b.no, u.first, u.items from b, u where b.fresh`,
     c: sql`insert into chunks (batch, first, size, src) select b.no, u.first, u.size, u.first from b, u where b.fresh`,
   });
-  const extend = db
-    .select({ last: sql<number>`extend_results()` })
-    .from(sql`(select 1) one`)
-    .prepare('extend_results');
-
-  /** 2200H: no partition of `results` holds the next number yet. The loop that adds them ahead was outrun. */
-  async function extended<Answer>(run: () => Promise<Answer>): Promise<Answer> {
-    try {
-      return await run();
-    } catch (error) {
-      if (codeOf(error) !== '2200H') throw error;
-      await extend.execute();
-      return run();
-    }
-  }
-
+  const extended = prepareExtended(db);
   return {
     /** `total` items without inputs of their own, in chunks of `size`. Answers the batch's number. */
     acceptCount: (batch: NewBatch, size: number): Promise<number> =>
-      extended(async () => (await counted.execute({ ...batch, size }))[0]!.no),
+      extended(async () => numberOf(await counted.execute({ ...bound(batch), size }), batch)),
     /** Items with inputs. Answers the batch's number. */
     acceptInputs: (batch: NewBatch, chunks: readonly NewChunk[]): Promise<number> =>
       extended(async () => {
         const firsts = list(chunks.map((chunk) => chunk.first));
         const sizes = list(chunks.map((chunk) => chunk.size));
         const items = jsonTexts(chunks.map((chunk) => chunk.items));
-        return (await given.execute({ ...batch, firsts, sizes, items }))[0]!.no;
+        return numberOf(await given.execute({ ...bound(batch), firsts, sizes, items }), batch);
       }),
   };
 }
 
-/** The batch as CTE `b`, then the given parts, which read `b`. */
+const bound = ({ key, open, ...batch }: NewBatch) => ({
+  ...batch,
+  sealed: open !== true,
+  key: key?.key ?? null,
+  hash: key?.hash ?? null,
+});
+
+type Row = { no: number | null; batch: string | null; hash: string | null };
+
+function numberOf([row]: readonly Row[], { id }: NewBatch): number {
+  refuseTaken(row, id);
+  return row!.no!;
+}
+
+/** The key as CTE `k`, the batch as CTE `b`, then the given parts, which read `b`. */
 function statement(db: Database, name: string, parts: Record<string, SQL>) {
+  const k = keyRow(db, { upload: false });
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (id, name, handler, state, total, params, options, pass)
-    values (${sql.placeholder('id')}::uuid, ${sql.placeholder('name')}, ${sql.placeholder('handler')}, 'running',
-      ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json, ${sql.placeholder('options')}::text::json,
-      coalesce((select min(pass) from batches where state = 'running'), 0))
+    insert into batches (id, name, handler, state, sealed, total, params, options, pass)
+    select ${sql.placeholder('id')}::uuid, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
+      ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
+      ${sql.placeholder('options')}::text::json, coalesce((select min(pass) from batches where state = 'running'), 0)
+    where ${keyIsMine}
     on conflict (id) do update set id = excluded.id
     returning no, (xmax = 0) as fresh`);
   const rest = Object.entries(parts).map(([alias, part]) => db.$with(alias, {}).as(part));
   return db
-    .with(b, ...rest)
-    .select({ no: b.no, durable: sql`set_config('synchronous_commit', 'on', true)` })
-    .from(b)
+    .with(k, b, ...rest)
+    .select({ no: b.no, batch: k.batch, hash: k.hash, durable: sql`set_config('synchronous_commit', 'on', true)` })
+    .from(sql`(select 1) one`)
+    .leftJoin(b, sql`true`)
+    .leftJoin(k, sql`true`)
     .prepare(name);
 }

@@ -16,6 +16,9 @@ export function preparePause(db: Database) {
   return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
 }
 
+/** A batch that is sealed now has ended where nothing of it is open. */
+export const endsWhenSealed = sql`state = 'running' and succeeded + failed = total`;
+
 /** A batch whose last items were settled while it was paused is completed here. It resumes at the smallest `pass`: fair from now on. */
 export function prepareResume(db: Database) {
   const ends = sql`sealed and succeeded + failed = total`;
@@ -31,6 +34,21 @@ export function prepareResume(db: Database) {
     .returning({ no: batches.no })
     .prepare('resume');
   return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+}
+
+/**
+ * Close: an open batch takes no more items, and is completed if nothing of it is open. False: there is no such batch.
+ *
+ * Repeatable: it sets what should be so.
+ */
+export function prepareClose(db: Database) {
+  const closed = db.$with('closed', { no: batches.no }).as(sql`
+    update batches set sealed = true, state = case when ${endsWhenSealed} then 'completed' else state end,
+      finished_at = case when ${endsWhenSealed} then clock_timestamp() else finished_at end
+    where id = ${sql.placeholder('id')}::uuid and not sealed and kind = 'batch'
+    returning no, set_config('synchronous_commit', 'on', true)`);
+  const query = db.with(closed).select({ no: closed.no }).from(closed).prepare('close');
+  return async (id: string): Promise<void> => void (await query.execute({ id }));
 }
 
 export function prepareCancel(db: Database) {

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
+import { codeOf } from '../retry.ts';
 
 /**
  * Extend: partitions of `results` are there before the batch numbers are: the next thousand is added when half of the
@@ -14,4 +15,24 @@ export function prepareExtend(db: Database) {
     .where(sql`sequencename = 'batches_no' and schemaname = current_schema()`)
     .prepare('extend');
   return async (): Promise<void> => void (await query.execute());
+}
+
+/**
+ * Runs a statement that draws a batch number, and adds partitions first where it fails with 2200H: none holds the next number
+ * yet. The loop that adds them ahead was outrun.
+ */
+export function prepareExtended(db: Database) {
+  const extend = db
+    .select({ last: sql<number>`extend_results()` })
+    .from(sql`(select 1) one`)
+    .prepare('extend_results');
+  return async <Answer>(run: () => Promise<Answer>): Promise<Answer> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (codeOf(error) !== '2200H') throw error;
+      await extend.execute();
+      return run();
+    }
+  };
 }

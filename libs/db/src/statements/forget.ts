@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 
 /**
- * Forget: the rows of workers that have been gone for an hour and have nothing running.
+ * Forget: the rows of workers that have been gone for an hour and have nothing running, and keys that are over.
  *
  * Repeatable: a second run finds nothing. A worker that comes back registers again.
  */
@@ -10,6 +10,9 @@ export function prepareForget(db: Database) {
   const gone = db.$with('gone', { id: sql<string>`id`.as('id') }).as(sql`
     delete from workers w where w.seen < clock_timestamp() - interval '1 hour'
       and not exists (select from chunks c where c.worker = w.id and c.state = 'running') returning id`);
-  const query = db.with(gone).select({ id: gone.id }).from(gone).prepare('forget');
+  const over = db.$with('over', {}).as(sql`
+    delete from idempotency where ctid = any(array(
+      select ctid from idempotency where expires_at < clock_timestamp() - interval '1 minute' limit 10000 for update skip locked))`);
+  const query = db.with(gone, over).select({ id: gone.id }).from(gone).prepare('forget');
   return async (): Promise<void> => void (await query.execute());
 }

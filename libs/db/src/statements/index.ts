@@ -1,8 +1,11 @@
 import type { Database } from '../database.ts';
 import { type Patience, withRetry } from '../retry.ts';
 import { prepareAccept } from './accept.ts';
+import { prepareAppend } from './append.ts';
+import { prepareAppendJobs } from './append-jobs.ts';
+import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
 import { prepareClaim } from './claim.ts';
-import { prepareCancel, preparePause, prepareResume, prepareRetry } from './control.ts';
+import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
 import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
@@ -20,16 +23,11 @@ import { prepareProbe } from './probe.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
 import { prepareAbandon, prepareRepair } from './repair.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
+import { prepareRollJobs } from './roll-jobs.ts';
+import { prepareSettled } from './settled.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
-import {
-  prepareAbortUpload,
-  prepareCleanUploads,
-  prepareGoLive,
-  prepareKeepUploads,
-  prepareOpenUpload,
-  preparePut,
-} from './upload.ts';
+import { prepareGoLive, prepareKeepUploads, prepareOpenUpload, preparePut } from './upload.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
 
@@ -49,6 +47,11 @@ export function createStatements(db: Database, patience: Patience) {
     goLive: again(prepareGoLive(db)),
     abortUpload: again(prepareAbortUpload(db)),
     cleanUploads: again(prepareCleanUploads(db)),
+    append: again(prepareAppend(db)),
+    appendJobs: again(prepareAppendJobs(db)),
+    rollJobs: again(prepareRollJobs(db)),
+    close: again(prepareClose(db)),
+    settled: again(prepareSettled(db)),
     due: again(prepareDue(db)),
     windows: again(prepareWindows(db)),
     mark: again(prepareMark(db)),

@@ -1,104 +1,170 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
-import { jsonTexts, list } from '../bind.ts';
-import { batches, chunks, inputs, uploads } from '../schema.ts';
+import { jsonTexts, list, lists } from '../bind.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { batches, chunks, idempotency, inputs, results, uploads } from '../schema.ts';
 import type { NewBatch, NewChunk } from './accept.ts';
-
-/** Rows of inputs and of chunks that one clean-up deletes at most. */
-const portion = 500;
+import { prepareExtended } from './extend.ts';
+import { keptFor, keyRow, refuseTaken } from './keys.ts';
 
 /**
  * An upload is a batch that does not exist yet: its chunks and inputs are there under a number that no batch has, so
- * that nothing marks, lists or counts them. It goes live in one statement, or is cleaned up once its producer has not
- * been heard of for a lease.
+ * that nothing marks, lists or counts them. It goes live in one statement, or is cleaned up (clean-uploads.ts) once its
+ * producer has not been heard of for a lease.
  */
+export interface Upload {
+  no: number;
+  /** Of the batch that it becomes. */
+  id: string;
+}
+
+/** Some items of an upload. Those that were skipped have failed already, and their inputs are kept for a retry. */
+export interface UploadedChunk extends NewChunk {
+  skipped: readonly { index: number; error: { code: string; message: string } }[];
+}
 
 /**
- * Open upload: gives it a number.
+ * Open upload: gives it a number, and holds its key. Throws KeyTaken where the key is another request's.
  *
  * Repeatable: the id is made before the first try, and a second run answers the same number.
  */
 export function prepareOpenUpload(db: Database) {
+  const upload = db.$with('upload', { no: uploads.no }).as(sql`
+    insert into uploads (no, id) values (nextval('batches_no'::regclass), ${sql.placeholder('id')}::uuid)
+    on conflict (id) do update set seen = clock_timestamp() returning no`);
+  const k = keyRow(db, { upload: true });
   const query = db
-    .insert(uploads)
-    .values({ no: sql`nextval('batches_no'::regclass)`, id: sql.placeholder('id') })
-    .onConflictDoUpdate({ target: uploads.id, set: { seen: sql`clock_timestamp()` } })
-    .returning({ no: uploads.no })
+    .with(upload, k)
+    .select({ no: upload.no, batch: k.batch, hash: k.hash })
+    .from(upload)
+    .leftJoin(k, sql`true`)
     .prepare('open_upload');
-  return async (id: string): Promise<number> => (await query.execute({ id }))[0]!.no;
+  const extended = prepareExtended(db);
+  return async (request: { id: string; key: string | null; leaseMs: number }): Promise<number> => {
+    const [row] = await extended(() => query.execute(request));
+    refuseTaken(row, request.id);
+    return row!.no;
+  };
 }
 
 /**
  * Put: stores chunks of an upload. False: it is being cleaned up.
  *
  * Repeatable: inputs have a natural key, and a chunk is stored only with its inputs. Several may be in flight: they share the
- * lock on the upload, which keeps the clean-up waiting.
+ * lock on the upload, which keeps the clean-up waiting. Its commit waits for no disk: that of going live makes it durable.
  */
 export function preparePut(db: Database) {
+  const separator = sql`E'\\x1f'`;
   const upload = db
     .$with('upload', { no: uploads.no })
     .as(sql`select no from uploads where no = ${sql.placeholder('no')}::int and not dead for key share`);
   const given = db.$with('given', {}).as(sql`
-    select * from unnest(${sql.placeholder('firsts')}::int[], ${sql.placeholder('sizes')}::int[],
-      string_to_array(${sql.placeholder('items')}::text, E'\\x1f')) u(first, size, items)`);
+    select first, size, picks::int[] as picks, items
+    from unnest(${sql.placeholder('firsts')}::int[], ${sql.placeholder('sizes')}::int[],
+      string_to_array(${sql.placeholder('picks')}::text, ';', ''), string_to_array(${sql.placeholder('items')}::text, ${separator})) u(first, size, picks, items)`);
   const stored = db.$with('stored', {}).as(sql`
     insert into ${inputs} (batch, first, items) select upload.no, given.first, given.items from upload, given
     on conflict do nothing returning first`);
   const cut = db.$with('cut', {}).as(sql`
-    insert into ${chunks} (batch, first, size, src)
-    select upload.no, given.first, given.size, given.first from upload, given join stored using (first)`);
-  const query = db.with(upload, given, stored, cut).select({ no: upload.no }).from(upload).prepare('put');
-  return async ({ no, chunks: put }: { no: number; chunks: readonly NewChunk[] }): Promise<boolean> => {
+    insert into ${chunks} (batch, first, size, src, picks)
+    select upload.no, coalesce(given.picks[1], given.first), given.size, given.first, given.picks
+    from upload, given join stored using (first) where given.size > 0`);
+  const skipped = db.$with('skipped', {}).as(sql`
+    insert into ${results} (batch, index, finished_at, status, attempt, error, src, fingerprint)
+    select upload.no, x.index, now(), 2, 0, x.error::json, x.first, x.fingerprint
+    from upload, unnest(${sql.placeholder('skippedFirsts')}::int[], ${sql.placeholder('skippedIndexes')}::int[],
+      string_to_array(${sql.placeholder('skippedErrors')}::text, ${separator}), ${sql.placeholder('skippedFingerprints')}::text[]) x(first, index, error, fingerprint)
+    join stored on stored.first = x.first`);
+  const query = db
+    .with(upload, given, stored, cut, skipped)
+    .select({ no: upload.no, quick: sql`set_config('synchronous_commit', 'off', true)` })
+    .from(upload)
+    .prepare('put');
+  return async ({ no, chunks: put }: { no: number; chunks: readonly UploadedChunk[] }): Promise<boolean> => {
+    const skips = put.flatMap(({ first, skipped }) => skipped.map((each) => ({ first, ...each })));
     const rows = await query.execute({
       no,
       firsts: list(put.map(({ first }) => first)),
-      sizes: list(put.map(({ size }) => size)),
+      sizes: list(put.map(({ size, skipped }) => size - skipped.length)),
+      picks: lists(put.map(picksOf)),
       items: jsonTexts(put.map(({ items }) => items)),
+      skippedFirsts: list(skips.map(({ first }) => first)),
+      skippedIndexes: list(skips.map(({ index }) => index)),
+      skippedErrors: jsonTexts(skips.map(({ error }) => JSON.stringify(error))),
+      skippedFingerprints: list(skips.map(({ error }) => fingerprintOf(error))),
     });
     return rows.length > 0;
   };
 }
 
+/** The indexes that run, where some do not. */
+function picksOf({ first, size, skipped }: UploadedChunk): number[] | null {
+  if (skipped.length === 0 || skipped.length === size) return null;
+  const left = new Set(skipped.map(({ index }) => index));
+  return Array.from({ length: size }, (_, at) => first + at).filter((index) => !left.has(index));
+}
+
 /**
- * Keep: the producer of these uploads is there. Answers those that are still its own.
+ * Keep: the producer of these uploads is there, and so are their keys. Answers those that are still its own.
  *
  * Repeatable: it sets what should be so.
  */
 export function prepareKeepUploads(db: Database) {
-  const query = db
-    .update(uploads)
-    .set({ seen: sql`clock_timestamp()` })
-    .where(sql`${uploads.no} = any(${sql.placeholder('nos')}::int[]) and not ${uploads.dead}`)
-    .returning({ no: uploads.no })
-    .prepare('keep_uploads');
-  return async (nos: readonly number[]): Promise<number[]> =>
-    (await query.execute({ nos: list(nos) })).map(({ no }) => no);
+  const kept = db.$with('kept', { no: uploads.no }).as(sql`
+    update uploads set seen = clock_timestamp() where no = any(${sql.placeholder('nos')}::int[]) and not dead returning no`);
+  const held = db.$with('held', {}).as(sql`
+    update idempotency set expires_at = clock_timestamp() + make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)
+    where hash is null and upload = any(array(select no from kept))`);
+  const query = db.with(kept, held).select({ no: kept.no }).from(kept).prepare('keep_uploads');
+  return async ({ nos, leaseMs }: { nos: readonly number[]; leaseMs: number }): Promise<number[]> =>
+    (await query.execute({ nos: list(nos), leaseMs })).map(({ no }) => no);
+}
+
+/** What an upload has come to when its last byte is read. */
+export interface WholeUpload extends NewBatch {
+  no: number;
+  /** How many were put, and how many of them had something to run. */
+  chunks: number;
+  skipped: number;
 }
 
 /**
- * Go live: the upload becomes a batch that runs, where all of its chunks are there: so many, with so many items together.
- * Waits for the disk. False: something is missing, or it is being cleaned up, and nothing has changed.
+ * Go live: the upload becomes a batch that runs, where all of it is there: so many chunks, with so many items together, and
+ * so many that were skipped. Waits for the disk. False: something is missing, it is being cleaned up, or its key
+ * has become another request's; and nothing has changed.
  *
  * Repeatable: a batch of this id that is there already is the answer of the first run.
  */
 export function prepareGoLive(db: Database) {
   const no = sql`${sql.placeholder('no')}::int`;
+  const id = sql`${sql.placeholder('id')}::uuid`;
+  const key = sql`${sql.placeholder('key')}::text`;
   const total = sql`${sql.placeholder('total')}::bigint`;
-  const whole = sql`(select count(*) = ${sql.placeholder('chunks')}::int and sum(size) = ${total} from chunks
-    where batch = ${no} and state = 'pending' and not_before is null)`;
-  const ended = db
-    .$with('ended', {})
-    .as(
-      sql`delete from uploads where no = ${no} and id = ${sql.placeholder('id')}::uuid and not dead and ${whole} returning no`,
-    );
+  const skipped = sql`${sql.placeholder('skipped')}::bigint`;
+  const whole = sql`(select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks
+      where batch = ${no} and state = 'pending' and not_before is null)
+    and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
+  const mine = db
+    .$with('mine', { key: idempotency.key })
+    .as(sql`select key from idempotency where owner = '' and key = ${key} and batch = ${id} for update`);
+  const ended = db.$with('ended', {}).as(sql`
+    delete from uploads where no = ${no} and id = ${id} and not dead and (${key} is null or exists (select from mine)) and ${whole}
+    returning no`);
+  const kept = db.$with('kept', {}).as(sql`
+    update idempotency set hash = ${sql.placeholder('hash')}::text, upload = null, expires_at = clock_timestamp() + ${keptFor}
+    where owner = '' and key in (select key from mine) and exists (select from ended)`);
+  const done = sql`${skipped} = ${total} and ${sql.placeholder('sealed')}::boolean`;
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, total, params, options, pass)
-    select no, ${sql.placeholder('id')}::uuid, ${sql.placeholder('name')}, ${sql.placeholder('handler')}, 'running', ${total},
+    insert into batches (no, id, name, handler, state, sealed, total, failed, params, options, pass, finished_at)
+    select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
+      case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${total}, ${skipped},
       ${sql.placeholder('params')}::text::json, ${sql.placeholder('options')}::text::json,
-      coalesce((select min(pass) from batches where state = 'running'), 0)
+      coalesce((select min(pass) from batches where state = 'running'), 0), case when ${done} then clock_timestamp() end
     from ended returning no`);
+  const settled = db.$with('settled', {}).as(sql`
+    insert into chunks (batch, first, size, state) select no, 0, ${skipped}::int, 'done' from live where ${skipped} > 0`);
   const query = db
-    .with(ended, live)
+    .with(mine, ended, kept, live, settled)
     .select({
       live: sql<boolean>`exists (select from live)`,
       durable: sql`set_config('synchronous_commit', 'on', true)`,
@@ -108,56 +174,16 @@ export function prepareGoLive(db: Database) {
   const known = db
     .select({ no: batches.no })
     .from(batches)
-    .where(sql`${batches.id} = ${sql.placeholder('id')}::uuid`)
+    .where(sql`${batches.id} = ${id}`)
     .prepare('went_live');
-  return async (batch: NewBatch & { no: number; chunks: number }): Promise<boolean> => {
-    const [row] = await query.execute({ ...batch });
+  return async ({ key, open, ...batch }: WholeUpload): Promise<boolean> => {
+    const [row] = await query.execute({
+      ...batch,
+      sealed: open !== true,
+      key: key?.key ?? null,
+      hash: key?.hash ?? null,
+    });
     // A statement of its own: one that waited for the first run does not see what that has stored.
     return row!.live || (await known.execute({ id: batch.id })).length > 0;
   };
-}
-
-/**
- * Abort: an upload that was refused or cut goes to the clean-up at once.
- *
- * Repeatable: it sets what should be so. One that is live has no row here.
- */
-export function prepareAbortUpload(db: Database) {
-  const query = db
-    .update(uploads)
-    .set({ dead: true })
-    .where(sql`${uploads.no} = ${sql.placeholder('no')}::int`)
-    .prepare('abort_upload');
-  return async (no: number): Promise<void> => void (await query.execute({ no }));
-}
-
-/**
- * Clean up: uploads whose producer was not heard of for a lease are dead from now on; of those that are dead a portion of
- * rows goes, and with the last of them the upload. Answers whether there is more.
- *
- * Repeatable: it deletes what should not be there. An upload that goes live at the same time holds its row: one of both
- * finds it gone, or dead.
- */
-export function prepareCleanUploads(db: Database) {
-  const lease = sql`make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)`;
-  const dying = db.$with('dying', {}).as(sql`
-    update uploads set dead = true where not dead and greatest(seen, pg_postmaster_start_time()) < clock_timestamp() - ${lease}`);
-  const dead = db.$with('dead', {}).as(sql`
-    select no from uploads where dead order by no limit 1 for update skip locked`);
-  const uncut = db.$with('uncut', {}).as(sql`
-    delete from chunks where no = any(array(select c.no from chunks c join dead on dead.no = c.batch
-      where c.state = 'pending' and c.not_before is null limit ${sql.raw(String(portion))})) returning 1`);
-  const emptied = db.$with('emptied', {}).as(sql`
-    delete from inputs where batch = (select no from dead) and first = any(array(
-      select i.first from inputs i join dead on dead.no = i.batch limit ${sql.raw(String(portion))})) returning 1`);
-  const gone = db.$with('gone', {}).as(sql`
-    delete from uploads where no = (select no from dead)
-      and not exists (select from inputs i where i.batch = uploads.no)
-      and not exists (select from chunks c where c.batch = uploads.no and c.state = 'pending' and c.not_before is null)`);
-  const query = db
-    .with(dying, dead, uncut, emptied, gone)
-    .select({ more: sql<boolean>`exists (select from uploads where dead)` })
-    .from(sql`(select 1) one`)
-    .prepare('clean_uploads');
-  return async (request: { leaseMs: number }): Promise<boolean> => (await query.execute(request))[0]!.more;
 }

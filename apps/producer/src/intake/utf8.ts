@@ -1,4 +1,4 @@
-import { HttpProblem } from './problem.ts';
+import { HttpProblem } from '../http/problem.ts';
 
 /** Bytes as text. Invalid UTF-8 is refused with its place instead of becoming U+FFFD. A byte order mark at the start is left out. */
 export function decodeUtf8(bytes: Buffer): string {

@@ -11,7 +11,7 @@ import {
   seedMax,
 } from '@bullpen/api';
 import type { Catalog, Handler } from '@bullpen/handlers';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem } from '../http/problem.ts';
 
 /** `params` stand in the batch's row and in every list of batches. */
 const paramsMaxBytes = 256 * 1024;

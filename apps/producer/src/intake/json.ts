@@ -1,4 +1,4 @@
-import { HttpProblem } from './problem.ts';
+import { HttpProblem } from '../http/problem.ts';
 
 /** Deeper JSON is refused: 5 000 levels end JSON.stringify, and nobody nests so by hand. */
 const depthMax = 64;

@@ -1,0 +1,75 @@
+import { jobQuerySchema, type JobAnswer } from '@bullpen/api';
+import type { BodyReader } from '../intake/body.ts';
+import { createCheck } from '../intake/check.ts';
+import { confirmed } from '../intake/confirmed.ts';
+import type { Jobs } from '../intake/jobs.ts';
+import { parseJson } from '../intake/json.ts';
+import { hashOf, keyOf, refuseOther } from '../intake/key.ts';
+import { mediaOf } from '../intake/media.ts';
+import { checkParams, findHandler } from '../intake/new-batch.ts';
+import { decodeUtf8 } from '../intake/utf8.ts';
+import { sendJson, sendText } from './answer.ts';
+import { leftSignal } from './batches.ts';
+import type { HttpDeps } from './deps.ts';
+import type { ItemWatcher } from './item-watch.ts';
+import { HttpProblem } from './problem.ts';
+import { readQuery } from './query.ts';
+import type { Route } from './resource.ts';
+import { resultText } from './result-rows.ts';
+import { acknowledged } from './results.ts';
+
+/**
+ * `POST /v1/jobs/{handler}`: the body is the input of one item. 202 says that it has committed; with `wait` 200 and its
+ * result, if that is there in time.
+ */
+export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: Jobs; watcher: ItemWatcher }): Route {
+  return async (req, res) => {
+    const { wait } = readQuery(req, jobQuerySchema);
+    const handler = findHandler(deps.handlers, String(req.params['handler']));
+    mediaOf(req, ['json']);
+    checkParams(handler, undefined);
+    const key = keyOf(req);
+    const hash = key === null ? undefined : hashOf(req);
+    const maxBytes = deps.settings.chunkMaxBytes - 2;
+    const rules = { maxBytes, instead: 'CHUNK_MAX_BYTES bounds one input', hash };
+    const placed = await tools.withBody(req, rules, async (bytes) => {
+      const input = inputOf(handler, bytes);
+      const digest = hash?.digest('hex');
+      const job = { input, key: key === null ? undefined : { key, hash: digest! } };
+      const found = await confirmed('a single item', tools.jobs.add(handler.name, job));
+      if (found.hash !== null) refuseOther(found, digest!);
+      return found;
+    });
+    if (placed === undefined) return;
+    const { batch, index } = placed;
+    deps.onAccepted();
+    if (wait > 0) {
+      const left = leftSignal(res);
+      const settled = await tools.watcher.wait({ batch, index }, wait * 1000, left);
+      if (left.aborted) return;
+      const result = settled ? await outcomeOf(deps.statements, { batch, index }) : null;
+      if (result !== null) return sendText(res, 200, 'application/json', resultText(result));
+    }
+    const answer: JobAnswer = { batchId: batch, index };
+    res.setHeader('Location', `/v1/batches/${batch}/results/${index}`);
+    sendJson(res, answer, 202);
+  };
+}
+
+/** The text of the input as it came, once it is known to be one. */
+function inputOf(handler: Parameters<typeof createCheck>[0] & { name: string }, bytes: Buffer): string {
+  const text = decodeUtf8(bytes);
+  parseJson(text);
+  const faults = createCheck(handler)(text, 1);
+  if (faults === null) return text;
+  const errors = faults.errors.map(({ pointer = '', message }) => ({ pointer, message }));
+  throw new HttpProblem('invalid', `The input does not fit the handler ${handler.name}`, { errors });
+}
+
+/** The result of an item; null while there is none. */
+async function outcomeOf({ counts, outcome }: HttpDeps['statements'], item: { batch: string; index: number }) {
+  const batch = await counts(item.batch);
+  if (batch === null) return null;
+  const { row, open } = await outcome({ batch: batch.no, index: item.index });
+  return row ?? (open ? null : acknowledged(batch, item.index));
+}

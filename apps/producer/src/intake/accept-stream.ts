@@ -1,0 +1,92 @@
+import { type NewStream, newId } from '@bullpen/api';
+import type { NewBatch, Receipt } from '@bullpen/db';
+import type { Handler } from '@bullpen/handlers';
+import type { Request } from 'express';
+import type { HttpDeps } from '../http/deps.ts';
+import { HttpProblem } from '../http/problem.ts';
+import { refuseManyChunks } from './accept-json.ts';
+import { hashOf, keyOf, refuseOther } from './key.ts';
+import type { Media } from './media.ts';
+import { checkParams, effectiveOptions, findHandler } from './new-batch.ts';
+import { readBody } from './source.ts';
+import { readStream, type Stream, upload } from './upload.ts';
+
+/** A stream as a request asks for it, checked but for its body. */
+function streamOf(req: Request, said: NewStream, { media, handler }: { media: Media; handler: Handler }) {
+  const key = keyOf(req);
+  const hash = key === null ? undefined : hashOf(req);
+  const stream: Stream = {
+    form: media.form,
+    body: readBody(req, { hash, gzip: media.gzip }),
+    handler,
+    chunkSize: said.options?.chunkSize,
+    onInvalid: said.options?.onInvalid ?? 'refuse',
+  };
+  return { key, hash, stream };
+}
+
+/** NDJSON or CSV that is only looked at: how many lines there are, and the first hundred faults. Nothing is stored. */
+export async function validateStream(deps: HttpDeps, req: Request, said: NewStream, media: Media) {
+  const handler = findHandler(deps.handlers, said.handler);
+  checkParams(handler, said.params);
+  const { stream } = streamOf(req, said, { media, handler });
+  const leave = deps.uploads.enter();
+  try {
+    const { items, errors } = await readStream(deps, { ...stream, onInvalid: 'tell' }, async () => undefined);
+    return { lines: items, errors };
+  } finally {
+    leave();
+  }
+}
+
+/** NDJSON or CSV as a batch, which is stored while it comes. Answers it, or the receipt of an earlier request with its key. */
+export async function acceptStream(
+  deps: HttpDeps,
+  req: Request,
+  said: NewStream,
+  media: Media,
+): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
+  const handler = findHandler(deps.handlers, said.handler);
+  const { stream, key, hash } = streamOf(req, said, { media, handler });
+  const id = (deps.newId ?? newId)();
+  const params = checkParams(handler, said.params);
+  const options = effectiveOptions(said.options);
+  const open = said.options?.open === true;
+  const leave = deps.uploads.enter();
+  try {
+    const accepted = await upload(deps, stream, {
+      id,
+      key,
+      hash,
+      finish({ items, chunks, columns }) {
+        if (items === 0 && !open) throw noItems();
+        refuseManyChunks(chunks, deps);
+        const all = { ...options, ...(columns !== null && { columns }) };
+        return {
+          id,
+          name: said.name ?? null,
+          handler: handler.name,
+          total: items,
+          params,
+          options: JSON.stringify(all),
+          open,
+        };
+      },
+    });
+    if ('receipt' in accepted) refuseOther(accepted.receipt, await restOf(stream.body, hash!));
+    return accepted;
+  } finally {
+    leave();
+  }
+}
+
+/** The hash of a body of which nothing was read yet. */
+async function restOf(body: AsyncIterable<Buffer>, hash: ReturnType<typeof hashOf>): Promise<string> {
+  for await (const _ of body) continue;
+  return hash.digest('hex');
+}
+
+const noItems = (): HttpProblem =>
+  new HttpProblem('invalid', 'The body holds no items', {
+    errors: [{ line: 1, message: 'there is no line with an input' }],
+  });

@@ -1,0 +1,56 @@
+import { createHash, type Hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KeyTaken, type Receipt } from '@bullpen/db';
+import type { Request } from 'express';
+import { HttpProblem } from '../http/problem.ts';
+
+/** How long a request waits for one with the same key that came first, and how often it looks. */
+const waitMs = 10_000;
+const everyMs = 100;
+
+/** The header Idempotency-Key; null where there is none. */
+export function keyOf(req: Request): string | null {
+  const key = req.headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key;
+  throw new HttpProblem('malformed', 'The header Idempotency-Key must be 1 to 255 visible ASCII characters', {
+    errors: [{ message: 'Idempotency-Key is not valid' }],
+  });
+}
+
+/** A hash that has begun with all of a request that is not its body. */
+export function hashOf({ method, originalUrl, headers }: Request): Hash {
+  const head = [method, originalUrl, headers['content-type'], headers['content-encoding'], headers['bullpen-options']];
+  return createHash('sha256').update(JSON.stringify(head));
+}
+
+/**
+ * Runs an accept. Where its key was used before, the receipt of that request; where that one is still being read, it is waited
+ * for, 10 s at most.
+ */
+export async function underKey<Answer>(run: () => Promise<Answer>): Promise<{ answer: Answer } | { receipt: Receipt }> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    try {
+      return { answer: await run() };
+    } catch (error) {
+      if (!(error instanceof KeyTaken)) throw error;
+      if (error.receipt.hash !== null) return { receipt: error.receipt };
+      if (performance.now() > until) throw stillRead();
+      await sleep(everyMs);
+    }
+  }
+}
+
+const stillRead = (): HttpProblem =>
+  new HttpProblem('in-progress', 'A request with this Idempotency-Key is still being read', {
+    headers: { 'Retry-After': '5' },
+  });
+
+/** Refuses a request that is another than the one whose key it has. */
+export function refuseOther(receipt: { hash: string | null }, hash: string): void {
+  if (receipt.hash === hash) return;
+  throw new HttpProblem('key-reused', 'This Idempotency-Key was used for another request', {
+    errors: [{ message: 'Idempotency-Key stands for another request' }],
+  });
+}

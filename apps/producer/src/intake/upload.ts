@@ -1,0 +1,107 @@
+import type { Hash } from 'node:crypto';
+
+import type { NewBatch, Receipt } from '@bullpen/db';
+import type { Handler } from '@bullpen/handlers';
+import type { HttpDeps } from '../http/deps.ts';
+import { createCellReaders } from './cells.ts';
+import { createCheck } from './check.ts';
+import { createCutter, growingSize } from './chunk.ts';
+import { confirmed } from './confirmed.ts';
+import { underKey } from './key.ts';
+import { readLines } from './lines.ts';
+import type { Form } from './media.ts';
+import { createPuts, givenUp } from './puts.ts';
+import { type Block, readItems, type ReadRules, type WhatCame } from './read-items.ts';
+import { readRows } from './rows.ts';
+
+/** A stream of inputs for one batch. */
+export interface Stream {
+  form: Form;
+  body: AsyncIterable<Buffer>;
+  handler: Handler;
+  chunkSize: number | undefined;
+  onInvalid: ReadRules['onInvalid'];
+}
+
+export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads'>;
+
+/** Reads all of a stream. `store` takes its chunks. Answers what came, and the header of a CSV. */
+export async function readStream(
+  deps: StreamDeps,
+  { form, body, handler, chunkSize, onInvalid }: Stream,
+  store: ReadRules['store'],
+): Promise<WhatCame & { columns: readonly string[] | null }> {
+  const { chunkMaxBytes, maxItemsPerBatch, chunkSize: usual } = deps.settings;
+  let columns: readonly string[] | null = null;
+  const blocks: AsyncIterable<Block> =
+    form === 'csv'
+      ? readRows(body, {
+          rowMaxBytes: chunkMaxBytes - 2,
+          readerOf: createCellReaders(handler),
+          onColumns: (names) => (columns = names),
+        })
+      : readLines(body, { lineMaxBytes: chunkMaxBytes - 2 });
+  const { partitions } = deps.installation;
+  const came = await readItems(blocks, {
+    handler: handler.name,
+    check: createCheck(handler),
+    cutter: createCutter({
+      sizeFor: growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions }),
+      maxBytes: chunkMaxBytes,
+    }),
+    turns: deps.uploads.turns,
+    itemsMax: maxItemsPerBatch,
+    maxBytes: chunkMaxBytes,
+    onInvalid,
+    store,
+  });
+  return { ...came, columns };
+}
+
+/** What is made of a stream when its last byte was read; throws what is in the way. */
+export type Finish = (came: {
+  items: number;
+  skipped: number;
+  chunks: number;
+  columns: readonly string[] | null;
+}) => NewBatch;
+
+/**
+ * Stores a stream while it comes, and lets it go live. Whatever is in the way leaves nothing that runs, and is cleaned up.
+ * Answers the batch, or the receipt of an earlier request with this key: then nothing of the body was read.
+ */
+export async function upload(
+  deps: StreamDeps,
+  stream: Stream,
+  given: { id: string; key: string | null; hash: Hash | undefined; finish: Finish },
+): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
+  const { statements, settings } = deps;
+  const { id, key } = given;
+  let live = false;
+  try {
+    const opened = await underKey(() => statements.openUpload({ id, key, leaseMs: settings.leaseMs }));
+    if ('receipt' in opened) return opened;
+    const no = opened.answer;
+    const puts = createPuts({ ...deps.uploads, no });
+    const close = deps.uploads.keep(no);
+    try {
+      let chunks = 0;
+      const came = await readStream(deps, stream, (cut) => {
+        chunks += cut.filter(({ size, skipped }) => size > skipped.length).length;
+        return puts.add(cut);
+      });
+      const batch = given.finish({ ...came, chunks });
+      await puts.end();
+      const whole = { ...batch, no, chunks, skipped: came.skipped };
+      const known = key === null ? undefined : { key, hash: given.hash!.digest('hex') };
+      live = await confirmed(id, statements.goLive({ ...whole, key: known }));
+      if (!live) throw givenUp();
+      return { batch };
+    } finally {
+      await puts.abort();
+      close();
+    }
+  } finally {
+    if (!live) void statements.abortUpload(id).catch(() => undefined);
+  }
+}

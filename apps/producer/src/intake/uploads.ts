@@ -1,0 +1,58 @@
+import type { Statements } from '@bullpen/db';
+import { HttpProblem } from '../http/problem.ts';
+import { createTurns } from './turns.ts';
+import { createUploading } from './puts.ts';
+
+/** Streams that are read at once, in this process. */
+const uploadsMax = 32;
+/** After a clean-up that found nothing, and between two that did. */
+const cleanMs = { idle: 1000, more: 20 } as const;
+
+export interface UploadSettings {
+  leaseMs: number;
+  uploadMaxBufferBytes: number;
+  databasePoolMax: number;
+}
+
+export type Uploads = ReturnType<typeof createUploads>;
+
+/**
+ * The streams that this process reads: what they share, and the two loops by which the database knows whose producer is
+ * there. `keepOnce` says so for those that are open, `cleanOnce` takes away what nobody has heard of for a lease, or what was
+ * given up; both answer after how many ms to run again.
+ */
+export function createUploads({ statements, settings }: { statements: Statements; settings: UploadSettings }) {
+  const open = new Set<number>();
+  let reading = 0;
+  return {
+    turns: createTurns(),
+    uploading: createUploading({
+      bytesMax: settings.uploadMaxBufferBytes,
+      connectionsMax: Math.max(1, Math.floor(settings.databasePoolMax / 2)),
+    }),
+    /** Not those that give up after 5 s: a MiB may take longer on a busy disk. */
+    put: statements.put,
+    /** Takes one of the places for streams; answers how to give it back. */
+    enter(): () => void {
+      if (reading >= uploadsMax)
+        throw new HttpProblem('busy', `${uploadsMax} uploads are read at the moment`, {
+          headers: { 'Retry-After': '2' },
+        });
+      reading += 1;
+      return () => void (reading -= 1);
+    },
+    /** The upload of this number is kept until the answer is called. */
+    keep(no: number): () => void {
+      open.add(no);
+      return () => void open.delete(no);
+    },
+    async keepOnce(): Promise<number> {
+      const { leaseMs } = settings;
+      if (open.size > 0) await statements.keepUploads({ nos: [...open], leaseMs });
+      return Math.min(1000, leaseMs / 5);
+    },
+    async cleanOnce(): Promise<number> {
+      return (await statements.cleanUploads({ leaseMs: settings.leaseMs })) ? cleanMs.more : cleanMs.idle;
+    },
+  };
+}

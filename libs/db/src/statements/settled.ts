@@ -1,0 +1,42 @@
+import { sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { list } from '../bind.ts';
+
+/** An item whose end somebody waits for. */
+export interface Awaited {
+  /** Id of its batch. */
+  batch: string;
+  index: number;
+}
+
+/**
+ * Settled: which of these items are final. A read, for all callers that wait.
+ *
+ * An item that was only acknowledged has no row; it is final when no unfinished chunk holds it. Each state of such a chunk
+ * has a partial index of its own, hence the union.
+ */
+export function prepareSettled(db: Database) {
+  const open = sql`exists (
+    select from (
+      select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'running'
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'queued'
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is not null) c
+    where case when c.picks is null then w.index >= c.first and w.index < c.first + c.size else w.index = any(c.picks) end)`;
+  const wanted = db.$with('wanted', { at: sql<number>`at`.as('at') }).as(sql`
+    select at::int as at, b.no as batch, index from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::int[])
+      with ordinality w(id, index, at) join batches b using (id)`);
+  const query = db
+    .with(wanted)
+    .select({ at: wanted.at })
+    .from(sql`wanted w`)
+    .where(sql`exists (select from results r where r.batch = w.batch and r.index = w.index) or not ${open}`)
+    .prepare('settled');
+  return async (items: readonly Awaited[]): Promise<number[]> => {
+    const rows = await query.execute({
+      batches: list(items.map(({ batch }) => batch)),
+      indexes: list(items.map(({ index }) => index)),
+    });
+    return rows.map(({ at }) => at - 1);
+  };
+}
