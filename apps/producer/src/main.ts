@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
 import {
   checkDatabase,
   checkSameQueue,
@@ -36,6 +37,10 @@ import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
 import { createReducer } from './reduce/reducer.ts';
+
+// Text on its way from a body to the database lives long enough to be taken for old, and is collected once the heap has grown
+// fourfold: an upload of 1 GB took 330 MB. Collected at 1.5 times it takes 160 MB, and as long. V8 ignores what it does not know.
+setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
 const log = createLog({ name: 'producer', level: settings.logLevel });

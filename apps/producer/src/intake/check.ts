@@ -1,11 +1,6 @@
 import { faultsOf, type ProblemError } from '@bullpen/api';
 import type { Handler } from '@bullpen/handlers';
-import { findFault } from './json.ts';
-
-/** What only a walk over the text finds: integers that lose digits, numbers out of range. */
-const suspicious = /[0-9]{16}|[0-9][eE]/;
-/** Fewer brackets than these cannot nest too deep; a text that does has as many that close. */
-const bracketsMax = 64;
+import { depthMax, findFault } from './json.ts';
 
 export interface Faults {
   /** It is no JSON at all. */
@@ -17,7 +12,7 @@ export type Check = ReturnType<typeof createCheck>;
 
 /**
  * A text as an input of this handler: what is wrong with it, each fault with the line's number; null, and it is taken.
- * JSON.parse is asked first, and the slower walk (json.ts) only for what that does not mind or does not tell.
+ * JSON.parse is asked first, and the slower walk over the text (json.ts) only for what that does not mind or does not tell.
  */
 export function createCheck({ input: schema }: Pick<Handler, 'input'>) {
   return function check(text: string, line: number): Faults | null {
@@ -27,7 +22,7 @@ export function createCheck({ input: schema }: Pick<Handler, 'input'>) {
     } catch {
       return jsonFaults(text, line) ?? { syntax: true, errors: [{ line, message: 'no JSON' }] };
     }
-    if (suspicious.test(text) || hasManyBrackets(text)) {
+    if (isSuspicious(value, 0)) {
       const faults = jsonFaults(text, line);
       if (faults !== null) return faults;
     }
@@ -45,14 +40,12 @@ function jsonFaults(text: string, line: number): Faults | null {
   return { syntax: fault.syntax, errors: [{ line, message: `${fault.message} (column ${fault.at + 1})` }] };
 }
 
-function hasManyBrackets(text: string): boolean {
-  if (text.length <= 2 * bracketsMax) return false;
-  return count(text, '{') + count(text, '[') > bracketsMax;
-}
-
-/** At most one more than is too many. */
-function count(text: string, bracket: string): number {
-  let found = 0;
-  for (let at = text.indexOf(bracket); at >= 0 && found <= bracketsMax; at = text.indexOf(bracket, at + 1)) found += 1;
-  return found;
+/** Whether it may have lost something on its way from the text, or is nested too deep. A regular expression takes 20 times as long. */
+function isSuspicious(value: unknown, depth: number): boolean {
+  if (typeof value === 'number') return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER;
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === depthMax) return true;
+  if (Array.isArray(value)) return value.some((each) => isSuspicious(each, depth + 1));
+  for (const key in value) if (isSuspicious((value as Record<string, unknown>)[key], depth + 1)) return true;
+  return false;
 }

@@ -1,7 +1,7 @@
 import { HttpProblem } from '../http/problem.ts';
 
 /** Deeper JSON is refused: 5 000 levels end JSON.stringify, and nobody nests so by hand. */
-const depthMax = 64;
+export const depthMax = 64;
 /** Numbers of up to 15 digits are exact; only longer ones are looked at. */
 const exactDigits = 15;
 

@@ -3,7 +3,7 @@ import { within } from '../http/deadline.ts';
 import { HttpProblem } from '../http/problem.ts';
 
 /** Bytes of one statement, about. */
-const putBytes = 1024 * 1024;
+const putBytes = 512 * 1024;
 /** Statements that one upload has under way. */
 const putsMax = 3;
 /** A statement that takes longer has met a server that froze. */

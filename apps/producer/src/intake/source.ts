@@ -33,14 +33,18 @@ async function* read(req: Request, { hash, totalMs = Infinity }: Source): AsyncG
   const began = performance.now();
   let bytes = 0;
   let waitedMs = 0;
-  let refuse: (error: unknown) => void;
-  const late = new Promise<never>((_, reject) => (refuse = reject));
-  late.catch(() => undefined);
+  let refuse: (error: unknown) => void = () => undefined;
   const silence = setTimeout(() => refuse(tooSlow()), Math.min(silentMs, totalMs));
+  // No race with one promise for all parts: that would keep every part until the end.
+  const nextPart = (): Promise<IteratorResult<Buffer>> =>
+    new Promise((resolve, reject) => {
+      refuse = reject;
+      parts.next().then(resolve, reject);
+    });
   try {
     for (;;) {
       const asked = performance.now();
-      const next = await Promise.race([parts.next(), late]);
+      const next = await nextPart();
       if (next.done) return;
       const now = performance.now();
       waitedMs += now - asked;
