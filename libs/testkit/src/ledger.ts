@@ -7,7 +7,7 @@ import type { TestDatabase } from './database.ts';
  */
 export async function checkLedger(database: TestDatabase): Promise<string[]> {
   const rows = (await database.db.execute(sql`
-    select b.no, b.state, b.total::int, b.succeeded::int, b.failed::int,
+    select b.no, b.state, b.sealed, b.total::int, b.succeeded::int, b.failed::int,
       coalesce(c.done, 0)::int as done, coalesce(c.open, 0)::int as open,
       coalesce(r.good, 0)::int as good, coalesce(r.bad, 0)::int as bad, coalesce(r.outside, 0)::int as outside
     from batches b
@@ -22,6 +22,7 @@ export async function checkLedger(database: TestDatabase): Promise<string[]> {
 interface LedgerRow {
   no: number;
   state: string;
+  sealed: boolean;
   total: number;
   succeeded: number;
   failed: number;
@@ -42,6 +43,7 @@ function faultsOf(row: LedgerRow): string[] {
   if (row.good > row.succeeded || row.bad !== row.failed) say('counts differ from the results');
   if (row.outside > 0) say('results out of range');
   if (row.state === 'completed' && row.open > 0) say('completed with open chunks');
-  if (row.state === 'running' && row.open === 0) say('all done and not completed');
+  if (row.state === 'completed' && !row.sealed) say('completed and not sealed');
+  if (row.state === 'running' && row.sealed && row.open === 0) say('all done and not completed');
   return faults;
 }

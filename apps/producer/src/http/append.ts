@@ -34,6 +34,8 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
     const key = keyOf(req);
     const hash = hashOf(req);
     const batch = await findBatch(deps.statements, req);
+    if (batch.kind === 'jobs')
+      throw new HttpProblem('invalid-state', 'The batch of single items takes them by POST /v1/jobs');
     if (key === null) refuseClosed(batch);
     const instead = 'append in several requests, each of at most 50 000 items';
     const rules = { maxBytes: appendMaxBytes, instead, hash, gzip: media.gzip };

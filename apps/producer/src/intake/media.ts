@@ -1,12 +1,13 @@
 import type { Request } from 'express';
 import { HttpProblem } from '../http/problem.ts';
 
+/** Each type that is taken; the first of a form is the one that is told. */
 const types = {
   'application/json': 'json',
   'application/x-ndjson': 'ndjson',
+  'text/csv': 'csv',
   'application/ndjson': 'ndjson',
   'application/jsonl': 'ndjson',
-  'text/csv': 'csv',
 } as const;
 
 export type Form = (typeof types)[keyof typeof types];
@@ -18,12 +19,10 @@ export interface Media {
 
 /** What the body is, by its headers. Refuses what is not taken before a byte of it is read. */
 export function mediaOf({ headers }: Request, taken: readonly Form[]): Media {
-  const accept = Object.keys(types)
-    .filter(
-      (type) =>
-        taken.includes(types[type as keyof typeof types]) &&
-        !/\/(nd)?jsonl?$/.test(type.replace('application/json', '')),
-    )
+  const told = Object.entries(types).slice(0, 3);
+  const accept = told
+    .filter(([, form]) => taken.includes(form))
+    .map(([type]) => type)
     .join(', ');
   const refuse = (what: string): never => {
     throw new HttpProblem('unsupported-media-type', `${what}; send the header Content-Type: ${accept}`, {

@@ -28,7 +28,7 @@ export function checkNewBatch(body: unknown, rules: { itemsMax: number }): NewBa
   const parsed = newBatchSchema.safeParse(body);
   if (!parsed.success) throw new HttpProblem('invalid', 'The batch is not valid', { errors: faultsOf(parsed.error) });
   const { count, inputs } = parsed.data;
-  const total = count ?? inputs!.length;
+  const total = count ?? inputs?.length ?? 0;
   if (total > rules.itemsMax) {
     const errors = [
       { pointer: count === undefined ? '/inputs' : '/count', message: `must be at most ${rules.itemsMax}` },

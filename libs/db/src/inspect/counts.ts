@@ -16,6 +16,7 @@ export interface CountsAudit {
 interface Sums {
   id: string;
   state: string;
+  sealed: boolean;
   total: number;
   counted: number;
   done: number;
@@ -36,14 +37,14 @@ export async function auditCounts(
   try {
     const rows = (await db.execute(sql`
       with looked_at as (
-        select no, id, state, total, succeeded + failed as counted from batches where state in ('running', 'paused')
+        select no, id, state, sealed, total, succeeded + failed as counted from batches where state in ('running', 'paused')
         union
-        (select no, id, state, total, succeeded + failed from batches order by no desc limit ${newest}))
-      select b.id, b.state, b.total::float8 as total, b.counted::float8 as counted,
+        (select no, id, state, sealed, total, succeeded + failed from batches order by no desc limit ${newest}))
+      select b.id, b.state, b.sealed, b.total::float8 as total, b.counted::float8 as counted,
         coalesce(sum(c.size) filter (where c.state = 'done'), 0)::float8 as done,
         coalesce(sum(c.size) filter (where c.state <> 'done'), 0)::float8 as open
       from looked_at b left join chunks c on c.batch = b.no
-      group by b.no, b.id, b.state, b.total, b.counted order by b.no`)) as unknown as Sums[];
+      group by b.no, b.id, b.state, b.sealed, b.total, b.counted order by b.no`)) as unknown as Sums[];
     return { batches: rows.length, faults: rows.flatMap(faultsOf) };
   } catch (error) {
     if (codeOf(error) === '57014') return null;
@@ -53,11 +54,11 @@ export async function auditCounts(
   }
 }
 
-function faultsOf({ id, state, total, counted, done, open }: Sums): CountFault[] {
+function faultsOf({ id, state, sealed, total, counted, done, open }: Sums): CountFault[] {
   const faults: string[] = [];
   if (counted !== done) faults.push(`${counted} items are counted as done, its chunks say ${done}`);
   if (done + open !== total) faults.push(`its chunks cover ${done + open} of ${total} items`);
   if (state === 'completed' && open > 0) faults.push(`it is completed, and ${open} items are open`);
-  if (state === 'running' && open === 0) faults.push('all is done, and it is not completed');
+  if (state === 'running' && sealed && open === 0) faults.push('all is done, and it is not completed');
   return faults.map((what) => ({ id, what }));
 }
