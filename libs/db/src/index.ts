@@ -12,7 +12,7 @@ export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Ver
 export { createStatements, type Statements } from './statements/index.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Claimed, Inputs } from './statements/claim.ts';
-export type { BatchFilter, BatchPlan, BatchRow, BatchState, ReducedRow } from './statements/counts.ts';
+export type { BatchFilter, BatchPlan, BatchRow, BatchState, ProgressRow, ReducedRow } from './statements/counts.ts';
 export type { FailureRow } from './statements/failures.ts';
 export type { Flushed, Rest, Settled } from './statements/flush.ts';
 export type { Unfolded } from './statements/fold.ts';
@@ -24,7 +24,7 @@ export type { Owned, OwnedPartition } from './statements/own.ts';
 export type { PartitionRow } from './statements/partitions.ts';
 export type { NewWorker } from './statements/register.ts';
 export type { Repaired } from './statements/repair.ts';
-export type { ResultRow } from './statements/results.ts';
+export type { ResultRow, ResultsRequest } from './statements/results.ts';
 export type { Holding } from './statements/stall.ts';
 export type { Window } from './statements/windows.ts';
 export type { WorkerRow } from './statements/workers.ts';

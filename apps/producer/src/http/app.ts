@@ -10,6 +10,7 @@ import { listFailures } from './failures.ts';
 import { setHeaders } from './headers.ts';
 import { showAlive, showReady } from './health.ts';
 import { addResource } from './resource.ts';
+import { createResultStreams } from './result-stream.ts';
 import { listResults, showResult } from './results.ts';
 import { showStatus } from './status-page.ts';
 import { submitBatch } from './submit.ts';
@@ -36,9 +37,11 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/readyz', { get: showReady(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, createBodyReader()) });
   addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries) });
-  addResource(app, '/v1/batches/:id/results', { get: listResults(deps) });
+  addResource(app, '/v1/batches/:id/results', {
+    get: listResults(statements, createResultStreams(statements, deps.limits)),
+  });
   addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
-  addResource(app, '/v1/batches/:id/results/:index', { get: showResult(deps) });
+  addResource(app, '/v1/batches/:id/results/:index', { get: showResult(statements) });
   addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });

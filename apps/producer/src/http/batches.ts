@@ -70,8 +70,11 @@ export async function findBatch(statements: Statements, req: Request): Promise<B
 }
 
 /** Nothing of it changes any more, but for a retry. A cancelled one may still have chunks in a worker's hands. */
-export const hasEnded = ({ state }: { state: Batch['state'] }): boolean =>
-  state === 'completed' || state === 'cancelled';
+const hasEnded = ({ state }: { state: Batch['state'] }): boolean => state === 'completed' || state === 'cancelled';
+
+/** And no worker holds anything of it: its counts and results are what they stay. */
+export const isSettled = (batch: Pick<BatchRow, 'state' | 'running'>): boolean =>
+  hasEnded(batch) && batch.running === 0;
 
 /** Aborted when the client has left. */
 function leftSignal(res: Response): AbortSignal {

@@ -13,10 +13,7 @@ export interface HttpDeps {
   statements: Statements;
   handlers: Catalog;
   reducer: Reducer;
-  settings: Pick<
-    Settings,
-    'chunkSize' | 'chunkMaxBytes' | 'maxChunksPerBatch' | 'maxItemsPerBatch' | 'outputMaxBytes' | 'leaseMs'
-  >;
+  settings: Pick<Settings, 'chunkSize' | 'chunkMaxBytes' | 'maxChunksPerBatch' | 'maxItemsPerBatch' | 'leaseMs'>;
   installation: Pick<Installation, 'partitions'>;
   log: Log;
   /** The queue of each partition, in order, for Bull Board. */
@@ -26,6 +23,8 @@ export interface HttpDeps {
   /** What is in the way of work, one line each; [] is ready. */
   readiness: () => Promise<readonly string[]>;
   newId?: (() => string) | undefined;
+  /** In place of the bounds that stand where they are used. */
+  limits?: { streamsMax?: number; patienceMs?: number; followersMax?: number } | undefined;
   /** Aborted when the process drains: whoever waits for a batch is answered at once. */
   stopping?: AbortSignal | undefined;
 }
