@@ -216,7 +216,6 @@ describe('reading', () => {
     ['/v1/batches/ID/results/01', 404],
     ['/v1/batches/ID/results/99999999999', 404],
     ['/v1/batches/ID/results/0', 404],
-    ['/v1/batches/ID/events', 404],
     ['/v1/batches/%zz', 400],
     ['/v1/batches/%ff', 400],
   ])('%s', async (path, status) => {

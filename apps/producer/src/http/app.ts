@@ -6,7 +6,9 @@ import { createBodyReader } from './body.ts';
 import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
 import { createImpatient } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
+import { streamEvents } from './events.ts';
 import { listFailures } from './failures.ts';
+import { createFollowers } from './followers.ts';
 import { setHeaders } from './headers.ts';
 import { showAlive, showReady } from './health.ts';
 import { addResource } from './resource.ts';
@@ -40,6 +42,7 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches/:id/results', {
     get: listResults(statements, createResultStreams(statements, deps.limits)),
   });
+  addResource(app, '/v1/batches/:id/events', { get: streamEvents(statements, createFollowers(deps)) });
   addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
   addResource(app, '/v1/batches/:id/results/:index', { get: showResult(statements) });
   addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });

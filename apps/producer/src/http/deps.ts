@@ -3,6 +3,8 @@ import type { Catalog } from '@bullpen/handlers';
 import type { Log, Settings } from '@bullpen/runtime';
 import type { Reducer } from '../reduce/reducer.ts';
 import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import type { FollowerLimits } from './followers.ts';
+import type { StreamLimits } from './result-stream.ts';
 
 /** A queue as Bull Board wants it. */
 type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
@@ -24,7 +26,7 @@ export interface HttpDeps {
   readiness: () => Promise<readonly string[]>;
   newId?: (() => string) | undefined;
   /** In place of the bounds that stand where they are used. */
-  limits?: { streamsMax?: number; patienceMs?: number; followersMax?: number } | undefined;
+  limits?: (StreamLimits & FollowerLimits) | undefined;
   /** Aborted when the process drains: whoever waits for a batch is answered at once. */
   stopping?: AbortSignal | undefined;
 }

@@ -22,6 +22,11 @@ const readsMax = 4;
  */
 const patienceMs = 30 * 60_000;
 
+export interface StreamLimits {
+  streamsMax?: number;
+  patienceMs?: number;
+}
+
 export interface StreamRequest {
   source: Source;
   /** Only results with a greater index; −1: all. */
@@ -35,11 +40,8 @@ export interface StreamRequest {
  * Results in index order, at the pace of the client and in flat memory. What breaks off ends without the last chunk of
  * HTTP, so that a client sees it.
  */
-export function createResultStreams(
-  statements: Pick<Statements, 'results' | 'inputs'>,
-  limits: { streamsMax?: number | undefined; patienceMs?: number | undefined } = {},
-) {
-  const most = limits.streamsMax ?? streamsMax;
+export function createResultStreams(statements: Pick<Statements, 'results' | 'inputs'>, limits: StreamLimits = {}) {
+  const bounds = { streamsMax, patienceMs, ...limits };
   const inTurn = createTurns(readsMax);
   let streams = 0;
 
@@ -48,7 +50,7 @@ export function createResultStreams(
       inTurn(() => readPart(statements, { source, place, form, maxBytes: partBytes }));
     let part = await read();
     setHead(res, form, complete);
-    res.setTimeout(limits.patienceMs ?? patienceMs, () => res.destroy());
+    res.setTimeout(bounds.patienceMs, () => res.destroy());
     if (form.head !== '' && !(await writeAll(res, form.head))) return;
     while (part !== null) {
       if (!(await writeAll(res, part.bytes))) return;
@@ -62,8 +64,8 @@ export function createResultStreams(
       setHead(res, request.form, request.complete);
       return void res.end();
     }
-    if (streams >= most) {
-      throw new HttpProblem('busy', `${most} streams of results are read at the moment`, {
+    if (streams >= bounds.streamsMax) {
+      throw new HttpProblem('busy', `${bounds.streamsMax} streams of results are read at the moment`, {
         headers: { 'Retry-After': '5' },
       });
     }
