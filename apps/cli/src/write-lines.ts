@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 
 /** One write for many lines: a write for each is a system call for each, 4 s for a million of them. */
@@ -19,16 +18,16 @@ export async function writeLines(stream: Writable, lines: AsyncIterable<string>)
   return block === '' || writeAll(stream, block);
 }
 
-async function writeAll(stream: Writable, text: string): Promise<boolean> {
-  if (isGone(stream)) return false;
-  if (!stream.write(text)) {
-    // An error or a close is as good an end of waiting; both are told by the stream itself.
-    const waiting = new AbortController();
-    const { signal } = waiting;
-    await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).catch(() => {});
-    waiting.abort();
-  }
-  return !isGone(stream);
+/** The same of bytes, as they come. */
+export async function writeBytes(stream: Writable, parts: AsyncIterable<Uint8Array>): Promise<boolean> {
+  for await (const part of parts) if (!(await writeAll(stream, part))) return false;
+  return true;
+}
+
+/** Waits for each write to be over: that the reader is gone may be told only then. */
+function writeAll(stream: Writable, text: string | Uint8Array): Promise<boolean> {
+  if (isGone(stream)) return Promise.resolve(false);
+  return new Promise((resolve) => stream.write(text, (error) => resolve(!error && !isGone(stream))));
 }
 
 const isGone = (stream: Writable): boolean => stream.destroyed || stream.errored !== null || !stream.writable;

@@ -159,6 +159,44 @@ describe('results', () => {
     expect(script).toEqual({ code: 0, stdout: `${lines[0]}\n{"complete": false}\n`, stderr: '' });
   });
 
+  test('come as CSV, of a batch that runs with a word on stderr', async () => {
+    const asked: string[] = [];
+    const rows = `a,index\n${'"two\nlines",1\n'.repeat(20_000)}`;
+    const complete = (value: boolean) => ({
+      type: 'text/csv',
+      headers: { 'bullpen-complete': String(value) },
+      body: rows,
+    });
+    const { url } = await smallServer({
+      [`GET ${one}/results`]: ({ url }) => {
+        asked.push(url.search);
+        return complete(!url.searchParams.has('status'));
+      },
+    });
+    const whole = ['results', batchId, '--url', url, '--csv', '--inputs', '--escape-formulas', '--after', '7'];
+    expect(await runCli(whole)).toEqual({ code: 0, stdout: rows, stderr: '' });
+    const some = ['results', batchId, '--url', url, '--csv', '--status', 'failed', '--inputs-only'];
+    const stderr = 'The batch still runs: these are the results so far.\n';
+    expect(await runCli(some)).toEqual({ code: 0, stdout: rows, stderr });
+    expect(asked).toEqual(['?after=7&inputs=true&escapeFormulas=true', '?status=failed&inputs=only']);
+    const cli = startCli(some);
+    cli.child.stdout.destroy();
+    expect(await cli.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test.each([
+    [['--inputs-only'], '--inputs-only needs --csv'],
+    [['--escape-formulas'], '--escape-formulas needs --csv'],
+    [['--csv', '--json'], '--json cannot be used with --csv'],
+    [['--csv', '--limit', '3'], '--limit cannot be used with --csv'],
+    [['--csv', '--inputs', '--inputs-only'], '--inputs cannot be used with --inputs-only'],
+    [['--after', '-1'], 'It must be a whole number from 0 to 2147483647'],
+  ])('%j is refused', async (options, line) => {
+    const { code, stdout, stderr } = await callCli(['results', batchId, ...options]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(line);
+  });
+
   test('end quietly when the reader goes away', async () => {
     const { url } = await smallServer({ [`GET ${one}/results`]: () => stream(`${lines.join('\n')}\n`) });
     const cli = startCli(['results', batchId, '--url', url]);

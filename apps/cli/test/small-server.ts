@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 interface Answer {
   status?: number;
   type?: string;
+  headers?: Record<string, string>;
   body: unknown;
 }
 type Route = (request: { url: URL; body: unknown }) => Answer | Promise<Answer>;
@@ -23,8 +24,8 @@ export async function smallServer(routes: Record<string, Route>): Promise<SmallS
     const url = new URL(request.url ?? '/', 'http://test');
     const sent = request.method === 'POST' ? await json(request) : null;
     if (sent !== null) posted.push(sent);
-    const { status = 200, type = 'application/json', body } = await answerOf(routes, request, url, sent);
-    response.writeHead(status, { 'content-type': status >= 400 ? 'application/problem+json' : type });
+    const { status = 200, type = 'application/json', headers = {}, body } = await answerOf(routes, request, url, sent);
+    response.writeHead(status, { 'content-type': status >= 400 ? 'application/problem+json' : type, ...headers });
     response.end(typeof body === 'string' ? body : JSON.stringify(body));
   };
   const server = createServer((request, response) => void answer(request, response));

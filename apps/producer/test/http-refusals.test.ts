@@ -208,7 +208,6 @@ describe('reading', () => {
     ['/v1/batches/ID/results/01', 404],
     ['/v1/batches/ID/results/99999999999', 404],
     ['/v1/batches/ID/results/0', 404],
-    ['/v1/batches/ID/events', 404],
     ['/v1/batches/%zz', 400],
     ['/v1/batches/%ff', 400],
   ])('%s', async (path, status) => {
@@ -248,15 +247,10 @@ describe('reading', () => {
     expect(problem.instance).not.toContain('?');
   });
 
-  test('CSV is not built yet', async () => {
-    for (const accept of ['text/csv', 'image/png', 'application/json;q=0']) {
+  test('results in another form are not acceptable', async () => {
+    for (const accept of ['text/html', 'image/png', 'application/json;q=0']) {
       problemIn(await ask(app, `/v1/batches/${id}/results`, { headers: { accept } }), 'not-acceptable', 406);
     }
-    problemIn(
-      await ask(app, `/v1/batches/${id}/results?limit=3`, { headers: { accept: 'application/x-ndjson' } }),
-      'invalid',
-      422,
-    );
   });
 
   test.each([

@@ -1,10 +1,12 @@
 import type { Batch, BatchPage, NewBatchBody } from './batch.ts';
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from './cluster.ts';
-import { ApiError, UnreachableError } from './errors.ts';
+import { ApiError } from './errors.ts';
+import type { BatchEvent } from './events.ts';
 import type { Failures } from './failures.ts';
+import { followEvents, type FollowOptions } from './follow-events.ts';
 import { linesOf } from './lines.ts';
-import { type Problem, problemOf, problemSchema } from './problems.ts';
-import type { Result, ResultPage } from './result.ts';
+import { completeHeader, type Result, type ResultPage } from './result.ts';
+import { createTransport } from './transport.ts';
 
 export interface BatchesQuery {
   state?: Batch['state'] | undefined;
@@ -20,6 +22,22 @@ export interface ResultsQuery {
   cursor?: string | undefined;
 }
 
+/** Which results a stream brings: those of one outcome, and those after a place. */
+export interface ResultLinesQuery {
+  status?: 'succeeded' | 'failed' | undefined;
+  /** Only results with a greater index. */
+  after?: number | undefined;
+  /** Where a page with the same status ended; instead of `after`. */
+  cursor?: string | undefined;
+  /** Each with its input. */
+  inputs?: boolean | undefined;
+}
+
+export interface ResultCsvQuery extends Omit<ResultLinesQuery, 'inputs'> {
+  inputs?: boolean | 'only' | undefined;
+  escapeFormulas?: boolean | undefined;
+}
+
 export type Client = ReturnType<typeof createClient>;
 
 /**
@@ -27,20 +45,10 @@ export type Client = ReturnType<typeof createClient>;
  * nobody answers or the answer breaks off. Answers are not checked again: the service made them by the same types.
  */
 export function createClient({ url }: { url: string }) {
-  const base = url.replace(/\/+$/, '');
-
-  async function send(path: string, query: object = {}, init: RequestInit = {}): Promise<Response> {
-    const response = await reach(base, 'silent', init.signal, () => fetch(`${base}${path}${queryText(query)}`, init));
-    if (response.ok) return response;
-    throw new ApiError(await readProblem(response, path));
-  }
-
-  async function read<Answer>(path: string, query?: object, init?: RequestInit): Promise<Answer> {
-    const response = await send(path, query, init);
-    return reach(base, 'broke off', init?.signal, async () => (await response.json()) as Answer);
-  }
-
+  const transport = createTransport(url);
+  const { send, read, bytesOf } = transport;
   const batchPath = (id: string): string => `/v1/batches/${encodeURIComponent(id)}`;
+  const resultsPath = (id: string): string => `${batchPath(id)}/results`;
   const signalOf = (signal: AbortSignal | undefined): RequestInit => (signal === undefined ? {} : { signal });
 
   return {
@@ -60,27 +68,32 @@ export function createClient({ url }: { url: string }) {
 
     listBatches: (query: BatchesQuery = {}): Promise<BatchPage> => read('/v1/batches', query),
 
-    results: (id: string, query: ResultsQuery = {}): Promise<ResultPage> => read(`${batchPath(id)}/results`, query),
+    results: (id: string, query: ResultsQuery = {}): Promise<ResultPage> => read(resultsPath(id), query),
 
-    result: (id: string, index: number): Promise<Result> => read(`${batchPath(id)}/results/${index}`),
+    result: (id: string, index: number): Promise<Result> => read(`${resultsPath(id)}/${index}`),
 
     /** Failed items by cause, the most frequent first. */
     failures: (id: string, query: { limit?: number | undefined } = {}): Promise<Failures> =>
       read(`${batchPath(id)}/failures`, query),
 
     /** Raw NDJSON lines, a result each, in index order; of a batch that still runs the last one is `{"complete": false}`. */
-    async *resultLines(id: string, { status }: Pick<ResultsQuery, 'status'> = {}): AsyncGenerator<string> {
-      const response = await send(
-        `${batchPath(id)}/results`,
-        { status },
-        { headers: { accept: 'application/x-ndjson' } },
-      );
-      try {
-        yield* linesOf(response.body as unknown as AsyncIterable<Uint8Array>);
-      } catch (error) {
-        throw new UnreachableError(base, 'broke off', error);
-      }
+    async *resultLines(id: string, query: ResultLinesQuery = {}): AsyncGenerator<string> {
+      const response = await send(resultsPath(id), query, { headers: { accept: 'application/x-ndjson' } });
+      yield* linesOf(bytesOf(response));
     },
+
+    /** The same as CSV. `complete` is false where the batch still runs and more results may come. */
+    async resultCsv(
+      id: string,
+      query: ResultCsvQuery = {},
+    ): Promise<{ complete: boolean; bytes: AsyncGenerator<Uint8Array> }> {
+      const response = await send(resultsPath(id), query, { headers: { accept: 'text/csv' } });
+      return { complete: response.headers.get(completeHeader) === 'true', bytes: bytesOf(response) };
+    },
+
+    /** Progress and state until the batch has ended. It reconnects by itself, and tells nothing twice. */
+    events: (id: string, options: FollowOptions = {}): AsyncGenerator<BatchEvent> =>
+      followEvents(transport, `${batchPath(id)}/events`, options),
 
     handlers: (): Promise<{ items: HandlerAnswer[] }> => read('/v1/handlers'),
     workers: (): Promise<{ items: WorkerAnswer[] }> => read('/v1/workers'),
@@ -97,36 +110,4 @@ export function createClient({ url }: { url: string }) {
       }
     },
   };
-}
-
-/** An abort by the caller stays what it is; any other failure of fetch means that nobody answers, or not to the end. */
-async function reach<Answer>(
-  url: string,
-  why: 'silent' | 'broke off',
-  signal: AbortSignal | null | undefined,
-  call: () => Promise<Answer>,
-): Promise<Answer> {
-  try {
-    return await call();
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new UnreachableError(url, why, error);
-  }
-}
-
-/** Whatever stands between may answer something that is no problem+json. */
-async function readProblem(response: Response, path: string): Promise<Problem> {
-  const text = await response.text().catch(() => '');
-  try {
-    return problemSchema.parse(JSON.parse(text));
-  } catch {
-    const detail = `${response.status} ${response.statusText}, not from a Bullpen`.trim();
-    return { ...problemOf('unavailable', { detail, instance: path }), status: response.status };
-  }
-}
-
-function queryText(query: object): string {
-  const text = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) text.set(name, String(value));
-  return text.size === 0 ? '' : `?${text.toString()}`;
 }

@@ -2,6 +2,7 @@ export * from './batch.ts';
 export * from './client.ts';
 export * from './cluster.ts';
 export * from './errors.ts';
+export * from './events.ts';
 export * from './failures.ts';
 export * from './faults.ts';
 export * from './id.ts';

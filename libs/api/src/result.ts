@@ -35,5 +35,45 @@ export const resultsQuerySchema = z.strictObject({
   cursor: cursorSchema,
 });
 
-/** The same as a stream: the whole set, so that neither limit nor cursor mean anything. */
-export const resultStreamQuerySchema = z.strictObject({ status: z.enum(listedStatuses).optional() });
+const flag = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .default(false);
+
+/** Items are numbered by int4. */
+export const indexMax = 2 ** 31 - 1;
+
+/** Which results a stream brings. It has no limit: it is the whole set, or what comes after a place in it. */
+const streamed = {
+  status: z.enum(listedStatuses).optional(),
+  /** The `nextCursor` of a page with the same status. */
+  cursor: cursorSchema,
+  /** Only results with a greater index. */
+  after: z
+    .string()
+    .regex(/^(0|[1-9][0-9]{0,9})$/, { error: 'must be the index of an item' })
+    .transform(Number)
+    .refine((index) => index <= indexMax, { error: `must be at most ${indexMax}` })
+    .optional(),
+};
+
+const onePlace = ({ cursor, after }: { cursor?: string | undefined; after?: number | undefined }): boolean =>
+  cursor === undefined || after === undefined;
+const twoPlaces = { path: ['after'], error: 'cannot be given together with cursor' };
+
+/** The query of the results as NDJSON. */
+export const resultLinesQuerySchema = z.strictObject({ ...streamed, inputs: flag }).refine(onePlace, twoPlaces);
+
+/** The query of the results as CSV. */
+export const resultCsvQuerySchema = z
+  .strictObject({
+    ...streamed,
+    /** Columns of the inputs before those of the results, or nothing but them. */
+    inputs: z.enum(['true', 'false', 'only']).default('false'),
+    /** Cells that a spreadsheet would take for a formula are made text by a leading apostrophe. */
+    escapeFormulas: flag,
+  })
+  .refine(onePlace, twoPlaces);
+
+/** The header of a stream that says whether results may still be to come: `true` or `false`. */
+export const completeHeader = 'Bullpen-Complete';

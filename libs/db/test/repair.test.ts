@@ -102,7 +102,13 @@ describe('repair', () => {
     expect(await database.statements.abandon({ worker, crashed: true })).toEqual([]);
     expect(await database.statements.flush([settle(poison!, claim)])).toEqual([]);
     expect(await database.statements.counts(id)).toMatchObject({ state: 'completed', succeeded: 9, failed: 1 });
-    const [row] = await database.statements.results({ batch: no, after: -1, limit: 10, status: 'failed' });
+    const [row] = await database.statements.results({
+      batch: no,
+      after: -1,
+      limit: 10,
+      status: 'failed',
+      maxBytes: 1e6,
+    });
     expect(JSON.parse(row!.error!)).toMatchObject({ code: 'worker-lost' });
     expect(row).toMatchObject({ index: 0, attempts: 1, fingerprint: expect.stringMatching(/^[0-9a-f]{12}$/) });
     expect(await checkLedger(database)).toEqual([]);

@@ -75,7 +75,9 @@ describe('accept', () => {
     const claim = randomUUID();
     const [held] = await claimAll(database, randomUUID(), claim);
     await database.statements.flush([whole(held!, claim)]);
-    expect(await database.statements.results({ batch: 1000, after: -1, limit: 20, status: 'all' })).toHaveLength(10);
+    expect(
+      await database.statements.results({ batch: 1000, after: -1, limit: 20, status: 'all', maxBytes: 1e6 }),
+    ).toHaveLength(10);
   });
 });
 
@@ -121,7 +123,9 @@ describe('the fence', () => {
     await claimAll(database, randomUUID(), young);
     expect(await database.statements.flush([whole(held!, old)])).toEqual([]);
     expect(await database.statements.counts(id)).toMatchObject({ succeeded: 0, running: 100 });
-    expect(await database.statements.results({ batch: no, after: -1, limit: 1, status: 'all' })).toEqual([]);
+    expect(await database.statements.results({ batch: no, after: -1, limit: 1, status: 'all', maxBytes: 1e6 })).toEqual(
+      [],
+    );
     expect(await database.statements.flush([whole(held!, young)])).toMatchObject([{ batchState: 'completed' }]);
   });
 
@@ -165,7 +169,7 @@ describe('flush', () => {
       failed: 1,
       running: 0,
     });
-    const rows = await database.statements.results({ batch: no, after: -1, limit: 10, status: 'all' });
+    const rows = await database.statements.results({ batch: no, after: -1, limit: 10, status: 'all', maxBytes: 1e6 });
     expect(rows.map(({ index, status, output, error }) => [index, status, output, error])).toEqual([
       [2, 'succeeded', '{"i":2}', null],
       [5, 'succeeded', 'null', null],
@@ -299,7 +303,7 @@ describe('round trips', () => {
       lost: () => statements.lost([{ no: 1, generation: 1 }]),
       counts: () => statements.counts(id),
       partitions: () => statements.partitions({ leaseMs: 5000 }),
-      results: () => statements.results({ batch: 1, after: -1, limit: 10, status: 'all' }),
+      results: () => statements.results({ batch: 1, after: -1, limit: 10, status: 'all', maxBytes: 1e6 }),
     };
     const trips: Record<string, number> = {};
     for (const [name, run] of Object.entries(each)) {

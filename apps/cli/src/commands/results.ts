@@ -1,45 +1,96 @@
 import { Option, type Command } from 'commander';
+import type { Client } from '@bullpen/api';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printLines, type Context } from '../context.ts';
+import { exitCode, Failure } from '../failure.ts';
 import { batchIdOf, idArgument } from '../newest.ts';
 import { wholeNumber } from '../options.ts';
-import { writeLines } from '../write-lines.ts';
+import { writeBytes, writeLines } from '../write-lines.ts';
 
 const statuses = ['succeeded', 'failed'] as const;
 
 interface ResultsOptions extends ConnectOptions {
   status?: (typeof statuses)[number];
+  after?: number;
   limit?: number;
+  inputs?: boolean;
+  csv?: boolean;
+  inputsOnly?: boolean;
+  escapeFormulas?: boolean;
 }
 
 const examples = `
 Examples:
   pnpm bullpen results last | head -3
   pnpm bullpen results 0198c3a4-… > results.ndjson
-  pnpm bullpen results 0198c3a4-… --status failed --limit 10`;
+  pnpm bullpen results 0198c3a4-… --after 41999 >> results.ndjson     (goes on after item 41999)
+  pnpm bullpen results 0198c3a4-… --status failed --limit 10
+  pnpm bullpen results 0198c3a4-… --csv --inputs --escape-formulas > results.csv     (for a spreadsheet)
+  pnpm bullpen results 0198c3a4-… --csv --status failed --inputs-only > again.csv     (to be corrected and submitted again)`;
 
 export function addResults(program: Command, context: Context): void {
   apiCommand(program, 'results')
-    .summary('print the results of a batch, one JSON line each')
+    .summary('print the results of a batch, one JSON line each, or as CSV')
     .description(
       'Streams the results in index order to stdout, one JSON line each. Of a batch that still runs, those that are there: ' +
         'stderr says so, and with --json a last line {"complete": false}.',
     )
     .argument('<id>', idArgument)
     .addOption(new Option('--status <status>', 'only these').choices(statuses))
+    .option('--after <index>', 'only those of later items', wholeNumber(0, 2 ** 31 - 1))
     .option('--limit <n>', 'at most that many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
+    .option('--inputs', 'each with its input')
+    .option('--csv', 'as CSV with a header')
+    .option('--inputs-only', 'with --csv: nothing but the columns of the inputs')
+    .option('--escape-formulas', 'with --csv: cells that a spreadsheet would calculate are made text')
     .addHelpText('after', examples)
-    .action((id: string, options: ResultsOptions) => results(context, id, options));
+    .action(async (id: string, options: ResultsOptions) => {
+      refuseMix(options);
+      const client = await connect(context, options);
+      const batch = await batchIdOf(client, id);
+      const isWhole = options.csv
+        ? await printCsv(context, client, batch, options)
+        : await printResultLines(context, client, batch, options);
+      if (!isWhole) printLines(context.stderr, ['The batch still runs: these are the results so far.']);
+    });
 }
 
-async function results(context: Context, id: string, options: ResultsOptions): Promise<void> {
-  const { status, limit = Infinity, json } = options;
-  const client = await connect(context, options);
-  const batch = await batchIdOf(client, id);
+/** What would be ignored is refused. */
+function refuseMix({ csv, json, limit, inputs, inputsOnly, escapeFormulas }: ResultsOptions): void {
+  const faults = csv
+    ? [
+        json && '--json cannot be used with --csv: it is the one or the other',
+        limit !== undefined && '--limit cannot be used with --csv',
+        inputs && inputsOnly && '--inputs cannot be used with --inputs-only: it is the one or the other',
+      ]
+    : [inputsOnly && '--inputs-only needs --csv', escapeFormulas && '--escape-formulas needs --csv'];
+  const fault = faults.find((each) => typeof each === 'string');
+  if (fault !== undefined) throw new Failure(fault, exitCode.usage);
+}
+
+/** False when the batch still runs and the reader of stdout has not been told. */
+async function printCsv(context: Context, client: Client, id: string, options: ResultsOptions): Promise<boolean> {
+  const { status, after, inputs, inputsOnly, escapeFormulas } = options;
+  const { complete, bytes } = await client.resultCsv(id, {
+    status,
+    after,
+    inputs: inputsOnly ? 'only' : inputs,
+    escapeFormulas,
+  });
+  return !(await writeBytes(context.stdout, bytes)) || complete;
+}
+
+/** The same of JSON lines, of which with `--json` the last one tells. */
+async function printResultLines(
+  context: Context,
+  client: Client,
+  id: string,
+  { status, after, inputs, limit = Infinity, json }: ResultsOptions,
+): Promise<boolean> {
   let incomplete = false;
   const lines = async function* (): AsyncGenerator<string> {
     let count = 0;
-    for await (const line of client.resultLines(batch, status ? { status } : {})) {
+    for await (const line of client.resultLines(id, { status, after, inputs })) {
       if (isTrailer(line)) {
         incomplete = true;
         if (json) yield line;
@@ -51,8 +102,7 @@ async function results(context: Context, id: string, options: ResultsOptions): P
     }
   };
   const written = await writeLines(context.stdout, lines());
-  if (incomplete && written && !json)
-    printLines(context.stderr, ['The batch still runs: these are the results so far.']);
+  return !incomplete || !written || json === true;
 }
 
 /** The line by which a stream says that results are still to come. A result has an index. */

@@ -8,12 +8,15 @@ import { createJobs } from '../intake/jobs.ts';
 import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
 import { createImpatient } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
+import { streamEvents } from './events.ts';
 import { listFailures } from './failures.ts';
+import { createFollowers } from './followers.ts';
 import { setHeaders } from './headers.ts';
 import { showAlive, showReady } from './health.ts';
 import { createItemWatcher } from './item-watch.ts';
 import { submitJob } from './jobs.ts';
 import { addResource } from './resource.ts';
+import { createResultStreams } from './result-stream.ts';
 import { listResults, showResult } from './results.ts';
 import { showStatus } from './status-page.ts';
 import { submitBatch } from './submit.ts';
@@ -46,9 +49,12 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches/:id/items', { post: appendItems(deps, withBody) });
   addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps) });
   addResource(app, '/v1/jobs/:handler', { post: submitJob(deps, { withBody, jobs, watcher: itemWatcher }) });
-  addResource(app, '/v1/batches/:id/results', { get: listResults(deps) });
+  addResource(app, '/v1/batches/:id/results', {
+    get: listResults(statements, createResultStreams(statements, deps.limits)),
+  });
+  addResource(app, '/v1/batches/:id/events', { get: streamEvents(statements, createFollowers(deps)) });
   addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
-  addResource(app, '/v1/batches/:id/results/:index', { get: showResult(deps) });
+  addResource(app, '/v1/batches/:id/results/:index', { get: showResult(statements) });
   addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });

@@ -1,26 +1,39 @@
-import { type Batch, optionDefaults } from '@bullpen/api';
-import type { BatchRow, NewBatch } from '@bullpen/db';
+import { type Batch, optionDefaults, type ProgressEvent } from '@bullpen/api';
+import type { BatchRow, NewBatch, ProgressRow } from '@bullpen/db';
 
 /** What `reduce` of its handler made of a batch, or why that cannot be known. */
 export type Summary = Pick<Batch, 'summary' | 'summaryError'>;
 export const noSummary: Summary = { summary: null, summaryError: null };
 
-/** A row as the API shows it. The counts sum to `total`, since they come from one snapshot. */
-export function toBatch(row: BatchRow, summary: Summary = noSummary, now: number = Date.now()): Batch {
-  const { total, running, succeeded, failed } = row;
+/** What moves while a batch runs. The counts sum to `total`, since they come from one snapshot. */
+export function toProgress(row: ProgressRow, now: number = Date.now()): ProgressEvent {
+  const { state, total, running, succeeded, failed } = row;
   const rest = total - running - succeeded - failed;
-  const cancelled = row.state === 'cancelled';
+  const cancelled = state === 'cancelled';
   const itemsPerSecond = rateOf(row, now);
-  const waiting = rest + running;
+  return {
+    state,
+    counts: { total, pending: cancelled ? 0 : rest, running, succeeded, failed, cancelled: cancelled ? rest : 0 },
+    itemsPerSecond,
+    etaSeconds:
+      state === 'running' && itemsPerSecond !== null && itemsPerSecond > 0
+        ? round((rest + running) / itemsPerSecond)
+        : null,
+  };
+}
+
+/** A row as the API shows it. */
+export function toBatch(row: BatchRow, summary: Summary = noSummary): Batch {
+  const { state, counts, itemsPerSecond, etaSeconds } = toProgress(row);
   return {
     id: row.id,
     kind: row.kind,
     name: row.name,
     handler: row.handler,
-    state: row.state,
+    state,
     stateReason: row.reason,
     sealed: row.sealed,
-    counts: { total, pending: cancelled ? 0 : rest, running, succeeded, failed, cancelled: cancelled ? rest : 0 },
+    counts,
     params: row.params,
     // A batch that was stored before an option came runs with its default.
     options: { ...optionDefaults, ...(row.options as Batch['options']) },
@@ -28,14 +41,13 @@ export function toBatch(row: BatchRow, summary: Summary = noSummary, now: number
     startedAt: row.startedAt?.toISOString() ?? null,
     finishedAt: row.finishedAt?.toISOString() ?? null,
     itemsPerSecond,
-    etaSeconds:
-      row.state === 'running' && itemsPerSecond !== null && itemsPerSecond > 0 ? round(waiting / itemsPerSecond) : null,
+    etaSeconds,
     ...summary,
   };
 }
 
 /** Over the whole run. A batch that ended within a millisecond ran for one. */
-function rateOf(row: BatchRow, now: number): number | null {
+function rateOf(row: ProgressRow, now: number): number | null {
   if (row.startedAt === null) return null;
   const ms = Math.max(1, (row.finishedAt?.getTime() ?? now) - row.startedAt.getTime());
   return round(((row.succeeded + row.failed) * 1000) / ms);

@@ -4,6 +4,7 @@ import type { Request, Response } from 'express';
 import { sendJson, sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { hasTag, tagOf } from './etag.ts';
 import { HttpProblem } from './problem.ts';
 import { readQuery } from './query.ts';
 import type { Route } from './resource.ts';
@@ -57,8 +58,19 @@ export function showBatch(statements: Statements, watcher: Watcher, summaries: S
       batch = await findBatch(statements, req);
     }
     const { row, ...summary } = await summaries.read(batch);
-    sendJson(res, toBatch(row, summary));
+    sendFresh(req, res, toBatch(row, summary));
   };
+}
+
+/** The batch, or 304 to a client that has it as it is. */
+function sendFresh(req: Request, res: Response, batch: Batch): void {
+  const tag = tagOf(batch);
+  res.setHeader('ETag', tag);
+  // Not no-store, as elsewhere: a client has to keep what it compares, and asks each time whether it still holds.
+  res.setHeader('Cache-Control', 'no-cache');
+  if (!hasTag(req.headers['if-none-match'], tag)) return sendJson(res, batch);
+  res.statusCode = 304;
+  res.end();
 }
 
 /** The batch that the path names; 404 where there is none. */
@@ -70,8 +82,11 @@ export async function findBatch(statements: Statements, req: Request): Promise<B
 }
 
 /** Nothing of it changes any more, but for a retry. A cancelled one may still have chunks in a worker's hands. */
-export const hasEnded = ({ state }: { state: Batch['state'] }): boolean =>
-  state === 'completed' || state === 'cancelled';
+const hasEnded = ({ state }: { state: Batch['state'] }): boolean => state === 'completed' || state === 'cancelled';
+
+/** And no worker holds anything of it: its counts and results are what they stay. */
+export const isSettled = (batch: Pick<BatchRow, 'state' | 'running'>): boolean =>
+  hasEnded(batch) && batch.running === 0;
 
 /** Aborted when the client has left. */
 export function leftSignal(res: Response): AbortSignal {

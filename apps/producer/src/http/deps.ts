@@ -4,6 +4,8 @@ import type { Log, Settings } from '@bullpen/runtime';
 import type { Uploads } from '../intake/uploads.ts';
 import type { Reducer } from '../reduce/reducer.ts';
 import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import type { FollowerLimits } from './followers.ts';
+import type { StreamLimits } from './result-stream.ts';
 
 /** A queue as Bull Board wants it. */
 type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
@@ -21,7 +23,6 @@ export interface HttpDeps {
     | 'chunkMaxBytes'
     | 'maxChunksPerBatch'
     | 'maxItemsPerBatch'
-    | 'outputMaxBytes'
     | 'leaseMs'
     | 'batchAutoEnabled'
     | 'batchMaxSize'
@@ -36,6 +37,8 @@ export interface HttpDeps {
   /** What is in the way of work, one line each; [] is ready. */
   readiness: () => Promise<readonly string[]>;
   newId?: (() => string) | undefined;
+  /** In place of the bounds that stand where they are used. */
+  limits?: (StreamLimits & FollowerLimits) | undefined;
   /** Aborted when the process drains: whoever waits for a batch is answered at once. */
   stopping?: AbortSignal | undefined;
 }

@@ -1,57 +1,59 @@
-import { fingerprintOf, type ResultRow, type Statements } from '@bullpen/db';
+import { fingerprintOf, type ResultRow, type ResultsRequest, type Statements } from '@bullpen/db';
+import { createItemInputs } from './item-inputs.ts';
+import type { Form } from './result-forms.ts';
 
-/** Bytes that one read should bring, and rows of a read at most. */
-const readBytes = 2 * 1024 * 1024;
+/** Rows of a read: at first, and at most. The next one asks for this many times those that were used. */
+const rowsFirst = 64;
 const rowsMax = 1000;
-/** The first read knows nothing of the outputs: all of them at their largest may bring this much. */
-const firstReadBytes = 32 * 1024 * 1024;
-/** The next read brings at most this many times the rows of the last one. */
 const growth = 4;
 
-export interface ResultRange {
-  /** The batch's number. */
-  batch: number;
-  status: 'all' | 'succeeded' | 'failed';
-  /** Index after which it starts; −1: from the start. */
+/** Whose results. */
+export type Source = Pick<ResultsRequest, 'batch' | 'status'>;
+
+/** Where a reader is: after this index, and how many rows its next read asks for. */
+export interface Place {
   after: number;
-  outputMaxBytes: number;
-  /** More rows than these are not wanted; the last read may bring one more, by which one sees that there is more. */
-  limit?: number;
+  rows: number;
 }
+
+export const placeAfter = (after: number, used = rowsFirst / growth): Place => ({
+  after,
+  rows: Math.min(rowsMax, used * growth),
+});
 
 /**
- * Results as texts, read by key in index order. How many rows a read asks for follows the size of the last ones, so
- * that memory stays flat with outputs of 1 MiB as with those of 10 bytes. Between two reads no connection is held.
+ * The next part of a stream: some `maxBytes`, or one result, if that is more. What was read and does not go into it is
+ * read again for the next one, so that between two parts a reader holds two numbers. Null: there are no more.
  */
-export async function* readResults(
-  statements: Statements,
-  range: ResultRange,
-): AsyncGenerator<{ index: number; text: string }[]> {
-  let { after } = range;
-  let wanted = (range.limit ?? Infinity) + 1;
-  let limit = Math.max(1, Math.min(rowsMax, wanted, Math.floor(firstReadBytes / range.outputMaxBytes)));
-  for (;;) {
-    const rows = await statements.results({ batch: range.batch, status: range.status, after, limit });
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    const texts = rows.map((row) => ({ index: row.index, text: resultText(row) }));
-    yield texts;
-    wanted -= rows.length;
-    if (rows.length < limit || wanted <= 0) return;
-    after = last.index;
-    const bytes = texts.reduce((sum, { text }) => sum + text.length, 0);
-    const fitting = Math.floor((readBytes * rows.length) / bytes);
-    limit = Math.max(1, Math.min(rowsMax, wanted, limit * growth, fitting));
+export async function readPart(
+  statements: Pick<Statements, 'results' | 'inputs'>,
+  { source, place, form, maxBytes }: { source: Source; place: Place; form: Form; maxBytes: number },
+): Promise<{ bytes: Buffer; next: Place } | null> {
+  const rows = await statements.results({ ...source, after: place.after, limit: place.rows, maxBytes });
+  const inputOf = form.inputs ? createItemInputs(statements, source.batch) : null;
+  const records: string[][] = [];
+  let size = 0;
+  for (const row of rows) {
+    const record = form.record(row, inputOf === null ? undefined : await inputOf(row.index));
+    records.push(record);
+    for (const text of record) size += text.length;
+    if (size >= maxBytes) break;
   }
+  const last = rows[records.length - 1];
+  return last === undefined
+    ? null
+    : { bytes: Buffer.from(form.text(records)), next: placeAfter(last.index, records.length) };
 }
 
-/** A result as JSON in one line. The output is JSON text already and is not parsed and printed again. */
+/** A result as JSON in one line. Output and input are JSON text already and are not parsed and printed again. */
 export function resultText(
   row: Omit<ResultRow, 'status' | 'finishedAt'> & { status: string; finishedAt: Date | null },
+  input?: string,
 ): string {
   const { index, status, attempts, output, finishedAt } = row;
   const at = finishedAt === null ? 'null' : `"${finishedAt.toISOString()}"`;
-  return `{"index":${index},"status":"${status}","attempts":${attempts},"output":${oneLine(output)},"error":${errorText(row)},"finishedAt":${at}}`;
+  const given = input === undefined ? '' : `"input":${input},`;
+  return `{"index":${index},${given}"status":"${status}","attempts":${attempts},"output":${oneLine(output)},"error":${errorText(row)},"finishedAt":${at}}`;
 }
 
 function errorText({ error, fingerprint }: Pick<ResultRow, 'error' | 'fingerprint'>): string {

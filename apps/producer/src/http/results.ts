@@ -1,99 +1,96 @@
-import { once } from 'node:events';
-import { resultsQuerySchema, resultStreamQuerySchema } from '@bullpen/api';
+import {
+  type EffectiveOptions,
+  indexMax,
+  resultCsvQuerySchema,
+  resultLinesQuerySchema,
+  resultsQuerySchema,
+} from '@bullpen/api';
 import type { BatchRow, Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
 import { sendText } from './answer.ts';
-import { findBatch, hasEnded, sendPage } from './batches.ts';
+import { findBatch, isSettled, sendPage } from './batches.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { HttpProblem } from './problem.ts';
 import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
-import { readResults, resultText } from './result-rows.ts';
+import { csvForm, type Form, linesForm } from './result-forms.ts';
+import { placeAfter, resultText, type Source } from './result-rows.ts';
+import type { ResultStreams } from './result-stream.ts';
 
 /** A page ends early at this size, whatever its limit. */
 const pageMaxBytes = 8 * 1024 * 1024;
-/** Items are numbered by int4. */
-const indexMax = 2 ** 31 - 1;
 
-export interface ResultDeps {
-  statements: Statements;
-  settings: { outputMaxBytes: number };
+interface StreamQuery {
+  status?: Source['status'] | undefined;
+  cursor?: string | undefined;
+  after?: number | undefined;
 }
 
-/** `GET /v1/batches/{id}/results`: a page, or with `Accept: application/x-ndjson` the whole set as a stream. */
-export function listResults(deps: ResultDeps): Route {
+/** `GET /v1/batches/{id}/results`: a page, or as `Accept` says the whole set as a stream of JSON lines or of CSV. */
+export function listResults(statements: Statements, stream: ResultStreams): Route {
   return async (req, res) => {
-    const type = req.accepts(['application/json', 'application/x-ndjson']);
     res.vary('Accept');
-    if (type === 'application/x-ndjson') return streamResults(deps, req, res);
-    if (type === 'application/json') return pageOfResults(deps, req, res);
-    throw new HttpProblem(
-      'not-acceptable',
-      'Results come as application/json or application/x-ndjson (text/csv is not built yet)',
-    );
+    const type = req.accepts(['application/json', 'application/x-ndjson', 'text/csv']);
+    if (type === 'application/json') return pageOfResults(statements, req, res);
+    if (type === 'application/x-ndjson') {
+      const query = readQuery(req, resultLinesQuerySchema);
+      return wholeSet(req, res, query, () => linesForm(query));
+    }
+    if (type === 'text/csv') {
+      const query = readQuery(req, resultCsvQuerySchema);
+      return wholeSet(req, res, query, (options) => csvForm(query, options));
+    }
+    throw new HttpProblem('not-acceptable', 'Results come as application/json, application/x-ndjson or text/csv');
   };
+
+  /** Whether the batch has ended is asked before the first row: later ends may have left rows behind the reader. */
+  async function wholeSet(
+    req: Request,
+    res: Response,
+    { status = 'all', cursor, after = -1 }: StreamQuery,
+    formOf: (options: Pick<EffectiveOptions, 'columns'>) => Form,
+  ): Promise<void> {
+    const batch = await findBatch(statements, req);
+    await stream(req, res, {
+      source: { batch: batch.no, status },
+      after: cursor === undefined ? after : decodeCursor(['results', batch.id, status], cursor),
+      form: formOf(batch.options as EffectiveOptions),
+      complete: isSettled(batch),
+    });
+  }
 }
 
-async function pageOfResults({ statements, settings }: ResultDeps, req: Request, res: Response): Promise<void> {
+async function pageOfResults(statements: Statements, req: Request, res: Response): Promise<void> {
   const { status = 'all', limit, cursor } = readQuery(req, resultsQuerySchema);
   const { id, no } = await findBatch(statements, req);
   const scope = ['results', id, status];
-  const after = cursor === undefined ? -1 : decodeCursor(scope, cursor);
+  let place = placeAfter(cursor === undefined ? -1 : decodeCursor(scope, cursor));
   const texts: string[] = [];
   let bytes = 0;
-  let last = after;
-  for await (const rows of readResults(statements, {
-    batch: no,
-    status,
-    after,
-    outputMaxBytes: settings.outputMaxBytes,
-    limit,
-  })) {
-    for (const { index, text } of rows) {
-      if (texts.length === limit || bytes >= pageMaxBytes) return sendPage(res, texts, encodeCursor(scope, last));
+  for (;;) {
+    // One more than is shown says whether there is a next page.
+    const wanted = Math.min(place.rows, limit + 1 - texts.length);
+    const rows = await statements.results({
+      batch: no,
+      status,
+      after: place.after,
+      limit: wanted,
+      maxBytes: pageMaxBytes,
+    });
+    if (rows.length === 0) return sendPage(res, texts, null);
+    for (const row of rows) {
+      if (texts.length === limit || bytes >= pageMaxBytes)
+        return sendPage(res, texts, encodeCursor(scope, place.after));
+      const text = resultText(row);
       texts.push(text);
       bytes += text.length;
-      last = index;
+      place = placeAfter(row.index, rows.length);
     }
   }
-  sendPage(res, texts, null);
-}
-
-/**
- * The whole set in index order, at the pace of the client. Whether the batch has ended is asked before the first row:
- * later ends may have left rows behind the reader. What breaks off ends without the last chunk of HTTP.
- */
-async function streamResults({ statements, settings }: ResultDeps, req: Request, res: Response): Promise<void> {
-  const { status = 'all' } = readQuery(req, resultStreamQuerySchema);
-  const batch = await findBatch(statements, req);
-  res.setHeader('Content-Type', 'application/x-ndjson');
-  if (req.method === 'HEAD') return void res.end();
-  for await (const rows of readResults(statements, {
-    batch: batch.no,
-    status,
-    after: -1,
-    outputMaxBytes: settings.outputMaxBytes,
-  })) {
-    if (!(await writeAll(res, `${rows.map(({ text }) => text).join('\n')}\n`))) return;
-  }
-  res.end(isSettled(batch) ? undefined : '{"complete": false}\n');
-}
-
-/** A cancelled batch may still have items in a worker's hands. */
-const isSettled = (batch: BatchRow): boolean => hasEnded(batch) && batch.running === 0;
-
-/** Writes and waits until the client has taken it; false when the client has left. */
-async function writeAll(res: Response, text: string): Promise<boolean> {
-  if (res.destroyed) return false;
-  if (res.write(text)) return true;
-  const done = new AbortController();
-  const { signal } = done;
-  await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]).finally(() => done.abort());
-  return !res.destroyed;
 }
 
 /** `GET /v1/batches/{id}/results/{index}`: one result; 404 while there is none. */
-export function showResult({ statements }: ResultDeps): Route {
+export function showResult(statements: Statements): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
     const batch = await findBatch(statements, req);

@@ -1,5 +1,6 @@
 import type { Statements, UploadedChunk } from '@bullpen/db';
 import { within } from '../http/deadline.ts';
+import { createGate } from '../http/gate.ts';
 import { HttpProblem } from '../http/problem.ts';
 
 /** Bytes of one statement, about. */
@@ -14,24 +15,12 @@ export type Uploading = ReturnType<typeof createUploading>;
 /** What all uploads of this process share: the bytes that wait in memory, and the connections that they may take. */
 export function createUploading(limits: { bytesMax: number; connectionsMax: number }) {
   let held = 0;
-  let busy = 0;
-  const waiting: (() => void)[] = [];
   return {
     hold: (bytes: number): void => void (held += bytes),
     release: (bytes: number): void => void (held -= bytes),
     isFull: (): boolean => held > limits.bytesMax,
     /** Runs it when a connection is free, in order. */
-    async withConnection<Answer>(run: () => Promise<Answer>): Promise<Answer> {
-      if (busy >= limits.connectionsMax) await new Promise<void>((resolve) => waiting.push(resolve));
-      else busy += 1;
-      try {
-        return await run();
-      } finally {
-        const next = waiting.shift();
-        if (next) next();
-        else busy -= 1;
-      }
-    },
+    withConnection: createGate(limits.connectionsMax),
   };
 }
 

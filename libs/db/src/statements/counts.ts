@@ -27,13 +27,23 @@ export interface BatchRow {
   finishedAt: Date | null;
 }
 
-const columns = {
-  no: batches.no, id: batches.id, kind: batches.kind, name: batches.name, handler: batches.handler,
-  state: batches.state, reason: batches.reason, sealed: batches.sealed, total: batches.total,
-  succeeded: batches.succeeded, failed: batches.failed, params: batches.params, options: batches.options,
-  createdAt: batches.createdAt, startedAt: batches.startedAt, finishedAt: batches.finishedAt,
+/** What of a batch moves while it runs. */
+export type ProgressRow = Pick<
+  BatchRow,
+  'id' | 'state' | 'reason' | 'total' | 'succeeded' | 'failed' | 'running' | 'startedAt' | 'finishedAt'
+>;
+
+const progressColumns = {
+  id: batches.id, state: batches.state, reason: batches.reason, total: batches.total, succeeded: batches.succeeded,
+  failed: batches.failed, startedAt: batches.startedAt, finishedAt: batches.finishedAt,
   // Every flush locks the batch row last, so one snapshot never counts an item as running and as done.
   running: sql<number>`coalesce((select sum(c.size)::float8 from chunks c where c.batch = batches.no and c.state = 'running'), 0)`,
+}; // prettier-ignore
+
+const columns = {
+  ...progressColumns,
+  no: batches.no, kind: batches.kind, name: batches.name, handler: batches.handler, sealed: batches.sealed,
+  params: batches.params, options: batches.options, createdAt: batches.createdAt,
 }; // prettier-ignore
 
 /**
@@ -46,6 +56,16 @@ export function prepareCounts(db: Database) {
     .where(eq(batches.id, sql.placeholder('id')))
     .prepare('counts');
   return async (id: string): Promise<BatchRow | null> => ((await query.execute({ id }))[0] as BatchRow) ?? null;
+}
+
+/** Progress: many batches at once, each as one snapshot saw it. A read. What does not exist is left out. */
+export function prepareProgress(db: Database) {
+  const query = db
+    .select(progressColumns)
+    .from(batches)
+    .where(sql`${batches.id} = any(${sql.placeholder('ids')}::uuid[])`)
+    .prepare('progress');
+  return (ids: readonly string[]): Promise<ProgressRow[]> => query.execute({ ids: list(ids) });
 }
 
 /** A batch and what was reduced of it, as one snapshot saw both. */

@@ -6,7 +6,7 @@ import { prepareAppendJobs } from './append-jobs.ts';
 import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
 import { prepareClaim } from './claim.ts';
 import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
-import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareReduced } from './counts.ts';
+import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareProgress, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFailures } from './failures.ts';
@@ -15,6 +15,7 @@ import { prepareFold, prepareUnfolded } from './fold.ts';
 import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
+import { prepareInputs } from './inputs.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareOwn } from './own.ts';
@@ -78,9 +79,11 @@ export function createStatements(db: Database, patience: Patience) {
     unfolded: again(prepareUnfolded(db)),
     fold: again(prepareFold(db)),
     batches: again(prepareBatches(db)),
+    progress: again(prepareProgress(db)),
     ended: again(prepareEnded(db)),
     plan: again(preparePlan(db)),
     results: again(prepareResults(db)),
+    inputs: again(prepareInputs(db)),
     outcome: again(prepareOutcome(db)),
     failures: again(prepareFailures(db)),
     workers: again(prepareWorkers(db)),

@@ -1,4 +1,5 @@
-import { sql } from 'drizzle-orm';
+import { getTableColumns, type SQL, sql } from 'drizzle-orm';
+import { integer, pgTable, smallint, text, timestamp } from 'drizzle-orm/pg-core';
 import type { Database } from '../database.ts';
 import { results } from '../schema.ts';
 
@@ -24,47 +25,83 @@ export const resultColumns = {
 };
 
 /**
- * A page of results in index order, after the index `after` (−1: from the start). A read by key: a slow reader holds no
- * connection between two pages.
+ * What is read of a result, as columns of the name of the CTE: Drizzle asks each value for the kind of its field, and with
+ * sql`…` or the CTE's own fields that took a sixth of the time of a stream.
+ */
+const read = pgTable('read', {
+  index: integer().notNull(),
+  status: text().$type<ResultRow['status']>().notNull(),
+  attempts: smallint('attempt').notNull(),
+  output: text(),
+  error: text(),
+  fingerprint: text(),
+  finishedAt: timestamp('finished_at', { withTimezone: true, mode: 'date' }).notNull(),
+  before: text(),
+});
+const columns = getTableColumns(read);
+const { before: _, ...shown } = columns;
+
+/**
+ * Results in index order, after the index `after` (−1: from the start): at most `limit`, and none after the one whose
+ * output makes them more than `maxBytes`. None is the end; fewer than `limit` is not. A read by key: a slow reader holds
+ * no connection between two of them.
+ *
+ * The bytes are summed by a window over the limited rows, so that ten small outputs before a thousand of 1 MiB do not
+ * bring a gigabyte. It costs some 0.3 ms for 1000 rows.
  */
 export function prepareResults(db: Database) {
-  const page = (name: string, status: 1 | 2 | null) =>
-    db
-      .select(resultColumns)
-      .from(results)
-      .where(
-        sql`${results.batch} = ${sql.placeholder('batch')} and ${results.index} > ${sql.placeholder('after')}${status === null ? sql`` : status === 2 ? sql` and ${results.status} = 2` : sql` and ${results.status} = 1`}`,
-      )
-      .orderBy(results.index)
-      .limit(sql.placeholder('limit'))
+  const prepare = (name: string, filter: SQL) => {
+    const some = db.$with('read', columns).as(sql`
+      select r.*, sum(octet_length(output)) over (order by index rows between unbounded preceding and 1 preceding) as before
+      from (
+        select index, ${resultColumns.status} as status, attempt, output::text as output, error::text as error, fingerprint, finished_at
+        from ${results} where batch = ${sql.placeholder('batch')}::int and index > ${sql.placeholder('after')}::int ${filter}
+        order by index limit ${sql.placeholder('limit')}) r`);
+    return db
+      .with(some)
+      .select(shown)
+      .from(some)
+      .where(sql`${read.before} is null or ${read.before} < ${sql.placeholder('maxBytes')}`)
+      .orderBy(read.index)
       .prepare(name);
-  const pages = {
-    all: page('results', null),
-    succeeded: page('results_succeeded', 1),
-    failed: page('results_failed', 2),
   };
-  return (request: {
-    batch: number;
-    after: number;
-    limit: number;
-    status: 'all' | 'succeeded' | 'failed';
-  }): Promise<ResultRow[]> => pages[request.status].execute(request);
+  const reads = {
+    all: prepare('results', sql``),
+    succeeded: prepare('results_succeeded', sql`and status = 1`),
+    failed: prepare('results_failed', sql`and status = 2`),
+  };
+  return ({ status, ...request }: ResultsRequest): Promise<ResultRow[]> => reads[status].execute(request);
+}
+
+export interface ResultsRequest {
+  batch: number;
+  status: 'all' | 'succeeded' | 'failed';
+  after: number;
+  limit: number;
+  maxBytes: number;
 }
 
 /**
  * Outcome: one item of a batch. A read.
  *
  * An item that was only acknowledged has no row: it is final when no unfinished chunk holds it. `open` says that one
- * does.
+ * does. Each state is asked by the partial index that has it: `state <> 'done'` matches none of them and walked all
+ * chunks. What is queued or waits for its backoff is found by no batch, but the queues' windows bound the one, and the
+ * other is one chunk for all that one flush put off.
  */
 export function prepareOutcome(db: Database) {
   const index = sql`${sql.placeholder('index')}::int`;
   const batch = sql`${sql.placeholder('batch')}::int`;
+  const held = sql`c.batch = ${batch}
+    and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end`;
   const query = db
     .select({
       ...resultColumns,
-      open: sql<boolean>`exists (select from chunks c where c.batch = ${batch} and c.state <> 'done'
-        and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end)`,
+      open: sql<boolean>`${results.index} is null and (
+        exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.first <= ${index} and ${held})
+        or exists (select from chunks c where c.state = 'pending' and c.not_before is not null and ${held})
+        or exists (select from chunks c where c.state = 'queued' and ${held})
+        or exists (select from chunks c where c.state = 'running' and ${held}))`,
     })
     .from(sql`(select 1) one`)
     .leftJoin(results, sql`${results.batch} = ${batch} and ${results.index} = ${index}`)

@@ -1,0 +1,64 @@
+import { ApiError, UnreachableError } from './errors.ts';
+import { type Problem, problemOf, problemSchema } from './problems.ts';
+
+export type Transport = ReturnType<typeof createTransport>;
+
+/** Requests to one service, whose every failure is an ApiError or an UnreachableError. */
+export function createTransport(url: string) {
+  const base = url.replace(/\/+$/, '');
+
+  async function send(path: string, query: object = {}, init: RequestInit = {}): Promise<Response> {
+    const response = await reach(base, 'silent', init.signal, () => fetch(`${base}${path}${queryText(query)}`, init));
+    if (response.ok) return response;
+    throw new ApiError(await readProblem(response, path));
+  }
+
+  async function read<Answer>(path: string, query?: object, init?: RequestInit): Promise<Answer> {
+    const response = await send(path, query, init);
+    return reach(base, 'broke off', init?.signal, async () => (await response.json()) as Answer);
+  }
+
+  /** The body as it comes. Leaving the loop ends the request. */
+  async function* bytesOf(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      if (response.body !== null) yield* response.body as unknown as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new UnreachableError(base, 'broke off', error);
+    }
+  }
+
+  return { send, read, bytesOf };
+}
+
+/** An abort by the caller stays what it is; any other failure of fetch means that nobody answers, or not to the end. */
+async function reach<Answer>(
+  url: string,
+  why: 'silent' | 'broke off',
+  signal: AbortSignal | null | undefined,
+  call: () => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await call();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new UnreachableError(url, why, error);
+  }
+}
+
+/** Whatever stands between may answer something that is no problem+json. */
+async function readProblem(response: Response, path: string): Promise<Problem> {
+  const text = await response.text().catch(() => '');
+  try {
+    return problemSchema.parse(JSON.parse(text));
+  } catch {
+    const detail = `${response.status} ${response.statusText}, not from a Bullpen`.trim();
+    return { ...problemOf('unavailable', { detail, instance: path }), status: response.status };
+  }
+}
+
+function queryText(query: object): string {
+  const text = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) text.set(name, String(value));
+  return text.size === 0 ? '' : `?${text.toString()}`;
+}
