@@ -3,6 +3,7 @@ export { createDatabase, databaseForTest, type TestDatabase } from './database.t
 export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
+export { freePort } from './free-port.ts';
 export { type BatchAnswer, type House, type HouseOptions, startHouse } from './house.ts';
 export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
