@@ -40,7 +40,7 @@ async function upload(key: string, name: string, url = house.url()): Promise<Sai
       headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': key },
       body: parts() as never,
       duplex: 'half',
-    } as RequestInit);
+    });
     const answer = (await response.json()) as { id?: string };
     return { status: response.status, id: answer.id ?? null };
   } catch {
