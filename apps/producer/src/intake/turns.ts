@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Other requests are served after this long: a million lines take seconds. */
-const sliceMs = 5;
+const sliceMs = 2;
 
 export type Turns = ReturnType<typeof createTurns>;
 
