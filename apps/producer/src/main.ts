@@ -136,7 +136,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish, mend, fold, keep, clean].map((loop) => loop.stop()).concat(answered));
+      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), answered]);
+      // Not before: uploads that are read to their end have to be kept until then.
+      await keep.stop();
       report.flush(true);
       await Promise.all([publisher.close(), reducer.close()]);
       await database.close();

@@ -66,7 +66,7 @@ export async function openApp(
   const reducer = openReducer();
   let accepted = 0;
   const settings = { ...readSettings({}), ...change.settings };
-  const uploads = createUploads({ statements: database.statements, settings });
+  const uploads = createUploads({ statements: change.statements ?? database.statements, settings });
   const app = createApp({
     statements: database.statements,
     uploads,

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { checkLedger, eventually } from '@bullpen/testkit';
+import { createStatements, openDatabase } from '@bullpen/db';
+import { checkLedger, dropReplyTo, eventually } from '@bullpen/testkit';
 import fc from 'fast-check';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -217,6 +218,39 @@ describe('an upload that does not come to its end', () => {
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ line: 300_001 }] } });
     expect(await rowsAfterCleaning()).toEqual(before);
   });
+});
+
+describe('a stream and a database that goes away', () => {
+  it('is 503 within 5 s, before a byte is stored', async () => {
+    const away = openDatabase({ url: 'postgres://a:b@127.0.0.1:1/nothing', max: 2, name: 'test', durable: true });
+    const other = await openApp({ statements: createStatements(away.db, { reconnectMs: 300 }) });
+    for (const path of ['/v1/batches?handler=echo', '/v1/jobs/echo']) {
+      const headers = path.includes('jobs') ? { 'content-type': 'application/json' } : ndjson;
+      const answer = await ask(other, path, { method: 'POST', headers, body: '1' });
+      expect(answer).toMatchObject({
+        status: 503,
+        headers: { 'retry-after': '2' },
+        body: { type: '/problems/unavailable' },
+      });
+    }
+    await Promise.all([other.close(), away.close()]);
+  });
+
+  it('that loses the reply to going live asks again, and finds the batch', async () => {
+    const through = openDatabase({
+      url: await dropReplyTo(app.database.url, 'go_live'),
+      max: 2,
+      name: 'test',
+      durable: true,
+    });
+    const other = await openApp({ statements: createStatements(through.db, { reconnectMs: 300 }) });
+    const key = { ...ndjson, 'idempotency-key': randomUUID() };
+    const told = await ask(other, '/v1/batches?handler=echo', { method: 'POST', headers: key, body: '1\n2\n' });
+    expect(told).toMatchObject({ status: 202, body: { counts: { total: 2 } } });
+    const again = await send('handler=echo', '1\n2\n', key);
+    expect(again).toMatchObject({ headers: { 'idempotency-replayed': 'true' }, body: { id: told.body.id } });
+    await Promise.all([other.close(), through.close()]);
+  }, 20_000);
 });
 
 describe('an Idempotency-Key', () => {

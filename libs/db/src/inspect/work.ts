@@ -26,14 +26,14 @@ export async function inspectWork(db: Database, { leaseMs }: { leaseMs: number }
     with live as (select id, name, draining, handlers, facts, started_at from workers w where ${seenWithin(1)} and facts -> 'isolated' is null),
     unknown as (
       select handler, count(*)::int as batches, sum(total - succeeded - failed)::float8 as items from batches b
-      where state = 'running' and not exists (select from live where b.handler = any(live.handlers) and not live.draining)
+      where state = 'running' and succeeded + failed < total and not exists (select from live where b.handler = any(live.handlers) and not live.draining)
       group by handler order by handler)
     select (select id from installation) as "installationId", (select count(*)::int from partitions) as partitions,
       (select coalesce(json_agg(json_build_object('name', name, 'draining', draining, 'lagP99Ms', facts -> 'lagP99Ms')
         order by started_at, id), '[]') from live) as workers,
       (select coalesce(json_agg(p.no order by p.no), '[]') from partitions p
         where p.owner is null or p.owner not in (select id from live)) as unowned,
-      (select count(*)::int from batches where state = 'running') as "batchesRunning",
+      (select count(*)::int from batches where state = 'running' and succeeded + failed < total) as "batchesRunning",
       (select coalesce(sum(total - succeeded - failed), 0)::float8 from batches where state = 'running') as "itemsOpen",
       (select coalesce(json_agg(unknown), '[]') from unknown) as "unknownHandlers",
       (select json_build_object('chunks', count(*), 'items', coalesce(sum(c.size), 0)) from chunks c

@@ -16,7 +16,7 @@ export interface Window {
 }
 
 /**
- * Windows: what stands in each partition, who owns it, and how many batches run. A read, of partial indexes that hold
+ * Windows: what stands in each partition, who owns it, and how many batches have something to run. A read, of partial indexes that hold
  * only what is in flight.
  */
 export function prepareWindows(db: Database) {
@@ -46,7 +46,7 @@ export function prepareWindows(db: Database) {
       queued: sql<number>`coalesce(${flight.queued}, 0)`,
       running: sql<number>`coalesce(${flight.running}, 0)`,
       oldestMs: flight.oldest,
-      batches: sql<number>`(select count(*)::int from batches where state = 'running')`,
+      batches: sql<number>`(select count(*)::int from batches where state = 'running' and succeeded + failed < total)`,
       owner: {
         id: workers.id,
         handlers: workers.handlers,
