@@ -1,5 +1,4 @@
 import type { Statements, UploadedChunk } from '@bullpen/db';
-import { within } from '../http/deadline.ts';
 import { createGate } from '../http/gate.ts';
 import { HttpProblem } from '../http/problem.ts';
 
@@ -7,8 +6,6 @@ import { HttpProblem } from '../http/problem.ts';
 const putBytes = 512 * 1024;
 /** Statements that one upload has under way. */
 const putsMax = 3;
-/** A statement that takes longer has met a server that froze. */
-const putMs = 15_000;
 
 export type Uploading = ReturnType<typeof createUploading>;
 
@@ -36,7 +33,7 @@ export function createPuts(deps: { put: Statements['put']; uploading: Uploading;
   let failed: { error: unknown } | null = null;
 
   async function store(sent: readonly UploadedChunk[]): Promise<void> {
-    const stored = await uploading.withConnection(() => within(putMs, deps.put({ no: deps.no, chunks: sent })));
+    const stored = await uploading.withConnection(() => deps.put({ no: deps.no, chunks: sent }));
     if (!stored) throw givenUp();
   }
 

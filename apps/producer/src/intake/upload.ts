@@ -94,7 +94,7 @@ export async function upload(
       await puts.end();
       const whole = { ...batch, no, chunks, skipped: came.skipped };
       const known = key === null ? undefined : { key, hash: given.hash!.digest('hex') };
-      live = await confirmed(id, statements.goLive({ ...whole, key: known }));
+      live = await confirmed(id, deps.uploads.goLive({ ...whole, key: known }));
       if (!live) throw givenUp();
       return { batch };
     } finally {

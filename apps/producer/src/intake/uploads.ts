@@ -1,10 +1,13 @@
-import type { Statements } from '@bullpen/db';
+import type { Statements, WholeUpload } from '@bullpen/db';
+import { within } from '../http/deadline.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { createTurns } from './turns.ts';
 import { createUploading } from './puts.ts';
 
 /** Streams that are read at once, in this process. */
 const uploadsMax = 32;
+/** A statement that takes longer has met a server that froze. */
+const patienceMs = 15_000;
 /** After a clean-up that found nothing, and between two that did. */
 const cleanMs = { idle: 1000, more: 20 } as const;
 
@@ -30,8 +33,9 @@ export function createUploads({ statements, settings }: { statements: Statements
       bytesMax: settings.uploadMaxBufferBytes,
       connectionsMax: Math.max(1, Math.floor(settings.databasePoolMax / 2)),
     }),
-    /** Not those that give up after 5 s: a MiB may take longer on a busy disk. */
-    put: statements.put,
+    /** Not the statements that give up after 5 s: on a busy disk half a MiB, and the commit of a GB, may take longer. */
+    put: (request: Parameters<Statements['put']>[0]) => within(patienceMs, statements.put(request)),
+    goLive: (upload: WholeUpload) => within(patienceMs, statements.goLive(upload)),
     /** Takes one of the places for streams; answers how to give it back. */
     enter(): () => void {
       if (reading >= uploadsMax)
