@@ -45,10 +45,14 @@ async function postAll(more: string): Promise<Map<number, { status: number; batc
 
 /** Each item that was answered 202 has its own sum, at the index that was told. */
 async function checkSums(told: Awaited<ReturnType<typeof postAll>>): Promise<void> {
-  await eventually('all are done', async () => {
-    const [open] = await house.database.db.execute(sql`select sum(total - succeeded)::int as open from batches`);
-    return (open as { open: number }).open === 0;
-  });
+  await eventually(
+    'all are done',
+    async () => {
+      const [open] = await house.database.db.execute(sql`select sum(total - succeeded)::int as open from batches`);
+      return (open as { open: number }).open === 0;
+    },
+    patience,
+  );
   const rows = await house.database.db.execute(
     sql`select b.id, r.index, r.output->>'sum' as sum from results r join batches b on b.no = r.batch`,
   );
@@ -85,7 +89,7 @@ describe.runIf(hasTools())(`${posts} single items from a shell loop`, () => {
     async () => {
       house = await startHouse({ workers: 1, env: { PORT: await freePort() } });
       const posting = postAll('--retry 30 --retry-all-errors --retry-delay 1 -H "Idempotency-Key: key-@"');
-      await eventually('some are stored', async () => (await stored()) > posts / 5);
+      await eventually('some are stored', async () => (await stored()) > posts / 5, patience);
       await house.producer.end('SIGKILL');
       await sleep(500);
       await house.producer.restart();

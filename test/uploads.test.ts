@@ -71,7 +71,7 @@ describe('an upload whose producer is killed', () => {
       for (let kill = 0; kill < kills; kill += 1) {
         const [key, name] = [`k-${kill}`, `batch-${kill}`];
         const first = upload(key, name);
-        await sleep(dice.below(600));
+        await sleep(dice.below(450));
         await house.producer.end('SIGKILL');
         const before = await first;
         await house.producer.restart();
