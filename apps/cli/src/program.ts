@@ -27,7 +27,7 @@ Examples:
   pnpm bullpen submit numbers.csv --handler add --watch
   pnpm bullpen list --state running
 
-Exit codes: 0 good · 1 the request failed, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C
+Exit codes: 0 good · 1 the request or the job failed, validate found faults, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C
 Settings come from the environment and from .env; .env.example shows them all.`;
 
 /** Runs one command to its end; what goes wrong is explained on stderr. Without a command it is the help. */

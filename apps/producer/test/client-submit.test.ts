@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { ApiError } from '@bullpen/api';
+import { eventually } from '@bullpen/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openApp, type TestApp, work } from './http-app.ts';
 
@@ -40,6 +41,7 @@ describe('the client', () => {
       expect(error).toBeInstanceOf(ApiError);
       expect((error as ApiError).problem.errors?.[0]).toMatchObject({ line: 1 });
       expect(body.sent).toBeLessThan(100 * mebi);
+      await eventually('its source is closed', () => body.closed);
     },
   );
 

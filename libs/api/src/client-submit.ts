@@ -22,21 +22,16 @@ const types = { json: 'application/json', ndjson: 'application/x-ndjson', csv: '
 
 /** The calls of the client that give work to the service. */
 export function createSubmitCalls({ send, read, jsonOf }: Transport, batchPath: (id: string) => string) {
-  /** The rest of a body that was refused is not sent. */
   async function sendStream<Answer>(query: object, stream: StreamBody, key?: string): Promise<Answer> {
-    let answered = false;
     let broken: { error: unknown } | null = null;
-    const parts = async function* (): AsyncGenerator<Uint8Array> {
+    const parts = (async function* (): AsyncGenerator<Uint8Array> {
       try {
-        for await (const part of stream.body) {
-          if (answered) return;
-          yield part;
-        }
+        yield* stream.body;
       } catch (error) {
         broken = { error };
         throw error;
       }
-    };
+    })();
     const headers = {
       'content-type': types[stream.form],
       'bullpen-options': headerText(stream),
@@ -45,14 +40,15 @@ export function createSubmitCalls({ send, read, jsonOf }: Transport, batchPath: 
     try {
       return await read('/v1/batches', query, {
         ...posted({ key, signal: stream.signal }, headers),
-        body: ReadableStream.from(parts()),
+        body: ReadableStream.from(parts),
         duplex: 'half',
       });
     } catch (error) {
       // A file that cannot be read to its end is no fault of the connection.
       throw broken === null ? error : (broken as { error: unknown }).error;
     } finally {
-      answered = true;
+      // After a refusal fetch neither sends the rest nor closes where it comes from. A read that never ends is not waited for.
+      parts.return(undefined).catch(() => undefined);
     }
   }
 

@@ -7,6 +7,7 @@ import { findSource, type Source } from '../input/source.ts';
 import { jsonOption, parseJson, wholeNumber } from '../options.ts';
 import { idempotencyKey, newKey, sendUnderKey } from '../sending.ts';
 import { itemsText } from '../text/numbers.ts';
+import { shortText } from '../text/table.ts';
 
 interface JobOptions extends ConnectOptions {
   wait?: number;
@@ -55,7 +56,11 @@ async function readJson(source: Source): Promise<unknown> {
 function resultLines({ index, status, attempts, output, error }: Result): string[] {
   const item = `item ${index}, ${itemsText(attempts, 'attempt')}`;
   if (status === 'succeeded') return [`Succeeded: ${item}.`, JSON.stringify(output, null, 2)];
-  return [error === null ? `It was ${status}: ${item}.` : `Failed: ${error.code}: ${error.message} (${item})`];
+  return [
+    error === null
+      ? `It was ${status}: ${item}.`
+      : `Failed: ${shortText(`${error.code}: ${error.message}`, 300)} (${item})`,
+  ];
 }
 
 const placedLines = ({ batchId, index }: JobAnswer, wait = 0): string[] => [
