@@ -20,6 +20,9 @@ export interface StreamBody extends Omit<NewStream, 'validate'> {
 
 const types = { json: 'application/json', ndjson: 'application/x-ndjson', csv: 'text/csv' } as const;
 
+/** Otherwise fetch keeps a copy of all that was sent, for a redirect: 1.6 GB of memory for a file of 1.5 GB. */
+const keptNowhere: RequestInit & { window: null } = { redirect: 'error', window: null };
+
 /** The calls of the client that give work to the service. */
 export function createSubmitCalls({ send, read, jsonOf }: Transport, batchPath: (id: string) => string) {
   async function sendStream<Answer>(query: object, stream: StreamBody, key?: string): Promise<Answer> {
@@ -42,6 +45,7 @@ export function createSubmitCalls({ send, read, jsonOf }: Transport, batchPath: 
         ...posted({ key, signal: stream.signal }, headers),
         body: ReadableStream.from(parts),
         duplex: 'half',
+        ...keptNowhere,
       });
     } catch (error) {
       // A file that cannot be read to its end is no fault of the connection.
