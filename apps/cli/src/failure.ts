@@ -1,4 +1,4 @@
-import { ApiError, UnreachableError } from '@bullpen/api';
+import { ApiError, type ProblemError, UnreachableError } from '@bullpen/api';
 import { SettingsError } from '@bullpen/runtime';
 import { CommanderError } from 'commander';
 
@@ -43,10 +43,11 @@ const settingsLines = ({ problems }: SettingsError): string[] => [
 function problemLines({ status, problem }: ApiError): string[] {
   const { title, detail, errors } = problem;
   const words = detail && detail !== title ? `${title}: ${detail}` : title;
-  return [`${words} (HTTP ${status})`, ...(errors ?? []).map((each) => `  ${placeOf(each)}${each.message}`)];
+  return [`${words} (HTTP ${status})`, ...(errors ?? []).map((each) => `  ${placed(each)}`)];
 }
 
-function placeOf(error: { pointer?: string | undefined; line?: number | undefined }): string {
-  if (error.pointer !== undefined && error.pointer !== '') return `${error.pointer}: `;
-  return error.line === undefined ? '' : `line ${error.line}: `;
+/** `line 3, /a: expected a number`. */
+function placed({ line, pointer = '', message }: ProblemError): string {
+  const place = [...(line === undefined ? [] : [`line ${line}`]), ...(pointer === '' ? [] : [pointer])];
+  return place.length === 0 ? message : `${place.join(', ')}: ${message}`;
 }

@@ -1,8 +1,10 @@
 import { Command } from 'commander';
+import { addAppend, addClose } from './commands/append.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addHandlers } from './commands/handlers.ts';
+import { addJob } from './commands/job.ts';
 import { addList, addShow } from './commands/list.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addFailures } from './commands/failures.ts';
@@ -11,6 +13,7 @@ import { addProcesses } from './commands/processes.ts';
 import { addResults } from './commands/results.ts';
 import { addStart } from './commands/start.ts';
 import { addSubmit } from './commands/submit.ts';
+import { addValidate } from './commands/validate.ts';
 import { addWatch } from './commands/watch.ts';
 import { addWorkers } from './commands/workers.ts';
 import { printLines, type Context } from './context.ts';
@@ -21,9 +24,10 @@ const epilogue = `
 Examples:
   npm start
   pnpm bullpen submit --handler simulate --count 100000 --watch
+  pnpm bullpen submit numbers.csv --handler add --watch
   pnpm bullpen list --state running
 
-Exit codes: 0 good · 1 the request failed, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C
+Exit codes: 0 good · 1 the request or the job failed, validate found faults, or the watched batch was cancelled · 2 wrong usage · 78 wrong configuration · 130 Ctrl-C
 Settings come from the environment and from .env; .env.example shows them all.`;
 
 /** Runs one command to its end; what goes wrong is explained on stderr. Without a command it is the help. */
@@ -58,8 +62,13 @@ function createProgram(context: Context): Command {
   addProcesses(program, context);
   addMigrate(program, context);
   addDoctor(program, context);
-  program.commandsGroup('Use it:');
+  program.commandsGroup('Give it work:');
   addSubmit(program, context);
+  addValidate(program, context);
+  addAppend(program, context);
+  addClose(program, context);
+  addJob(program, context);
+  program.commandsGroup('See what it does:');
   addWatch(program, context);
   addList(program, context);
   addShow(program, context);

@@ -70,8 +70,8 @@ describe('submit', () => {
 
   test.each([
     [['submit', '--count', '3'], "required option '--handler <name>' not specified"],
-    [['submit', '--handler', 'echo'], 'Give either --count N or --inputs FILE'],
-    [['submit', '--handler', 'echo', '--count', '3', '-'], 'Give either --count N or --inputs FILE'],
+    [['submit', '--handler', 'echo'], 'Give either --count N or a file'],
+    [['submit', '--handler', 'echo', '--count', '3', '-'], 'Give either --count N or a file'],
     [['submit', '--handler', 'echo', '--count', 'many'], 'It must be a whole number from 1'],
     [['list', '--state', 'done'], 'Allowed choices are running, paused, completed, cancelled'],
     [['list', '--url', 'localhost'], '--url must be a URL'],
@@ -365,6 +365,10 @@ describe('lists', () => {
       'dev',
       'doctor',
       'submit',
+      'validate',
+      'append',
+      'close',
+      'job',
       'watch',
       'list',
       'show',

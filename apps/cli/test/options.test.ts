@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Context } from '../src/context.ts';
-import { inputsFrom, jsonOption, wholeNumber } from '../src/options.ts';
+import { readArray } from '../src/input/array.ts';
+import { findSource } from '../src/input/source.ts';
+import { jsonOption, wholeNumber } from '../src/options.ts';
 
 const contextIn = (folder: string, stdin = ''): Context => ({
   env: {},
@@ -53,11 +55,11 @@ describe('JSON', () => {
 
 describe('inputs', () => {
   test('come from stdin too', async () => {
-    expect(await inputsFrom(contextIn('.', '[{"a": 1}, 2]'), '-')).toEqual([{ a: 1 }, 2]);
+    expect(await readArray(await findSource(contextIn('.', '[{"a": 1}, 2]'), '-'))).toEqual([{ a: 1 }, 2]);
   });
 
   test('are an array', async () => {
-    await expect(inputsFrom(contextIn('.', '{"a": 1}'), '-')).rejects.toMatchObject({
+    await expect(findSource(contextIn('.', '{"a": 1}'), '-').then(readArray)).rejects.toMatchObject({
       exitCode: 2,
       message: expect.stringContaining('stdin must hold a JSON array'),
     });

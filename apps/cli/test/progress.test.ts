@@ -1,8 +1,9 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { openDisplay } from '../src/progress/display.ts';
-import { barLine, plainLine, type ProgressView } from '../src/progress/line.ts';
+import { barLine, batchLine, plainLine, type ProgressView } from '../src/progress/line.ts';
 import { createRate } from '../src/progress/rate.ts';
+import { uploadLine, type UploadView } from '../src/progress/upload.ts';
 
 const view: ProgressView = {
   state: 'running',
@@ -73,7 +74,7 @@ describe('the line', () => {
 describe('without a terminal', () => {
   test('there is a line at first, none within two seconds, and always the last one', () => {
     const stream = new PassThrough();
-    const display = openDisplay(stream);
+    const display = openDisplay(stream, batchLine);
     for (const done of [0, 10_000, 20_000]) display.show({ ...view, done });
     display.show({ ...view, done: 100_000, state: 'completed', itemsPerSecond: null });
     display.close();
@@ -81,5 +82,26 @@ describe('without a terminal', () => {
       '  0%  0/100,000 · 10,000 items/s · 10 s left · 3 workers',
       '100%  100,000/100,000 · completed',
     ]);
+  });
+});
+
+describe('an upload', () => {
+  const sent: UploadView = {
+    done: 12 * 1024 ** 2,
+    total: 48 * 1024 ** 2,
+    bytesPerSecond: 6 * 1024 ** 2,
+    isOver: false,
+  };
+
+  test('has bytes, speed and time left', () => {
+    expect(uploadLine.plain(sent)).toBe(' 25%  12 MB of 48 MB · 6.0 MB/s · 6.0 s left');
+    expect(uploadLine.plain({ ...sent, total: null })).toBe('12 MB · 6.0 MB/s');
+    expect(uploadLine.plain({ ...sent, done: sent.total! })).toBe('100%  48 MB of 48 MB · waiting for the answer');
+    expect(uploadLine.bar(sent, 120)).toContain(' 25%  ███████░░░');
+  });
+
+  test.each([20, 60, 200])('fits a terminal of %d columns', (columns) => {
+    expect(uploadLine.bar(sent, columns).length).toBeLessThan(columns);
+    expect(uploadLine.bar({ ...sent, total: null }, columns).length).toBeLessThan(columns);
   });
 });

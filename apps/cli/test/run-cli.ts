@@ -55,6 +55,7 @@ const entry = (build: string): string[] =>
 export async function callCli(
   args: string[],
   env: Record<string, string> = {},
+  input = '',
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const noFolder = { DATA_DIR: join(tmpdir(), 'bullpen-cli-nobody') };
@@ -62,8 +63,8 @@ export async function callCli(
   const setExitCode = (to: number): void => void (code = to);
   const context = {
     env: { ...noFolder, ...env },
-    folder: root,
-    stdin: new PassThrough().end(),
+    folder: env['INIT_CWD'] ?? root,
+    stdin: new PassThrough().end(input),
     stdout,
     stderr,
     setExitCode,

@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
+import { gunzipSync } from 'node:zlib';
 import { onTestFinished } from 'vitest';
 
 interface Answer {
@@ -9,21 +10,31 @@ interface Answer {
   headers?: Record<string, string>;
   body: unknown;
 }
-type Route = (request: { url: URL; body: unknown }) => Answer | Promise<Answer>;
+type Route = (request: { url: URL; body: unknown; headers: IncomingHttpHeaders }) => Answer | Promise<Answer>;
 
 export interface SmallServer {
   url: string;
-  /** Bodies of the POSTs, in order. */
+  /** Bodies of the POSTs, in order: JSON as its value, NDJSON and CSV as text. */
   posted: unknown[];
+  /** Their paths with query. */
+  paths: string[];
+  /** Their headers. */
+  headers: IncomingHttpHeaders[];
 }
 
 /** A real HTTP server with the answers of one test, for what the program prints and how it ends. */
 export async function smallServer(routes: Record<string, Route>): Promise<SmallServer> {
   const posted: unknown[] = [];
+  const paths: string[] = [];
+  const headersOf: IncomingHttpHeaders[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', 'http://test');
-    const sent = request.method === 'POST' ? await json(request) : null;
-    if (sent !== null) posted.push(sent);
+    const sent = request.method === 'POST' ? await bodyOf(request) : null;
+    if (sent !== null) {
+      posted.push(sent);
+      paths.push(request.url ?? '/');
+      headersOf.push(request.headers);
+    }
     const { status = 200, type = 'application/json', headers = {}, body } = await answerOf(routes, request, url, sent);
     response.writeHead(status, { 'content-type': status >= 400 ? 'application/problem+json' : type, ...headers });
     response.end(typeof body === 'string' ? body : JSON.stringify(body));
@@ -34,7 +45,14 @@ export async function smallServer(routes: Record<string, Route>): Promise<SmallS
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, posted };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, posted, paths, headers: headersOf };
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const bytes = await buffer(request);
+  const plain = request.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
+  const text = plain.toString('utf8');
+  return request.headers['content-type'] === 'application/json' ? JSON.parse(text) : text;
 }
 
 async function answerOf(
@@ -45,7 +63,7 @@ async function answerOf(
 ): Promise<Answer> {
   const route = routes[`${request.method} ${url.pathname}`];
   return route
-    ? route({ url, body })
+    ? route({ url, body, headers: request.headers })
     : { status: 404, body: problem(404, 'not-found', 'Not found', `no ${url.pathname}`) };
 }
 

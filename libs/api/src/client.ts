@@ -1,4 +1,5 @@
-import type { Batch, BatchPage, NewBatchBody } from './batch.ts';
+import type { Batch, BatchPage } from './batch.ts';
+import { createSubmitCalls } from './client-submit.ts';
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from './cluster.ts';
 import { ApiError } from './errors.ts';
 import type { BatchEvent } from './events.ts';
@@ -52,13 +53,7 @@ export function createClient({ url }: { url: string }) {
   const signalOf = (signal: AbortSignal | undefined): RequestInit => (signal === undefined ? {} : { signal });
 
   return {
-    /** Answers once the batch is stored; a repeated call makes another batch. */
-    submit: (body: NewBatchBody): Promise<Batch> =>
-      read(
-        '/v1/batches',
-        {},
-        { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
-      ),
+    ...createSubmitCalls(transport, batchPath),
 
     /** The batch now, or when it ends, at the latest after `waitSeconds` (60 at most). */
     getBatch: (

@@ -13,14 +13,17 @@ export class ApiError extends Error {
   }
 }
 
-/** Nobody answers, or the answer broke off. */
+/** Nobody answers, or the connection broke before the end of the answer: then nobody knows what has become of the request. */
 export class UnreachableError extends Error {
+  readonly why: 'silent' | 'broke off';
+
   constructor(url: string, why: 'silent' | 'broke off', cause: unknown) {
     const words = {
       silent: `No Bullpen answers at ${url}: start one with npm start, or set BULLPEN_URL`,
-      'broke off': `The answer of the Bullpen at ${url} broke off before its end`,
+      'broke off': `The connection to the Bullpen at ${url} broke off before the end of its answer`,
     };
     super(words[why], { cause });
     this.name = 'UnreachableError';
+    this.why = why;
   }
 }

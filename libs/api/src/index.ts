@@ -1,5 +1,6 @@
 export * from './batch.ts';
 export * from './client.ts';
+export type { Sending, StreamBody } from './client-submit.ts';
 export * from './cluster.ts';
 export * from './errors.ts';
 export * from './events.ts';

@@ -8,15 +8,17 @@ export function createTransport(url: string) {
   const base = url.replace(/\/+$/, '');
 
   async function send(path: string, query: object = {}, init: RequestInit = {}): Promise<Response> {
-    const response = await reach(base, 'silent', init.signal, () => fetch(`${base}${path}${queryText(query)}`, init));
+    const response = await reach(base, init.signal, () => fetch(`${base}${path}${queryText(query)}`, init));
     if (response.ok) return response;
     throw new ApiError(await readProblem(response, path));
   }
 
   async function read<Answer>(path: string, query?: object, init?: RequestInit): Promise<Answer> {
-    const response = await send(path, query, init);
-    return reach(base, 'broke off', init?.signal, async () => (await response.json()) as Answer);
+    return jsonOf(await send(path, query, init), init?.signal);
   }
+
+  const jsonOf = <Answer>(response: Response, signal?: AbortSignal | null): Promise<Answer> =>
+    reach(base, signal, async () => (await response.json()) as Answer);
 
   /** The body as it comes. Leaving the loop ends the request. */
   async function* bytesOf(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -28,13 +30,12 @@ export function createTransport(url: string) {
     }
   }
 
-  return { send, read, bytesOf };
+  return { send, read, jsonOf, bytesOf };
 }
 
 /** An abort by the caller stays what it is; any other failure of fetch means that nobody answers, or not to the end. */
 async function reach<Answer>(
   url: string,
-  why: 'silent' | 'broke off',
   signal: AbortSignal | null | undefined,
   call: () => Promise<Answer>,
 ): Promise<Answer> {
@@ -42,8 +43,22 @@ async function reach<Answer>(
     return await call();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new UnreachableError(url, why, error);
+    throw new UnreachableError(url, whyOf(error), error);
   }
+}
+
+/** Whether a connection came about. A host with several addresses has a fault for each. */
+function whyOf(error: unknown): UnreachableError['why'] {
+  const { cause } = error as { cause?: unknown };
+  const faults: unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
+  return faults.every(isSilent) ? 'silent' : 'broke off';
+}
+
+function isSilent(fault: unknown): boolean {
+  const { syscall, code, message } = (fault ?? {}) as { syscall?: unknown; code?: unknown; message?: unknown };
+  if (syscall === 'connect' || syscall === 'getaddrinfo' || code === 'UND_ERR_CONNECT_TIMEOUT') return true;
+  // fetch does not even try the ports of some old services.
+  return message === 'bad port';
 }
 
 /** Whatever stands between may answer something that is no problem+json. */

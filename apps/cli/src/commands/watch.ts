@@ -7,6 +7,7 @@ import { exitCode } from '../failure.ts';
 import { batchIdOf, idArgument } from '../newest.ts';
 import { listenForStop } from '../processes/signals.ts';
 import { openDisplay } from '../progress/display.ts';
+import { batchLine } from '../progress/line.ts';
 import { followBatch } from '../progress/follow.ts';
 import { endText } from '../text/batch.ts';
 import { summaryLines } from '../text/summary.ts';
@@ -33,7 +34,9 @@ export async function watch(context: Context, client: Client, id: string, { json
   const over = new AbortController();
   void stop.asked.then(() => over.abort());
   try {
-    const batch = isOver(first) ? first : await followBatch(client, id, openDisplay(context.stderr), over.signal);
+    const batch = isOver(first)
+      ? first
+      : await followBatch(client, id, openDisplay(context.stderr, batchLine), over.signal);
     if (json) printJson(context.stdout, batch);
     else printLines(context.stdout, endLines(batch, context.stdout.columns || 80));
     return batch.state === 'completed' ? exitCode.good : exitCode.failed;

@@ -2,6 +2,7 @@ import { createClient, type Batch } from '@bullpen/api';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode } from '../failure.ts';
 import { openDisplay } from '../progress/display.ts';
+import { batchLine } from '../progress/line.ts';
 import { countText, itemsText } from '../text/numbers.ts';
 import { doneOf } from '../batch.ts';
 import { runBatch, type DemoOutcome } from './run-batch.ts';
@@ -37,7 +38,7 @@ export function createStory(context: Context, terms: DemoTerms): Story {
         print(`Batch      ${id}: ${itemsText(items)} for ${handler} with seed ${seed}, by POST /v1/batches`);
       const onBeside = (batches: readonly Batch[], isAll: boolean): void => print(...besideLines(batches, isAll));
       const openProgress = () => {
-        const display = openDisplay(out);
+        const display = openDisplay(out, batchLine);
         onBar(true);
         return { ...display, close: () => (display.close(), onBar(false)) };
       };

@@ -9,11 +9,3 @@ export function amountOf(text: string): number | null {
   const factor = units[unit];
   return number === '' || factor === undefined ? null : Number(number) * factor;
 }
-
-/** Bytes for people: `1.2 GB`. */
-export function bytesText(bytes: number): string {
-  const steps = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let [value, step] = [bytes, 0];
-  while (value >= 1000 && step < steps.length - 1) [value, step] = [value / 1024, step + 1];
-  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${steps[step]}`;
-}

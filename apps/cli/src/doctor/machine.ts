@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import { bytesText } from './amounts.ts';
+import { bytesText } from '../text/numbers.ts';
 import { bad, ok, warn, type Finding } from './finding.ts';
 
 const gibi = 1024 ** 3;

@@ -1,5 +1,5 @@
 import type { RedisFacts } from '@bullpen/queue';
-import { bytesText } from './amounts.ts';
+import { bytesText } from '../text/numbers.ts';
 import { bad, ok, warn, type Finding } from './finding.ts';
 
 const roundTripWarnMs = 20;

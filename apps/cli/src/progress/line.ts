@@ -1,3 +1,4 @@
+import type { LineForm } from './display.ts';
 import { asTyped } from '../text/runner.ts';
 import { countText, durationText, itemsText, percentText, rateText } from '../text/numbers.ts';
 
@@ -18,13 +19,15 @@ export interface ProgressView {
 const BAR = { min: 10, max: 30, full: '█', empty: '░' };
 
 /** The line for a terminal of that many columns: what does not fit makes the bar shorter, then is cut. */
-export function barLine(view: ProgressView, columns: number): string {
-  const percent = percentText(view.done, view.total).padStart(4);
-  const words = progressWords(view);
+export const barLine = (view: ProgressView, columns: number): string => drawBar(view, progressWords(view), columns);
+
+/** Percent, bar and words. */
+export function drawBar({ done, total }: { done: number; total: number }, words: string, columns: number): string {
+  const percent = percentText(done, total).padStart(4);
   // One column stays free: a character in the last one makes some terminals wrap.
   const room = columns - 1 - percent.length - words.length - 4;
   const size = Math.min(BAR.max, Math.max(BAR.min, room));
-  const full = view.total === 0 ? size : Math.floor((view.done / view.total) * size);
+  const full = total === 0 ? size : Math.floor((done / total) * size);
   const bar = BAR.full.repeat(full) + BAR.empty.repeat(size - full);
   return `${percent}  ${bar}  ${words}`.slice(0, Math.max(0, columns - 1));
 }
@@ -32,6 +35,12 @@ export function barLine(view: ProgressView, columns: number): string {
 /** The same for a log: no bar. */
 export const plainLine = (view: ProgressView): string =>
   `${percentText(view.done, view.total).padStart(4)}  ${progressWords(view)}`;
+
+export const batchLine: LineForm<ProgressView> = {
+  bar: barLine,
+  plain: plainLine,
+  isLast: ({ state }) => state !== 'running',
+};
 
 /** `45,000/100,000 · 12 failed · 12,345 items/s · 4.5 s left · 3 workers`. */
 function progressWords(view: ProgressView): string {
@@ -49,9 +58,10 @@ function speedWords({ done, total, itemsPerSecond, sealed, workers }: ProgressVi
   if (itemsPerSecond === null) return [];
   const words = [`${rateText(itemsPerSecond)} items/s`];
   if (sealed && itemsPerSecond > 0 && done < total) {
-    const leftMs = ((total - done) * 1000) / itemsPerSecond;
-    words.push(leftMs < 1000 ? '< 1 s left' : `${durationText(leftMs)} left`);
+    words.push(leftText(((total - done) * 1000) / itemsPerSecond));
   }
   if (workers !== null) words.push(itemsText(workers, 'worker'));
   return words;
 }
+
+export const leftText = (ms: number): string => (ms < 1000 ? '< 1 s left' : `${durationText(ms)} left`);

@@ -26,6 +26,14 @@ export function shareTexts(parts: readonly number[]): string[] {
   return exact.map((each, at) => `${Math.floor(each) + (raised.has(at) ? 1 : 0)}%`);
 }
 
+/** Bytes for people: `1.2 GB`. */
+export function bytesText(bytes: number): string {
+  const steps = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let [value, step] = [bytes, 0];
+  while (value >= 1000 && step < steps.length - 1) [value, step] = [value / 1024, step + 1];
+  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${steps[step]}`;
+}
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
