@@ -41,6 +41,10 @@ export function createApp(given: HttpDeps): Express {
   app.enable('case sensitive routing');
 
   app.use(setHeaders);
+  app.use((_req, res, next) => {
+    res.once('close', deps.uploads.turns.serve());
+    next();
+  });
   addResource(app, '/livez', { get: showAlive });
   app.use(guardAccess);
   addResource(app, '/readyz', { get: showReady(deps) });
