@@ -147,7 +147,7 @@ describe('a handler that misbehaves fails alone', () => {
   it(
     'also beside an item that never ends: a suspect waits for nobody, kills nobody, and nobody waits for it',
     async () => {
-      house = await startHouse({ workers: 0, env });
+      house = await startHouse({ workers: 0, env: { ...env, LEASE_MS: '2000' } });
       const never = await house.submit({ handler: 'misbehave', count: 1, params: { does: { never: [0] } } });
       const poisoned = { does: { poison: [8], never: [9] } };
       const options = { chunkSize: 20, backoffMs: 0, maxAttempts: 1, timeoutMs: 5000 };
