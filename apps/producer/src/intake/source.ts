@@ -4,11 +4,8 @@ import { createGunzip } from 'node:zlib';
 import type { Request } from 'express';
 import { HttpProblem } from '../http/problem.ts';
 
-/** Nothing may come for this long. */
-const silentMs = 30_000;
-/** Over the time that is spent waiting for the client, this many bytes a second have to come, after a minute. */
-const bytesPerSecondMin = 1024;
-const patienceMs = 60_000;
+/** How slow a body may be: so long nothing, and over the time that is spent waiting for it so many bytes a second, after a minute. */
+const slowest = { silentMs: 30_000, bytesPerSecond: 1024, patienceMs: 60_000 };
 /** What is unpacked may be so many times as large as what came, beyond the first bytes of it. */
 const ratioMax = 250;
 const ratioFreeBytes = 64 * 1024 * 1024;
@@ -19,6 +16,7 @@ export interface Source {
   gzip?: boolean;
   /** The whole of it has to be here by then. */
   totalMs?: number;
+  pace?: typeof slowest;
 }
 
 /** The bytes of a body as they come. Throws HttpProblem where they come too slowly or cannot be unpacked. */
@@ -27,34 +25,32 @@ export function readBody(req: Request, source: Source): AsyncIterable<Buffer> {
   return source.gzip ? unpack(raw) : raw;
 }
 
-async function* read(req: Request, { hash, totalMs = Infinity }: Source): AsyncGenerator<Buffer> {
+async function* read(req: Request, { hash, totalMs = Infinity, pace = slowest }: Source): AsyncGenerator<Buffer> {
   // Left early, the stream must live on: the answer goes over the same socket.
   const parts = (req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   const began = performance.now();
   let bytes = 0;
   let waitedMs = 0;
-  let refuse: (error: unknown) => void = () => undefined;
-  const silence = setTimeout(() => refuse(tooSlow()), Math.min(silentMs, totalMs));
+  let silence: NodeJS.Timeout | undefined;
   // No race with one promise for all parts: that would keep every part until the end.
   const nextPart = (): Promise<IteratorResult<Buffer>> =>
     new Promise((resolve, reject) => {
-      refuse = reject;
+      silence = setTimeout(() => reject(tooSlow()), Math.min(pace.silentMs, totalMs));
       parts.next().then(resolve, reject);
     });
   try {
     for (;;) {
       const asked = performance.now();
       const next = await nextPart();
+      clearTimeout(silence);
       if (next.done) return;
       const now = performance.now();
       waitedMs += now - asked;
       bytes += next.value.length;
-      if (waitedMs > patienceMs && (bytes * 1000) / waitedMs < bytesPerSecondMin) throw tooSlow();
+      if (waitedMs > pace.patienceMs && (bytes * 1000) / waitedMs < pace.bytesPerSecond) throw tooSlow();
       if (now - began > totalMs) throw tooSlow();
       hash?.update(next.value);
-      clearTimeout(silence);
       yield next.value;
-      silence.refresh();
     }
   } finally {
     clearTimeout(silence);
@@ -64,7 +60,10 @@ async function* read(req: Request, { hash, totalMs = Infinity }: Source): AsyncG
 }
 
 const tooSlow = (): HttpProblem =>
-  new HttpProblem('request-timeout', `The body came too slowly: send ${bytesPerSecondMin} bytes a second at least`);
+  new HttpProblem(
+    'request-timeout',
+    `The body came too slowly: send ${slowest.bytesPerSecond} bytes a second at least`,
+  );
 
 async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: 64 * 1024 });
