@@ -66,6 +66,8 @@ describe('a key', () => {
     const whole = (id: string, no: number) => ({ ...batchOf('h'), id, no, total: 3, chunks: 1, skipped: 0 });
     expect(await statements.goLive(whole(second, taking))).toBe(false);
     expect(await statements.goLive(whole(third, last))).toBe(true);
+    // What is live is not aborted.
+    await statements.abortUpload(third);
     expect(await taken(statements.acceptCount(batchOf('h'), 10))).toEqual({ batch: third, hash: 'h', first: null });
   });
 

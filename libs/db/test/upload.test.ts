@@ -117,4 +117,22 @@ describe('an upload', () => {
       expect(state).toEqual(live ? { batches: 1, inputs: 1, chunks: 1 } : { batches: 0, inputs: 0, chunks: 0 });
     }
   });
+
+  it('leaves no row behind that was put while it was cleaned up', async () => {
+    const { statements } = database;
+    for (let round = 0; round < 20; round += 1) {
+      const id = randomUUID();
+      const no = await open(id);
+      const puts = [0, 1, 2].map((part) =>
+        statements.put({ no, chunks: Array.from({ length: 60 }, (_, at) => chunk(part * 1000 + at * 10)) }),
+      );
+      const clean = async (): Promise<void> => {
+        await statements.abortUpload(id);
+        while (await statements.cleanUploads({ leaseMs: 60_000 })) continue;
+      };
+      await Promise.all([...puts, clean()]);
+      await clean();
+      expect(await rows()).toEqual([0, 0, 0, 0]);
+    }
+  });
 });
