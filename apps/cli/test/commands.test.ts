@@ -185,7 +185,6 @@ describe('results', () => {
   });
 
   test.each([
-    [['--inputs-only'], '--inputs-only needs --csv'],
     [['--escape-formulas'], '--escape-formulas needs --csv'],
     [['--csv', '--json'], '--json cannot be used with --csv'],
     [['--csv', '--limit', '3'], '--limit cannot be used with --csv'],

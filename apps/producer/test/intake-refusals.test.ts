@@ -154,7 +154,7 @@ const cases: Case[] = [
   ['JSON that is nested too deep', echo, nd, `${'['.repeat(65)}${']'.repeat(65)}`, 422, 'invalid', /^Line 1 .*deeper/],
   ['a control character', echo, nd, '"a\u0001"', 400, 'malformed', /^Line 1 /],
   ['NUL bytes', echo, nd, '1\n\0\0', 400, 'malformed', /^Line 2 /],
-  ['invalid UTF-8', echo, nd, Buffer.from([0x31, 0x0a, 0x22, 0xff, 0x22]), 400, 'malformed', /byte 3 /],
+  ['invalid UTF-8', echo, nd, Buffer.from([0x31, 0x0a, 0x22, 0xff, 0x22]), 400, 'malformed', /byte 3 \(line 2\)/],
   ['half a character at the end', echo, nd, Buffer.from([0x22, 0xc3]), 400, 'malformed', /byte 1 /],
   ['UTF-16', echo, nd, Buffer.from('{"a":1}\n', 'utf16le'), 400, 'malformed', /./],
   [
@@ -189,7 +189,7 @@ const cases: Case[] = [
   ['a number cell out of range', add, csv, 'a\n1e999', 422, 'invalid', /^Line 2 .*/],
   ['a column that is missing', add, csv, 'b\n1', 422, 'invalid', /^Line 2 .*\/a/],
   ['a row that is too long', echo, csv, `a\n"${'x\n'.repeat(2000)}"`, 413, 'too-large', /longer than 2046/],
-  ['CSV with invalid UTF-8', echo, csv, Buffer.from('a\n1\n\xff\n', 'latin1'), 400, 'malformed', /byte 4 /],
+  ['CSV with invalid UTF-8', echo, csv, Buffer.from('a\n1\n\xff\n', 'latin1'), 400, 'malformed', /byte 4 \(line 3\)/],
   [
     'CSV with half a character at the end',
     echo,
@@ -197,8 +197,9 @@ const cases: Case[] = [
     Buffer.from([0x61, 0x0a, 0xf0, 0x9d]),
     400,
     'malformed',
-    /byte 2 /,
+    /byte 2 \(line 2\)/,
   ],
+  ['CSV with semicolons', echo, csv, 'a;b\n1;2', 422, 'invalid', /separated by commas/],
   // Keys.
   ['an empty key', echo, key(''), '1', 400, 'malformed', /Idempotency-Key/],
   ['a key with blanks', echo, key('a b'), '1', 400, 'malformed', /Idempotency-Key/],

@@ -30,12 +30,11 @@ export interface ResultLinesQuery {
   after?: number | undefined;
   /** Where a page with the same status ended; instead of `after`. */
   cursor?: string | undefined;
-  /** Each with its input. */
-  inputs?: boolean | undefined;
+  /** Each with its input; `only`: nothing but the inputs, as they can be submitted again. */
+  inputs?: boolean | 'only' | undefined;
 }
 
-export interface ResultCsvQuery extends Omit<ResultLinesQuery, 'inputs'> {
-  inputs?: boolean | 'only' | undefined;
+export interface ResultCsvQuery extends ResultLinesQuery {
   escapeFormulas?: boolean | undefined;
 }
 

@@ -40,6 +40,9 @@ const flag = z
   .transform((value) => value === 'true')
   .default(false);
 
+/** Each with its input, or nothing but the inputs, so that they can be submitted again. */
+const withInputs = z.enum(['true', 'false', 'only']).default('false');
+
 /** Items are numbered by int4. */
 export const indexMax = 2 ** 31 - 1;
 
@@ -62,14 +65,13 @@ const onePlace = ({ cursor, after }: { cursor?: string | undefined; after?: numb
 const twoPlaces = { path: ['after'], error: 'cannot be given together with cursor' };
 
 /** The query of the results as NDJSON. */
-export const resultLinesQuerySchema = z.strictObject({ ...streamed, inputs: flag }).refine(onePlace, twoPlaces);
+export const resultLinesQuerySchema = z.strictObject({ ...streamed, inputs: withInputs }).refine(onePlace, twoPlaces);
 
 /** The query of the results as CSV. */
 export const resultCsvQuerySchema = z
   .strictObject({
     ...streamed,
-    /** Columns of the inputs before those of the results, or nothing but them. */
-    inputs: z.enum(['true', 'false', 'only']).default('false'),
+    inputs: withInputs,
     /** Cells that a spreadsheet would take for a formula are made text by a leading apostrophe. */
     escapeFormulas: flag,
   })

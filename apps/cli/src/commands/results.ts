@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Client } from '@bullpen/api';
+import { isOver } from '../batch.ts';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printLines, type Context } from '../context.ts';
 import { exitCode, Failure } from '../failure.ts';
@@ -26,7 +27,8 @@ Examples:
   pnpm bullpen results 0198c3a4-… --after 41999 >> results.ndjson     (goes on after item 41999)
   pnpm bullpen results 0198c3a4-… --status failed --limit 10
   pnpm bullpen results 0198c3a4-… --csv --inputs --escape-formulas > results.csv     (for a spreadsheet)
-  pnpm bullpen results 0198c3a4-… --csv --status failed --inputs-only > again.csv     (to be corrected and submitted again)`;
+  pnpm bullpen results 0198c3a4-… --csv --status failed --inputs-only > again.csv     (to be corrected and submitted again)
+  pnpm bullpen results 0198c3a4-… --status failed --inputs-only > again.ndjson     (the same of a batch that was no CSV)`;
 
 export function addResults(program: Command, context: Context): void {
   apiCommand(program, 'results')
@@ -41,7 +43,7 @@ export function addResults(program: Command, context: Context): void {
     .option('--limit <n>', 'at most that many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--inputs', 'each with its input')
     .option('--csv', 'as CSV with a header')
-    .option('--inputs-only', 'with --csv: nothing but the columns of the inputs')
+    .option('--inputs-only', 'nothing but the inputs, as they can be submitted again')
     .option('--escape-formulas', 'with --csv: cells that a spreadsheet would calculate are made text')
     .addHelpText('after', examples)
     .action(async (id: string, options: ResultsOptions) => {
@@ -57,13 +59,12 @@ export function addResults(program: Command, context: Context): void {
 
 /** What would be ignored is refused. */
 function refuseMix({ csv, json, limit, inputs, inputsOnly, escapeFormulas }: ResultsOptions): void {
-  const faults = csv
-    ? [
-        json && '--json cannot be used with --csv: it is the one or the other',
-        limit !== undefined && '--limit cannot be used with --csv',
-        inputs && inputsOnly && '--inputs cannot be used with --inputs-only: it is the one or the other',
-      ]
-    : [inputsOnly && '--inputs-only needs --csv', escapeFormulas && '--escape-formulas needs --csv'];
+  const faults = [
+    csv && json && '--json cannot be used with --csv: it is the one or the other',
+    csv && limit !== undefined && '--limit cannot be used with --csv',
+    inputs && inputsOnly && '--inputs cannot be used with --inputs-only: it is the one or the other',
+    !csv && escapeFormulas && '--escape-formulas needs --csv',
+  ];
   const fault = faults.find((each) => typeof each === 'string');
   if (fault !== undefined) throw new Failure(fault, exitCode.usage);
 }
@@ -85,13 +86,14 @@ async function printResultLines(
   context: Context,
   client: Client,
   id: string,
-  { status, after, inputs, limit = Infinity, json }: ResultsOptions,
+  { status, after, inputs, inputsOnly, limit = Infinity, json }: ResultsOptions,
 ): Promise<boolean> {
-  let incomplete = false;
+  // Inputs alone have no last line that tells.
+  let incomplete = inputsOnly === true && !isOver(await client.getBatch(id));
   const lines = async function* (): AsyncGenerator<string> {
     let count = 0;
-    for await (const line of client.resultLines(id, { status, after, inputs })) {
-      if (isTrailer(line)) {
+    for await (const line of client.resultLines(id, { status, after, inputs: inputsOnly ? 'only' : inputs })) {
+      if (!inputsOnly && isTrailer(line)) {
         incomplete = true;
         if (json) yield line;
         return;
@@ -102,7 +104,7 @@ async function printResultLines(
     }
   };
   const written = await writeLines(context.stdout, lines());
-  return !incomplete || !written || json === true;
+  return !incomplete || !written || (json === true && !inputsOnly);
 }
 
 /** The line by which a stream says that results are still to come. A result has an index. */

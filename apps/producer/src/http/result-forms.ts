@@ -17,14 +17,18 @@ export interface Form {
   incomplete: string;
 }
 
-/** A JSON line each. */
-export const linesForm = ({ inputs }: { inputs: boolean }): Form => ({
+/** A JSON line each: a result, a result with its input, or an input. */
+export const linesForm = ({ inputs }: { inputs: 'true' | 'false' | 'only' }): Form => ({
   type: 'application/x-ndjson',
-  inputs,
+  inputs: inputs !== 'false',
   head: '',
-  record: (row, input) => [inputs ? resultText(row, JSON.stringify(input ?? null)) : resultText(row)],
+  record: (row, input) => {
+    const text = inputs === 'false' ? undefined : JSON.stringify(input ?? null);
+    return [inputs === 'only' ? text! : resultText(row, text)];
+  },
   text: (records) => `${records.join('\n')}\n`,
-  incomplete: '{"complete": false}\n',
+  // Among inputs it would be submitted again as one of them.
+  incomplete: inputs === 'only' ? '' : '{"complete": false}\n',
 });
 
 const resultColumns = ['index', 'status', 'attempts', 'output', 'errorCode', 'errorMessage', 'finishedAt'];

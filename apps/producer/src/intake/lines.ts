@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { HttpProblem } from '../http/problem.ts';
 import type { Block } from './read-items.ts';
-import { findInvalid } from './utf8.ts';
+import { notUtf8 } from './utf8.ts';
 
 const lf = 0x0a;
 const bom = '\ufeff';
@@ -21,7 +21,7 @@ export async function* readLines(
   let offset = 0;
 
   function blockOf(bytes: Buffer): Block {
-    const text = decode(bytes, offset);
+    const text = decode(bytes, { offset, line });
     const texts = (offset === 0 && text.startsWith(bom) ? text.slice(1) : text).split('\n');
     const first = line;
     refuseLong(first, texts, lineMaxBytes);
@@ -62,10 +62,7 @@ const tooLong = (line: number, lineMaxBytes: number): HttpProblem =>
     errors: [{ line, message: `is longer than ${lineMaxBytes} bytes` }],
   });
 
-function decode(bytes: Buffer, offset: number): string {
+function decode(bytes: Buffer, from: { offset: number; line: number }): string {
   if (isUtf8(bytes)) return bytes.toString('utf8');
-  throw new HttpProblem(
-    'malformed',
-    `The body is no UTF-8: the sequence at byte ${offset + findInvalid(bytes)} is not valid`,
-  );
+  throw notUtf8(bytes, from);
 }

@@ -3,7 +3,7 @@ import { CsvError, parse } from 'csv-parse';
 import { HttpProblem } from '../http/problem.ts';
 import type { CellReader } from './cells.ts';
 import type { Block } from './read-items.ts';
-import { findInvalid } from './utf8.ts';
+import { linesIn, notUtf8 } from './utf8.ts';
 
 /** Rows of a block. */
 const rowsPerBlock = 500;
@@ -110,6 +110,10 @@ function checkHeader(names: readonly string[], line: number): void {
   if (names.length > columnsMax) refuse(`may have ${columnsMax} columns`);
   const empty = names.indexOf('');
   if (empty >= 0) refuse(`has no name for column ${empty + 1}`);
+  if (names.length === 1 && /[;\t|]/.test(names[0]!)) {
+    const name = JSON.stringify(names[0]!.slice(0, 50));
+    refuse(`has one column, named ${name}: cells are separated by commas (save it as comma-separated CSV)`);
+  }
   const double = names.find((name, at) => names.indexOf(name) !== at);
   if (double !== undefined) refuse(`names the column ${JSON.stringify(double.slice(0, 50))} twice`);
 }
@@ -118,16 +122,18 @@ function checkHeader(names: readonly string[], line: number): void {
 async function feed(source: AsyncIterable<Buffer>, parser: ReturnType<typeof parse>): Promise<void> {
   let rest: Buffer = Buffer.alloc(0);
   let offset = 0;
+  let line = 1;
   for await (const part of source) {
     if (parser.destroyed) return;
     const bytes = rest.length === 0 ? part : Buffer.concat([rest, part]);
     const whole = bytes.subarray(0, wholeBytes(bytes));
-    if (!isUtf8(whole)) throw notUtf8(offset + findInvalid(whole));
+    if (!isUtf8(whole)) throw notUtf8(whole, { offset, line });
+    line += linesIn(whole);
     rest = bytes.subarray(whole.length);
     offset += whole.length;
     if (!parser.write(whole)) await Promise.race([once(parser, 'drain'), once(parser, 'close')]);
   }
-  if (rest.length > 0) throw notUtf8(offset);
+  if (rest.length > 0) throw notUtf8(rest, { offset, line });
   parser.end();
 }
 
@@ -144,8 +150,11 @@ function wholeBytes(bytes: Buffer): number {
   return bytes.length;
 }
 
-const notUtf8 = (at: number): HttpProblem =>
-  new HttpProblem('malformed', `The body is no UTF-8: the sequence at byte ${at} is not valid`);
+const csvFaults: Record<string, string> = {
+  CSV_QUOTE_NOT_CLOSED: 'a quote that does not end',
+  CSV_INVALID_CLOSING_QUOTE: 'text after the closing quote of a cell',
+  INVALID_OPENING_QUOTE: 'a quote within a cell that does not begin with one',
+};
 
 function csvProblem(error: CsvError, rowMaxBytes: number): HttpProblem {
   const line = Number((error as { lines?: unknown }).lines ?? 0) || 1;
@@ -153,6 +162,6 @@ function csvProblem(error: CsvError, rowMaxBytes: number): HttpProblem {
     const message = `is longer than ${rowMaxBytes} bytes`;
     return new HttpProblem('too-large', `The row at line ${line} ${message}`, { errors: [{ line, message }] });
   }
-  const message = error.code === 'CSV_QUOTE_NOT_CLOSED' ? 'a quote that does not end' : error.message.slice(0, 200);
+  const message = csvFaults[error.code] ?? error.message.slice(0, 200);
   return new HttpProblem('malformed', `The body is no CSV: ${message} (line ${line})`, { errors: [{ line, message }] });
 }

@@ -10,7 +10,7 @@ export function decodeUtf8(bytes: Buffer): string {
 }
 
 /** The offset of the first invalid sequence, by bisection: the longest prefix that is valid, if more may follow. */
-export function findInvalid(bytes: Buffer): number {
+function findInvalid(bytes: Buffer): number {
   let valid = 0;
   let invalid = bytes.length + 1;
   while (invalid - valid > 1) {
@@ -41,3 +41,24 @@ const isComplete = (sequence: Buffer): boolean => {
     return false;
   }
 };
+
+/** What is no UTF-8, in bytes that begin at this offset and on this line of the body. */
+export function notUtf8(bytes: Buffer, from: { offset: number; line: number }): HttpProblem {
+  const at = findInvalid(bytes);
+  const line = from.line + linesIn(bytes.subarray(0, at));
+  const message = `the sequence at byte ${from.offset + at} is no UTF-8`;
+  return new HttpProblem(
+    'malformed',
+    `The body is no UTF-8: the sequence at byte ${from.offset + at} (line ${line}) is not valid`,
+    {
+      errors: [{ line, message }],
+    },
+  );
+}
+
+/** How many lines end in these bytes. */
+export function linesIn(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(0x0a); at >= 0; at = bytes.indexOf(0x0a, at + 1)) lines += 1;
+  return lines;
+}
