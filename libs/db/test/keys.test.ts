@@ -80,6 +80,34 @@ describe('a key', () => {
   });
 });
 
+describe('keys that are kept while uploads go live', () => {
+  it('wait for nothing of each other', async () => {
+    const { statements } = database;
+    let over = false;
+    const nos = new Set<number>();
+    const keeping = (async () => {
+      while (!over) await statements.keepUploads({ nos: [...nos], leaseMs: 60_000 });
+    })();
+    const one = async (key: string): Promise<boolean> => {
+      const id = randomUUID();
+      const no = await statements.openUpload({ id, key, leaseMs: 60_000 });
+      nos.add(no);
+      await statements.put({ no, chunks: [{ ...chunk(0, 3), skipped: [] }] });
+      const live = await statements.goLive({ ...batchOf('h', key), id, no, total: 3, chunks: 1, skipped: 0 });
+      nos.delete(no);
+      return live;
+    };
+    for (let round = 0; round < 40; round += 1)
+      expect(await Promise.all([0, 1, 2, 3, 4, 5].map((at) => one(`${round}-${at}`)))).not.toContain(false);
+    over = true;
+    await keeping;
+    const [row] = await database.db.execute(
+      sql`select deadlocks::int as n from pg_stat_database where datname = current_database()`,
+    );
+    expect(row).toEqual({ n: 0 });
+  });
+});
+
 describe('an open batch', () => {
   const opened = async (): Promise<string> => {
     const batch = { ...batchOf(''), key: undefined, total: 0, open: true };
@@ -104,11 +132,11 @@ describe('an open batch', () => {
   it('answers a repeated append as it did, 20 at once too', async () => {
     const batch = await opened();
     const id = randomUUID();
-    expect(await append(batch, 5, { id })).toEqual({ first: 0 });
-    expect(await append(batch, 5, { id })).toEqual({ first: 0 });
+    expect(await append(batch, 5, { id })).toMatchObject({ first: 0 });
+    expect(await append(batch, 5, { id })).toEqual({ first: 0, known: true });
     const key = { key: 'k', hash: 'h' };
     const answers = await Promise.all(Array.from({ length: 20 }, () => append(batch, 5, { key })));
-    expect(answers).toEqual(Array.from({ length: 20 }, () => ({ first: 5 })));
+    expect(new Set(answers.map(({ first }) => first))).toEqual(new Set([5]));
     expect(await taken(append(batch, 5, { key: { key: 'k', hash: 'other' } }))).toMatchObject({ hash: 'h' });
     expect(await database.statements.counts(batch)).toMatchObject({ total: 10 });
   });
@@ -160,6 +188,14 @@ describe('single items', () => {
     expect(await statements.counts(batch)).toMatchObject({ total: 27 });
   });
 
+  it('under the key of an upload that is still read are not placed', async () => {
+    const { statements } = database;
+    await statements.openUpload({ id: randomUUID(), key: 'k', leaseMs: 60_000 });
+    const batch = await roll();
+    const placed = await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('1', 'k'), job('2')] });
+    expect(placed).toEqual([expect.objectContaining({ index: null, hash: null }), { batch, index: 0, hash: null }]);
+  });
+
   it('go to a new batch each day and after a million', async () => {
     const { statements } = database;
     const ids = [await roll()];
@@ -182,10 +218,11 @@ describe('single items', () => {
     const batch = await roll();
     await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('1'), job('2')] });
     await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('3')] });
-    const items = [0, 1, 2].map((index) => ({ batch, index }));
+    const items = [0, 1, 2].map((index) => ({ batch, index, closely: true }));
     expect(await statements.settled(items)).toEqual([]);
     await database.db.execute(sql`update chunks set state = 'done' where first = 0`);
     expect(await statements.settled(items)).toEqual([0, 1]);
+    expect(await statements.settled(items.map((item) => ({ ...item, closely: false })))).toEqual([]);
     await database.db.execute(sql`update chunks set state = 'running' where first = 2`);
     expect(await statements.settled(items)).toEqual([0, 1]);
     await database.db.execute(sql`insert into results (batch, index, finished_at, status, attempt)

@@ -65,7 +65,7 @@ function resultLines({ index, status, attempts, output, error }: Result): string
 
 const placedLines = ({ batchId, index }: JobAnswer, wait = 0): string[] => [
   ...(wait > 0 ? [`There is no result within ${wait} s.`] : []),
-  `Accepted: item ${index} of batch ${batchId}. Its result will be the first of:`,
+  `Accepted: item ${index} of batch ${batchId}. Its result, once it is there:`,
   '',
-  `  pnpm bullpen results ${batchId}${index === 0 ? '' : ` --after ${index - 1}`} --limit 1`,
+  `  pnpm bullpen results ${batchId} --item ${index}`,
 ];

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import type { Client } from '@bullpen/api';
+import type { Client, Result } from '@bullpen/api';
 import { isOver } from '../batch.ts';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printLines, type Context } from '../context.ts';
@@ -12,6 +12,7 @@ const statuses = ['succeeded', 'failed'] as const;
 
 interface ResultsOptions extends ConnectOptions {
   status?: (typeof statuses)[number];
+  item?: number;
   after?: number;
   limit?: number;
   inputs?: boolean;
@@ -24,6 +25,7 @@ const examples = `
 Examples:
   pnpm bullpen results last | head -3
   pnpm bullpen results 0198c3a4-… > results.ndjson
+  pnpm bullpen results 0198c3a4-… --item 17
   pnpm bullpen results 0198c3a4-… --after 41999 >> results.ndjson     (goes on after item 41999)
   pnpm bullpen results 0198c3a4-… --status failed --limit 10
   pnpm bullpen results 0198c3a4-… --csv --inputs --escape-formulas > results.csv     (for a spreadsheet)
@@ -39,6 +41,7 @@ export function addResults(program: Command, context: Context): void {
     )
     .argument('<id>', idArgument)
     .addOption(new Option('--status <status>', 'only these').choices(statuses))
+    .option('--item <index>', 'only that of this item; exit code 1 while there is none', wholeNumber(0, 2 ** 31 - 1))
     .option('--after <index>', 'only those of later items', wholeNumber(0, 2 ** 31 - 1))
     .option('--limit <n>', 'at most that many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--inputs', 'each with its input')
@@ -50,6 +53,7 @@ export function addResults(program: Command, context: Context): void {
       refuseMix(options);
       const client = await connect(context, options);
       const batch = await batchIdOf(client, id);
+      if (options.item !== undefined) return printOne(context, await client.result(batch, options.item));
       const isWhole = options.csv
         ? await printCsv(context, client, batch, options)
         : await printResultLines(context, client, batch, options);
@@ -57,8 +61,23 @@ export function addResults(program: Command, context: Context): void {
     });
 }
 
+const printOne = (context: Context, result: Result): void => {
+  context.stdout.write(`${JSON.stringify(result)}\n`);
+};
+
 /** What would be ignored is refused. */
-function refuseMix({ csv, json, limit, inputs, inputsOnly, escapeFormulas }: ResultsOptions): void {
+function refuseMix(options: ResultsOptions): void {
+  const { item, status, after, limit, inputs, inputsOnly, csv } = options;
+  const range = [status, after, limit, inputs, inputsOnly, csv];
+  if (item !== undefined && range.some((each) => each !== undefined))
+    throw new Failure(
+      '--item is one result: it cannot be used with --status, --after, --limit, --inputs or --csv',
+      exitCode.usage,
+    );
+  refuseForms(options);
+}
+
+function refuseForms({ csv, json, limit, inputs, inputsOnly, escapeFormulas }: ResultsOptions): void {
   const faults = [
     csv && json && '--json cannot be used with --csv: it is the one or the other',
     csv && limit !== undefined && '--limit cannot be used with --csv',

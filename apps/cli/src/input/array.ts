@@ -9,7 +9,7 @@ export async function readArray(source: Source): Promise<unknown[]> {
   const inputs = parseJson(Buffer.concat(parts).toString('utf8'), source.name);
   if (Array.isArray(inputs)) return inputs;
   throw new Failure(
-    `${source.name} must hold a JSON array, one element for each item: [{"a": 1}, {"a": 2}]`,
+    `${source.name} must hold a JSON array, one element for each item: [{"a": 1}, {"a": 2}]; inputs of a line each: --format ndjson`,
     exitCode.usage,
   );
 }

@@ -8,6 +8,7 @@ import { chunkSizeFor, createCutter, growingSize } from '../intake/chunk.ts';
 import { confirmed } from '../intake/confirmed.ts';
 import { cutInputs } from '../intake/inputs.ts';
 import { parseJson } from '../intake/json.ts';
+import { cutLarge, largeChars, readLargeList } from '../intake/large-json.ts';
 import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
 import { readLines } from '../intake/lines.ts';
 import { type Media, mediaOf } from '../intake/media.ts';
@@ -46,7 +47,11 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
       const appended = await underKey(() =>
         append(deps, batch, chunks, key === null ? undefined : { key, hash: digest }),
       );
-      if ('answer' in appended) return { batchId: batch.id, firstIndex: appended.answer, count };
+      if ('answer' in appended) {
+        const { first, known } = appended.answer;
+        if (known && key !== null) res.setHeader('Idempotency-Replayed', 'true');
+        return { batchId: batch.id, firstIndex: first, count };
+      }
       refuseOther(appended.receipt, digest);
       return { batchId: appended.receipt.batch, firstIndex: appended.receipt.first ?? 0, count };
     });
@@ -61,12 +66,13 @@ async function append(
   batch: BatchRow,
   chunks: readonly UploadedChunk[],
   key: { key: string; hash: string } | undefined,
-): Promise<number> {
+): Promise<{ first: number; known: boolean }> {
   const unfinishedMax = deps.settings.maxItemsPerBatch;
   const appending = deps.statements.append({ batch: batch.id, id: newId(), chunks, unfinishedMax, key });
   const appended = await confirmed(batch.id, appending);
-  if (appended.first !== null) return appended.first;
-  const { batch: found } = appended;
+  if (appended.first !== null) return appended;
+  // As it is now: what the statement saw may be from before a close that it waited for.
+  const found = appended.batch && (await deps.statements.counts(batch.id));
   if (found === null) throw new HttpProblem('not-found', 'There is no such batch');
   refuseClosed(found);
   throw new HttpProblem('too-large', `A batch may have ${unfinishedMax} unfinished items (MAX_ITEMS_PER_BATCH)`, {
@@ -88,15 +94,29 @@ async function chunksOf(deps: HttpDeps, batch: BatchRow, { form }: Media, bytes:
 }
 
 async function fromJson(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes: Buffer): Promise<UploadedChunk[]> {
-  const inputs = parseJson(decodeUtf8(bytes));
+  const text = decodeUtf8(bytes);
+  const { turns } = deps.uploads;
+  const maxBytes = deps.settings.chunkMaxBytes;
+  const list = text.length < largeChars ? null : await readLargeList(text, turns);
+  const sizes = sizesOf(deps, batch, handler);
+  if (list !== null) {
+    if (list.size > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
+    return cutLarge(text, list, {
+      handler,
+      size: chunkSizeFor({ total: list.size, ...sizes }),
+      maxBytes,
+      turns,
+      pointer: [],
+    });
+  }
+  const inputs = parseJson(text);
   if (!Array.isArray(inputs))
     throw new HttpProblem('invalid', 'The body must be an array, one element for each item', {
       errors: [{ pointer: '', message: 'must be an array' }],
     });
   if (inputs.length > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
-  const size = chunkSizeFor({ total: inputs.length, ...sizesOf(deps, batch, handler) });
-  const maxBytes = deps.settings.chunkMaxBytes;
-  return cutInputs(inputs, { handler, size, maxBytes, turns: deps.uploads.turns, pointer: [] });
+  const size = chunkSizeFor({ total: inputs.length, ...sizes });
+  return cutInputs(inputs, { handler, size, maxBytes, turns, pointer: [] });
 }
 
 async function fromLines(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes: Buffer): Promise<UploadedChunk[]> {

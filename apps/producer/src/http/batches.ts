@@ -50,9 +50,9 @@ export const sendPage = (res: Response, texts: readonly string[], nextCursor: st
 export function showBatch(statements: Statements, watcher: Watcher, summaries: Summaries): Route {
   return async (req, res) => {
     const { wait } = readQuery(req, batchQuerySchema);
+    const left = leftSignal(res);
     let batch = await findBatch(statements, req);
     if (wait > 0 && !hasEnded(batch)) {
-      const left = leftSignal(res);
       await watcher.wait(batch.id, wait * 1000, left);
       if (left.aborted) return;
       batch = await findBatch(statements, req);

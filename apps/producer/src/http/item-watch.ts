@@ -5,12 +5,16 @@ import { HttpProblem } from './problem.ts';
 const soonMs = 5;
 const laterMs = 50;
 const soonForMs = 500;
-const waitersMax = 5000;
+const waitersMax = 2000;
+/** Items of one read of which it is also looked whether they were only acknowledged: in turn, for it takes a walk through what is open. */
+const closelyMax = 100;
+
+type Place = Pick<Awaited, 'batch' | 'index'>;
 
 interface Waiter {
-  item: Awaited;
+  item: Place;
   since: number;
-  settle: (settled: boolean, error?: unknown) => void;
+  settle: (settled: boolean) => void;
 }
 
 export type ItemWatcher = ReturnType<typeof createItemWatcher>;
@@ -28,11 +32,15 @@ export function createItemWatcher(deps: {
   async function look(): Promise<void> {
     const asked = [...waiters];
     looking = true;
+    // Those that were looked at closely come last the next time.
+    for (const waiter of asked.slice(0, closelyMax)) if (waiters.delete(waiter)) waiters.add(waiter);
     try {
-      const settled = await deps.statements.settled(asked.map(({ item }) => item));
+      const settled = await deps.statements.settled(
+        asked.map(({ item }, at) => ({ ...item, closely: at < closelyMax })),
+      );
       for (const at of settled) asked[at]!.settle(true);
-    } catch (error) {
-      for (const { settle } of asked) settle(false, error);
+    } catch {
+      // They are stored: who waits goes on, and is told where its item is when its time is over.
     }
     looking = false;
     lookLater();
@@ -48,20 +56,19 @@ export function createItemWatcher(deps: {
 
   return {
     /** Whether the item is final: true as soon as it is, false after `ms`, when the client has left, or when the process stops. */
-    wait(item: Awaited, ms: number, left: AbortSignal): Promise<boolean> {
+    wait(item: Place, ms: number, left: AbortSignal): Promise<boolean> {
       if (waiters.size >= waitersMax)
         throw new HttpProblem('busy', 'Too many requests wait for single items', { headers: { 'Retry-After': '1' } });
       if (left.aborted || deps.stopping?.aborted) return Promise.resolve(false);
-      return new Promise((resolve, reject) => {
+      return new Promise((resolve) => {
         const waiter: Waiter = {
           item,
           since: performance.now(),
-          settle(settled, error) {
+          settle(settled) {
             waiters.delete(waiter);
             clearTimeout(expiry);
             left.removeEventListener('abort', onLeft);
-            if (error === undefined) resolve(settled);
-            else reject(error);
+            resolve(settled);
           },
         };
         const onLeft = (): void => waiter.settle(false);

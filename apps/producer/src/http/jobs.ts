@@ -4,7 +4,7 @@ import { createCheck } from '../intake/check.ts';
 import { confirmed } from '../intake/confirmed.ts';
 import type { Jobs } from '../intake/jobs.ts';
 import { parseJson } from '../intake/json.ts';
-import { hashOf, keyOf, refuseOther } from '../intake/key.ts';
+import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
 import { mediaOf } from '../intake/media.ts';
 import { checkParams, findHandler } from '../intake/new-batch.ts';
 import { decodeUtf8 } from '../intake/utf8.ts';
@@ -24,36 +24,42 @@ import { acknowledged } from './results.ts';
  */
 export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: Jobs; watcher: ItemWatcher }): Route {
   return async (req, res) => {
+    const left = leftSignal(res);
     const { wait } = readQuery(req, jobQuerySchema);
     const handler = findHandler(deps.handlers, String(req.params['handler']));
     mediaOf(req, ['json']);
     checkParams(handler, undefined);
     const key = keyOf(req);
-    const hash = key === null ? undefined : hashOf(req);
+    const hash = key === null ? undefined : hashOf(req, req.path);
     const maxBytes = deps.settings.chunkMaxBytes - 2;
     const rules = { maxBytes, instead: 'CHUNK_MAX_BYTES bounds one input', hash };
     const placed = await tools.withBody(req, rules, async (bytes) => {
       const input = inputOf(handler, bytes);
       const digest = hash?.digest('hex');
       const job = { input, key: key === null ? undefined : { key, hash: digest! } };
-      const found = await confirmed('a single item', tools.jobs.add(handler.name, job));
+      const under = await underKey(() => confirmed('a single item', tools.jobs.add(handler.name, job)));
+      const found = 'answer' in under ? under.answer : { ...under.receipt, index: under.receipt.first };
       if (found.hash !== null) refuseOther(found, digest!);
-      return found;
+      return { ...found, index: found.index! };
     });
     if (placed === undefined) return;
-    const { batch, index } = placed;
+    // Under another request's key it was refused.
+    const { batch, index, hash: known } = placed;
+    if (known !== null) res.setHeader('Idempotency-Replayed', 'true');
     deps.onAccepted();
-    if (wait > 0) {
-      const left = leftSignal(res);
-      const settled = await tools.watcher.wait({ batch, index }, wait * 1000, left);
-      if (left.aborted) return;
-      const result = settled ? await outcomeOf(deps.statements, { batch, index }) : null;
-      if (result !== null) return sendText(res, 200, 'application/json', resultText(result));
-    }
+    // It is stored: that its result cannot be waited for must not become an error.
+    const waiting = wait > 0 ? resultWithin(wait * 1000, { batch, index }, left) : Promise.resolve(null);
+    const result = await waiting.catch(() => null);
+    if (left.aborted) return;
+    if (result !== null) return sendText(res, 200, 'application/json', resultText(result));
     const answer: JobAnswer = { batchId: batch, index };
     res.setHeader('Location', `/v1/batches/${batch}/results/${index}`);
     sendJson(res, answer, 202);
   };
+
+  async function resultWithin(ms: number, item: { batch: string; index: number }, left: AbortSignal) {
+    return (await tools.watcher.wait(item, ms, left)) ? outcomeOf(deps.statements, item) : null;
+  }
 }
 
 /** The text of the input as it came, once it is known to be one. */

@@ -42,7 +42,10 @@ export function csvForm(
   { columns }: Pick<EffectiveOptions, 'columns'>,
 ): Form {
   const ofInput = query.inputs === 'false' ? [] : (columns ?? ['input']);
-  const ofResult = query.inputs === 'only' ? [] : resultColumns;
+  // A name that stands twice would be read as the wrong one.
+  const ofResult = (query.inputs === 'only' ? [] : resultColumns).map((name) =>
+    ofInput.includes(name) ? `result.${name}` : name,
+  );
   const all = [...ofInput, ...ofResult];
   const text = (records: readonly string[][]): string =>
     stringify(records as string[][], {
@@ -51,7 +54,7 @@ export function csvForm(
       quoted_empty: all.length === 1,
     });
   const inputCells = (input: unknown): string[] =>
-    columns === undefined ? [jsonCell(input)] : columns.map((column) => cellOf(input, column));
+    columns === undefined ? [jsonCell(input)] : cellsOf(input, columns, query.inputs === 'only');
   return {
     type: 'text/csv; charset=utf-8',
     inputs: ofInput.length > 0,
@@ -71,6 +74,13 @@ function resultCells({ index, status, attempts, output, error, finishedAt }: Res
 }
 
 const noError = { code: '', message: '' };
+
+/** A row that had too few or too many cells is a list of them: alone it is written as it came. */
+function cellsOf(input: unknown, columns: readonly string[], alone: boolean): string[] {
+  if (!Array.isArray(input)) return columns.map((column) => cellOf(input, column));
+  const cells = input.map(textCell);
+  return alone ? cells : columns.map((_, at) => cells[at] ?? '');
+}
 
 const cellOf = (input: unknown, column: string): string =>
   typeof input === 'object' && input !== null && Object.hasOwn(input, column)

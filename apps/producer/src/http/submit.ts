@@ -1,12 +1,10 @@
 import type { NewBatch } from '@bullpen/db';
 import type { Request, Response } from 'express';
-import { acceptJson } from '../intake/accept-json.ts';
+import { acceptJson, readJsonBatch } from '../intake/accept-json.ts';
 import { acceptStream, validateStream } from '../intake/accept-stream.ts';
 import { type BodyReader, hasLeft } from '../intake/body.ts';
-import { parseJson } from '../intake/json.ts';
 import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
 import { type Media, mediaOf } from '../intake/media.ts';
-import { checkNewBatch } from '../intake/new-batch.ts';
 import { readStreamRequest } from '../intake/stream-request.ts';
 import { decodeUtf8 } from '../intake/utf8.ts';
 import { sendJson } from './answer.ts';
@@ -34,7 +32,7 @@ async function submitJson(deps: HttpDeps, withBody: BodyReader, req: Request, re
   const hash = key === null ? undefined : hashOf(req);
   const rules = { maxBytes: jsonMaxBytes, instead: 'send NDJSON, which may be of any length, or use count', hash };
   const accepted = await withBody(req, rules, async (bytes) => {
-    const body = checkNewBatch(parseJson(decodeUtf8(bytes)), { itemsMax: deps.settings.maxItemsPerBatch });
+    const body = await readJsonBatch(decodeUtf8(bytes), deps);
     const digest = hash?.digest('hex');
     const under = await underKey(() => acceptJson(deps, body, key === null ? undefined : { key, hash: digest! }));
     if ('receipt' in under) refuseOther(under.receipt, digest!);

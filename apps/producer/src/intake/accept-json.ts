@@ -1,17 +1,42 @@
 import { type NewBatchBody, newId } from '@bullpen/api';
-import type { NewBatch } from '@bullpen/db';
+import type { NewBatch, UploadedChunk } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
 import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { chunkSizeFor } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
 import { cutInputs } from './inputs.ts';
-import { checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
+import { parseJson } from './json.ts';
+import { cutLarge, largeChars, readLarge } from './large-json.ts';
+import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
+
+/** A body as a batch, and how its inputs become chunks. */
+export interface JsonBatch {
+  body: NewBatchBody;
+  total: number;
+  cut: (rules: CutRules) => Promise<UploadedChunk[]>;
+}
+
+type CutRules = Parameters<typeof cutLarge>[2];
+
+/** Reads a body: a large one in slices, so that other requests are served. */
+export async function readJsonBatch(text: string, { settings, uploads }: HttpDeps): Promise<JsonBatch> {
+  const itemsMax = settings.maxItemsPerBatch;
+  const large = text.length < largeChars ? null : await readLarge(text, uploads.turns);
+  if (large === null) {
+    const body = checkNewBatch(parseJson(text), { itemsMax });
+    const inputs = body.inputs ?? [];
+    return { body, total: body.count ?? inputs.length, cut: (rules) => cutInputs(inputs, rules) };
+  }
+  const { list } = large;
+  const body = checkNewBatch(large.body, { itemsMax, inputs: list.size });
+  return { body, total: list.size, cut: (rules) => cutLarge(text, list, rules) };
+}
 
 /** Stores a batch whose body is here whole, in one statement. Throws KeyTaken where its key is another request's. */
 export async function acceptJson(
   deps: HttpDeps,
-  body: NewBatchBody,
+  { body, total, cut }: JsonBatch,
   key: { key: string; hash: string } | undefined,
 ): Promise<NewBatch> {
   const handler = findHandler(deps.handlers, body.handler);
@@ -21,7 +46,7 @@ export async function acceptJson(
     id: (deps.newId ?? newId)(),
     name: body.name ?? null,
     handler: handler.name,
-    total: body.count ?? body.inputs?.length ?? 0,
+    total,
     params: checkParams(handler, body.params),
     options: JSON.stringify(options),
     open: body.options?.open === true,
@@ -33,7 +58,7 @@ export async function acceptJson(
     normal: handler.chunkSize ?? deps.settings.chunkSize,
     partitions: deps.installation.partitions,
   });
-  if (body.count === undefined) await acceptInputs(deps, batch, { handler, inputs: body.inputs ?? [], size });
+  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size }, cut);
   else {
     refuseManyChunks(Math.ceil(batch.total / size), deps);
     await confirmed(batch.id, deps.statements.acceptCount(batch, size));
@@ -44,11 +69,12 @@ export async function acceptJson(
 async function acceptInputs(
   deps: HttpDeps,
   batch: NewBatch,
-  { inputs, ...rules }: { handler: Handler; inputs: readonly unknown[]; size: number },
+  rules: { handler: Handler; size: number },
+  cut: JsonBatch['cut'],
 ): Promise<void> {
   const { turns } = deps.uploads;
   const maxBytes = deps.settings.chunkMaxBytes;
-  const chunks = await cutInputs(inputs, { ...rules, maxBytes, turns, pointer: ['inputs'] });
+  const chunks = await cut({ ...rules, maxBytes, turns, pointer: ['inputs'] });
   refuseManyChunks(chunks.length, deps);
   await confirmed(batch.id, deps.statements.acceptInputs(batch, chunks));
 }

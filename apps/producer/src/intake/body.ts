@@ -4,8 +4,12 @@ import { HttpProblem } from '../http/problem.ts';
 import { readBody } from './source.ts';
 
 const mebi = 1024 * 1024;
-/** All bodies that are in memory at once: parsed they take several times as much. */
+/**
+ * All bodies that are in memory at once, parsed they take several times as much: the first MiB of each, and what is beyond, so
+ * that large bodies that do not go on keep no small one out.
+ */
 const bodiesMaxBytes = 64 * mebi;
+const smallBytes = mebi;
 /** The whole of a body has to be here by then: 16 MiB at 1.1 Mbit/s. */
 const bodyMs = 120_000;
 
@@ -20,11 +24,12 @@ export interface BodyRules {
 }
 
 /**
- * Reads bodies whole, each within its rules and all together within `bodiesMaxBytes`. `use` gets the bytes; they
+ * Reads bodies whole, each within its rules and all together within bounds. `use` gets the bytes; they
  * count as held until it is through. Where the client leaves, nothing more happens.
  */
 export function createBodyReader() {
-  let held = 0;
+  const held = { small: 0, large: 0 };
+  const beyond = (size: number): number => Math.max(0, size - smallBytes);
   return async function withBody<Answer>(
     req: Request,
     { maxBytes, instead, ...source }: BodyRules,
@@ -37,10 +42,12 @@ export function createBodyReader() {
     let size = 0;
     try {
       for await (const part of readBody(req, { ...source, totalMs: bodyMs })) {
+        const large = beyond(size + part.length) - beyond(size);
         size += part.length;
-        held += part.length;
+        held.large += large;
+        held.small += part.length - large;
         if (size > maxBytes) throw tooLarge();
-        if (held > bodiesMaxBytes)
+        if (Math.max(held.small, large > 0 ? held.large : 0) > bodiesMaxBytes)
           throw new HttpProblem('busy', 'Too many large bodies arrive at once', { headers: { 'Retry-After': '1' } });
         parts.push(part);
       }
@@ -49,7 +56,8 @@ export function createBodyReader() {
       if (hasLeft(req)) return undefined;
       throw error;
     } finally {
-      held -= size;
+      held.large -= beyond(size);
+      held.small -= size - beyond(size);
     }
   };
 }

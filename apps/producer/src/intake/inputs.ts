@@ -14,28 +14,35 @@ export async function cutInputs(
   options: { handler: Handler; size: number; maxBytes: number; turns: Turns; pointer: readonly string[] },
 ): Promise<UploadedChunk[]> {
   const { handler, size, maxBytes, turns, pointer } = options;
-  const cutter = createCutter({ sizeFor: () => size, maxBytes });
+  const { cutter, push } = createInputCutter({ size, maxBytes, pointer });
   const errors: ProblemError[] = [];
   const schema = handler.input;
-
-  function pushInput(input: unknown, index: number): void {
-    try {
-      cutter.push(JSON.stringify(input));
-    } catch (error) {
-      throw error instanceof InputTooLarge ? tooLarge([...pointer, index], index, maxBytes) : error;
-    }
-  }
-
   for (const [index, input] of inputs.entries()) {
     const parsed = schema?.safeParse(input);
     if (parsed !== undefined && !parsed.success) errors.push(...faultsOf(parsed.error, [...pointer, index]));
     if (errors.length >= problemErrorsMax) break;
-    if (errors.length === 0) pushInput(input, index);
+    if (errors.length === 0) push(JSON.stringify(input), index);
     if ((index & 0x1f) === 0x1f && turns.isOver()) await turns.next();
   }
   if (errors.length > 0)
     throw new HttpProblem('invalid', `The inputs do not fit the handler ${handler.name}`, { errors });
   return cutter.end();
+}
+
+/** Cuts texts into chunks; `push` names the one that fits none. */
+export function createInputCutter(rules: { size: number; maxBytes: number; pointer: readonly string[] }) {
+  const { size, maxBytes, pointer } = rules;
+  const cutter = createCutter({ sizeFor: () => size, maxBytes });
+  return {
+    cutter,
+    push: (text: string, index: number): void => {
+      try {
+        cutter.push(text);
+      } catch (error) {
+        throw error instanceof InputTooLarge ? tooLarge([...pointer, index], index, maxBytes) : error;
+      }
+    },
+  };
 }
 
 /** Names an input that fits no chunk. */

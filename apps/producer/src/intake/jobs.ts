@@ -1,5 +1,5 @@
 import { newId } from '@bullpen/api';
-import type { NewJob, Placed, Statements } from '@bullpen/db';
+import { KeyTaken, type NewJob, type Placed, type Statements } from '@bullpen/db';
 import { effectiveOptions } from './new-batch.ts';
 import { HttpProblem } from '../http/problem.ts';
 
@@ -51,6 +51,12 @@ export function createJobs(deps: { statements: Pick<Statements, 'appendJobs' | '
   };
 }
 
+/** Its key may be that of a request that is still being read. */
+function tell({ resolve, reject }: Waiter, { batch, index, hash }: Placed): void {
+  if (index === null && hash === null) reject(new KeyTaken({ batch, hash, first: null }));
+  else resolve({ batch, index, hash });
+}
+
 function createLane(
   handler: string,
   statements: Pick<Statements, 'appendJobs' | 'rollJobs'>,
@@ -98,7 +104,7 @@ function createLane(
     underway += 1;
     try {
       const placed = await store(group.map(({ job }) => job));
-      for (const [at, { resolve }] of group.entries()) resolve(placed[at]!);
+      for (const [at, waiter] of group.entries()) tell(waiter, placed[at]!);
     } catch (error) {
       // It may have been the answer to `roll`.
       rolling = null;

@@ -18,9 +18,9 @@ export function keyOf(req: Request): string | null {
   });
 }
 
-/** A hash that has begun with all of a request that is not its body. */
-export function hashOf({ method, originalUrl, headers }: Request): Hash {
-  const head = [method, originalUrl, headers['content-type'], headers['content-encoding'], headers['bullpen-options']];
+/** A hash that has begun with all of a request that is not its body; `url` without what changes nothing that is stored. */
+export function hashOf({ method, originalUrl, headers }: Request, url = originalUrl): Hash {
+  const head = [method, url, headers['content-type'], headers['content-encoding'], headers['bullpen-options']];
   return createHash('sha256').update(JSON.stringify(head));
 }
 

@@ -24,9 +24,9 @@ export async function* readLines(
     const text = decode(bytes, { offset, line });
     const texts = (offset === 0 && text.startsWith(bom) ? text.slice(1) : text).split('\n');
     const first = line;
-    refuseLong(first, texts, lineMaxBytes);
     if (text.includes('\r'))
       for (const [at, each] of texts.entries()) if (each.endsWith('\r')) texts[at] = each.slice(0, -1);
+    refuseLong(first, texts, lineMaxBytes);
     offset += bytes.length + 1;
     line += texts.length;
     return { texts, lineOf: (at) => first + at };
@@ -35,7 +35,7 @@ export async function* readLines(
   for await (const part of source) {
     const end = part.lastIndexOf(lf);
     const first = end < 0 ? -1 : part.indexOf(lf);
-    if (openBytes + (end < 0 ? part.length : first) > lineMaxBytes) throw tooLong(line, lineMaxBytes);
+    if (openBytes + (end < 0 ? part.length : first) > lineMaxBytes + 1) throw tooLong(line, lineMaxBytes);
     if (end < 0) {
       open.push(part);
       openBytes += part.length;
@@ -45,7 +45,7 @@ export async function* readLines(
     yield blockOf(openBytes === 0 ? whole : Buffer.concat([...open, whole]));
     open = end + 1 === part.length ? [] : [part.subarray(end + 1)];
     openBytes = part.length - end - 1;
-    if (openBytes > lineMaxBytes) throw tooLong(line, lineMaxBytes);
+    if (openBytes > lineMaxBytes + 1) throw tooLong(line, lineMaxBytes);
   }
   if (openBytes > 0) yield blockOf(Buffer.concat(open));
 }

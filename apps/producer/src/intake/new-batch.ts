@@ -17,8 +17,8 @@ import { HttpProblem } from '../http/problem.ts';
 const paramsMaxBytes = 256 * 1024;
 const namesShown = 10;
 
-/** A body that was read, as a batch. Throws the problem that is in the way. */
-export function checkNewBatch(body: unknown, rules: { itemsMax: number }): NewBatchBody {
+/** A body that was read, as a batch; `inputs` says how many there are where they were left out. Throws the problem that is in the way. */
+export function checkNewBatch(body: unknown, rules: { itemsMax: number; inputs?: number }): NewBatchBody {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new HttpProblem('invalid', 'The body must be an object', {
       errors: [{ pointer: '', message: 'must be an object' }],
@@ -28,7 +28,7 @@ export function checkNewBatch(body: unknown, rules: { itemsMax: number }): NewBa
   const parsed = newBatchSchema.safeParse(body);
   if (!parsed.success) throw new HttpProblem('invalid', 'The batch is not valid', { errors: faultsOf(parsed.error) });
   const { count, inputs } = parsed.data;
-  const total = count ?? inputs?.length ?? 0;
+  const total = count ?? rules.inputs ?? inputs?.length ?? 0;
   if (total > rules.itemsMax) {
     const errors = [
       { pointer: count === undefined ? '/inputs' : '/count', message: `must be at most ${rules.itemsMax}` },

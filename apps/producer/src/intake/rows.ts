@@ -5,8 +5,9 @@ import type { CellReader } from './cells.ts';
 import type { Block } from './read-items.ts';
 import { linesIn, notUtf8 } from './utf8.ts';
 
-/** Rows of a block. */
+/** A block has so many rows, or so many characters. */
 const rowsPerBlock = 500;
+const charsPerBlock = 256 * 1024;
 const columnsMax = 1000;
 
 export interface RowRules {
@@ -23,25 +24,27 @@ export interface RowRules {
  * header, a quote that does not end and invalid UTF-8 are thrown.
  */
 export async function* readRows(source: AsyncIterable<Buffer>, rules: RowRules): AsyncGenerator<Block> {
-  const parser = parse({
+  const options = {
     bom: true,
     record_delimiter: ['\r\n', '\n'],
     relax_column_count: true,
     max_record_size: rules.rowMaxBytes,
-  });
-  // Errors come out of the loop below; this one only feeds it.
-  const fed = feed(source, parser).catch((error: Error) => parser.destroy(error));
+    // Of the stream: rows may have a MiB each, and none waits in the parser.
+    readableHighWaterMark: 1,
+  };
+  const parser = parse(options);
+  // Errors come out of the loop below; this one only feeds it, and is not waited for: its next part may never come.
+  feed(source, parser).catch((error: Error) => parser.destroy(error));
   const rows = createRows(rules);
   try {
     for await (const row of parser as AsyncIterable<string[]>) {
       rows.add(row);
-      if (rows.count() >= rowsPerBlock) yield rows.take();
+      if (rows.isFull()) yield rows.take();
     }
   } catch (error) {
     throw error instanceof CsvError ? csvProblem(error, rules.rowMaxBytes) : error;
   } finally {
     parser.destroy();
-    await fed;
   }
   if (rows.count() > 0) yield rows.take();
 }
@@ -53,6 +56,7 @@ function createRows(rules: RowRules) {
   let lines: number[] = [];
   let faults = new Map<number, string>();
   let line = 1;
+  let chars = 0;
 
   function textOf(record: readonly string[]): string {
     let text = '';
@@ -79,8 +83,10 @@ function createRows(rules: RowRules) {
         texts.push(JSON.stringify(record));
       }
       lines.push(began);
+      chars += texts.at(-1)!.length;
     },
     count: (): number => texts.length,
+    isFull: (): boolean => texts.length >= rowsPerBlock || chars >= charsPerBlock,
     take(): Block {
       const block = {
         texts,
@@ -90,7 +96,7 @@ function createRows(rules: RowRules) {
             lines[at]!
         )(lines),
       };
-      [texts, lines, faults] = [[], [], new Map()];
+      [texts, lines, faults, chars] = [[], [], new Map(), 0];
       return block;
     },
   };

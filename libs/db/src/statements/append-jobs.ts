@@ -12,10 +12,13 @@ export interface NewJob {
   key?: Key | undefined;
 }
 
-/** Where a single item is. `hash` is that of the request under whose key it is known, which may be another. */
+/**
+ * Where a single item is. `hash` is that of the request under whose key it is known, which may be another; without a hash and an
+ * index that request is still being read.
+ */
 export interface Placed {
   batch: string;
-  index: number;
+  index: number | null;
   hash: string | null;
 }
 
@@ -58,7 +61,7 @@ export function prepareAppendJobs(db: Database) {
     union all
     select ${sql.raw(`'${ownKeys}'`)}, ${sql.placeholder('group')}::text, null, ${id}, b.first, ${n}, clock_timestamp() + ${ownKeysKeptFor} from b`);
   const placed = db.$with('placed', {
-    n: sql<number>`n`.as('n'), batch: sql<string | null>`batch`.as('batch'), index: sql<number>`index`.as('index'), hash: sql<string | null>`hash`.as('hash'),
+    n: sql<number>`n`.as('n'), batch: sql<string | null>`batch`.as('batch'), index: sql<number | null>`index`.as('index'), hash: sql<string | null>`hash`.as('hash'),
   }).as(sql`
     select g.n, coalesce(k.batch, case when b.no is not null then ${id} end) as batch, coalesce(k.at, b.first + f.at)::int as index, k.hash
     from given g left join known k on k.n = g.n left join fresh f on f.n = g.n left join b on true`); // prettier-ignore

@@ -23,8 +23,10 @@ export interface Append {
   key?: Key | undefined;
 }
 
-/** Index of the first item; or why there is none. */
-export type Appended = { first: number } | { first: null; batch: { sealed: boolean; state: string } | null };
+/** Index of the first item, and whether that was known under its key; or why there is none. */
+export type Appended =
+  | { first: number; known: boolean }
+  | { first: null; batch: { sealed: boolean; state: string } | null };
 
 /**
  * Append: more items for an open batch, all or none. The row of the batch numbers them.
@@ -93,10 +95,10 @@ export function prepareAppend(db: Database) {
         items: jsonTexts(append.chunks.map(({ items }) => items)),
       });
       const { at, known, batch } = row!;
-      if (at !== null) return { first: at };
+      if (at !== null) return { first: at, known: false };
       if (known === null) return { first: null, batch };
       if (known.batch !== append.batch || known.hash !== hash || known.first === null) throw new KeyTaken(known);
-      return { first: known.first };
+      return { first: known.first, known: true };
     });
 }
 

@@ -12,15 +12,12 @@ const portion = 500;
  */
 export function prepareAbortUpload(db: Database) {
   const id = sql`${sql.placeholder('id')}::uuid`;
-  const freed = db
-    .$with('freed', {})
-    .as(sql`delete from idempotency where batch = ${id} and hash is null and owner = ''`);
-  const query = db
-    .with(freed)
-    .update(uploads)
-    .set({ dead: true })
-    .where(sql`${uploads.id} = ${id}`)
-    .prepare('abort_upload');
+  const dead = db
+    .$with('dead', { no: uploads.no })
+    .as(sql`update uploads set dead = true where id = ${id} returning no`);
+  const freed = db.$with('freed', {}).as(sql`
+    delete from idempotency where batch = ${id} and hash is null and owner = '' and (select count(*) from dead) >= 0`);
+  const query = db.with(dead, freed).select({ no: dead.no }).from(dead).prepare('abort_upload');
   return async (id: string): Promise<void> => void (await query.execute({ id }));
 }
 

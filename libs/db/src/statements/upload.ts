@@ -144,11 +144,14 @@ export function prepareGoLive(db: Database) {
   const whole = sql`(select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks
       where batch = ${no} and state = 'pending' and not_before is null)
     and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
-  const mine = db
-    .$with('mine', { key: idempotency.key })
-    .as(sql`select key from idempotency where owner = '' and key = ${key} and batch = ${id} for update`);
+  // First the upload, then its key: keep takes them in this order too.
+  const held = db
+    .$with('held', {})
+    .as(sql`select no from uploads where no = ${no} and id = ${id} and not dead for update`);
+  const mine = db.$with('mine', { key: idempotency.key }).as(sql`
+    select key from idempotency where owner = '' and key = ${key} and batch = ${id} and (select count(*) from held) >= 0 for update`);
   const ended = db.$with('ended', {}).as(sql`
-    delete from uploads where no = ${no} and id = ${id} and not dead and (${key} is null or exists (select from mine)) and ${whole}
+    delete from uploads where no in (select no from held) and (${key} is null or exists (select from mine)) and ${whole}
     returning no`);
   const kept = db.$with('kept', {}).as(sql`
     update idempotency set hash = ${sql.placeholder('hash')}::text, upload = null, expires_at = clock_timestamp() + ${keptFor}
@@ -164,7 +167,7 @@ export function prepareGoLive(db: Database) {
   const settled = db.$with('settled', {}).as(sql`
     insert into chunks (batch, first, size, state) select no, 0, ${skipped}::int, 'done' from live where ${skipped} > 0`);
   const query = db
-    .with(mine, ended, kept, live, settled)
+    .with(held, mine, ended, kept, live, settled)
     .select({
       live: sql<boolean>`exists (select from live)`,
       durable: sql`set_config('synchronous_commit', 'on', true)`,
