@@ -188,6 +188,7 @@ describe('results', () => {
     [['--escape-formulas'], '--escape-formulas needs --csv'],
     [['--csv', '--json'], '--json cannot be used with --csv'],
     [['--csv', '--limit', '3'], '--limit cannot be used with --csv'],
+    [['--item', '3', '--limit', '1'], '--item is one result: it cannot be used with'],
     [['--csv', '--inputs', '--inputs-only'], '--inputs cannot be used with --inputs-only'],
     [['--after', '-1'], 'It must be a whole number from 0 to 2147483647'],
   ])('%j is refused', async (options, line) => {

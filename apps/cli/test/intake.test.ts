@@ -256,7 +256,7 @@ describe('job', () => {
   test('prints where the result will be', async () => {
     const { url, posted } = await smallServer(answering(202, { batchId, index: 7 }));
     const { code, stdout } = await call(url, ['job', 'add', '-', '--wait', '1'], '[1]');
-    expect(stdout).toMatch(/^There is no result within 1 s.\nAccepted: item 7 of batch .* --after 6 --limit 1\n$/s);
+    expect(stdout).toMatch(/^There is no result within 1 s.\nAccepted: item 7 of batch .* --item 7\n$/s);
     expect({ code, posted }).toEqual({ code: 0, posted: [[1]] });
   });
 

@@ -145,6 +145,25 @@ describe('single items', () => {
     expect(await waiting).toMatchObject({ status: 200, body: { status: 'succeeded', output: null } });
   });
 
+  it('that are stored are never answered with an error, though their results cannot be waited for', async () => {
+    const { statements } = app.database;
+    let broken = 0;
+    const settled = async (): Promise<never> => {
+      broken += 1;
+      throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
+    };
+    const other = await openApp({ statements: { ...statements, settled } });
+    const answer = await post(other, { a: 1 }, {}, '/v1/jobs/add?wait=1');
+    expect(answer).toMatchObject({ status: 202, body: { index: expect.any(Number) } });
+    expect(broken).toBeGreaterThan(1);
+    // Under another wait it is the same request.
+    const key = { 'idempotency-key': randomUUID() };
+    const first = await post(app, { a: 1 }, key, '/v1/jobs/add');
+    const second = await post(app, { a: 1 }, key, '/v1/jobs/add?wait=1');
+    expect(second).toMatchObject({ status: 202, body: first.body, headers: { 'idempotency-replayed': 'true' } });
+    await other.close();
+  });
+
   it('are stored once under a key', async () => {
     const key = { 'idempotency-key': randomUUID() };
     const before = (await app.client.listBatches({ kind: 'jobs' })).items[0]!.counts.total;

@@ -38,7 +38,7 @@ const strange = [
 ];
 
 /** A batch as an upload of CSV leaves it: inputs are objects of strings, and the header is among its options. */
-async function uploaded(columns: string[], inputs: Record<string, unknown>[]): Promise<string> {
+async function uploaded(columns: string[], inputs: readonly object[]): Promise<string> {
   const id = newId();
   const items = JSON.stringify(inputs);
   const options = JSON.stringify({ maxAttempts: 3, backoffMs: 0, timeoutMs: 1000, seed: 1, columns });
@@ -105,6 +105,23 @@ describe('results as CSV', () => {
     expect(rowsOf(await csv(id, '?inputs=only&status=failed'))).toEqual(
       [1, 3, 4].map((at) => ({ '=x': '', ...inputs[at] })),
     );
+  });
+
+  test('bring rows with too few or too many cells back as they came, and no name twice', async () => {
+    const id = await uploaded(['a', 'status'], [['5'], ['6', '7', '8'], { a: '1', status: 'x' }]);
+    await work(app.database);
+    expect((await csv(id, '?inputs=only')).text).toBe('a,status\n5\n6,7,8\n1,x\n');
+    const [head, ...rows] = (await csv(id, '?inputs=true')).text.split('\n');
+    expect(head).toBe('a,status,index,result.status,attempts,output,errorCode,errorMessage,finishedAt');
+    expect(rows.slice(0, 3).map((row) => row.split(',').slice(0, 4))).toEqual([
+      ['5', '', '0', 'succeeded'],
+      ['6', '7', '1', 'succeeded'],
+      ['1', 'x', '2', 'succeeded'],
+    ]);
+    const lines = (
+      await ask(app, `/v1/batches/${id}/results?inputs=only`, { headers: { accept: 'application/x-ndjson' } })
+    ).text;
+    expect(lines).toBe('["5"]\n["6","7","8"]\n{"a":"1","status":"x"}\n');
   });
 
   test('keep a row whose only cell is empty', async () => {
