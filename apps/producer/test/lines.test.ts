@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HttpProblem } from '../src/http/problem.ts';
 import { readLines } from '../src/intake/lines.ts';
+import { readRows } from '../src/intake/rows.ts';
 
 /** The bytes in parts that end at these offsets. */
 async function* cut(bytes: Buffer, offsets: readonly number[]): AsyncGenerator<Buffer> {
@@ -78,5 +79,28 @@ describe('readLines', () => {
       for await (const _ of readLines(endless(), { lineMaxBytes: 100_000 })) continue;
     };
     await expect(read()).rejects.toMatchObject({ message: 'Line 1 is longer than 100000 bytes' });
+  });
+});
+
+describe('readRows', () => {
+  it('leaves nothing that waits on its parser, however often that was full', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    async function* rows(): AsyncGenerator<Buffer> {
+      yield Buffer.from('a,b\n');
+      for (let part = 0; part < 100; part += 1) yield Buffer.from(`${part},${'x'.repeat(90)}\n`.repeat(600));
+    }
+    let count = 0;
+    const rules = {
+      rowMaxBytes: 1000,
+      readerOf: () => (cell: string) => JSON.stringify(cell),
+      onColumns: () => undefined,
+    };
+    for await (const { texts } of readRows(rows(), rules)) count += texts.length;
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(count).toBe(60_000);
+    expect(warnings.map(({ name }) => name)).toEqual([]);
   });
 });

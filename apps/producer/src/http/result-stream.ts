@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { completeHeader } from '@bullpen/api';
 import type { Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
@@ -6,6 +5,7 @@ import { createGate } from './gate.ts';
 import { HttpProblem } from './problem.ts';
 import type { Form } from './result-forms.ts';
 import { placeAfter, readPart, type Source } from './result-rows.ts';
+import { writeAll } from './write-all.ts';
 
 /** Streams at once. */
 const streamsMax = 200;
@@ -83,14 +83,4 @@ export type ResultStreams = ReturnType<typeof createResultStreams>;
 function setHead(res: Response, { type }: Form, complete: boolean): void {
   res.setHeader('Content-Type', type);
   res.setHeader(completeHeader, String(complete));
-}
-
-/** Writes and waits until the client has taken it; false when the client has left. */
-async function writeAll(res: Response, bytes: Buffer | string): Promise<boolean> {
-  if (res.destroyed) return false;
-  if (res.write(bytes)) return true;
-  const done = new AbortController();
-  const { signal } = done;
-  await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]).finally(() => done.abort());
-  return !res.destroyed;
 }

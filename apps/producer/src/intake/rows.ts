@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse';
 import { HttpProblem } from '../http/problem.ts';
+import { writeAll } from '../http/write-all.ts';
 import type { CellReader } from './cells.ts';
 import type { Block } from './read-items.ts';
 import { linesIn, notUtf8 } from './utf8.ts';
@@ -88,14 +89,8 @@ function createRows(rules: RowRules) {
     count: (): number => texts.length,
     isFull: (): boolean => texts.length >= rowsPerBlock || chars >= charsPerBlock,
     take(): Block {
-      const block = {
-        texts,
-        faults,
-        lineOf: (
-          (lines) => (at: number) =>
-            lines[at]!
-        )(lines),
-      };
+      const began = lines;
+      const block = { texts, faults, lineOf: (at: number) => began[at]! };
       [texts, lines, faults, chars] = [[], [], new Map(), 0];
       return block;
     },
@@ -130,21 +125,17 @@ async function feed(source: AsyncIterable<Buffer>, parser: ReturnType<typeof par
   let offset = 0;
   let line = 1;
   for await (const part of source) {
-    if (parser.destroyed) return;
     const bytes = rest.length === 0 ? part : Buffer.concat([rest, part]);
     const whole = bytes.subarray(0, wholeBytes(bytes));
     if (!isUtf8(whole)) throw notUtf8(whole, { offset, line });
     line += linesIn(whole);
     rest = bytes.subarray(whole.length);
     offset += whole.length;
-    if (!parser.write(whole)) await Promise.race([once(parser, 'drain'), once(parser, 'close')]);
+    if (!(await writeAll(parser, whole))) return;
   }
   if (rest.length > 0) throw notUtf8(rest, { offset, line });
   parser.end();
 }
-
-const once = (parser: ReturnType<typeof parse>, event: string): Promise<void> =>
-  new Promise((resolve) => parser.once(event, () => resolve()));
 
 /** Length without a sequence at the end that may be cut. */
 function wholeBytes(bytes: Buffer): number {
