@@ -93,6 +93,26 @@ describe('a large body', () => {
     await expect(problemOf('{"handler":x,"inputs":[1]}')).resolves.toMatchObject({ slug: 'malformed' });
   });
 
+  it('is never read at once where that would take long', async () => {
+    const long = 'x'.repeat(600_000);
+    const looked: unknown[] = [];
+    const watching = { ...echo, input: z.unknown().refine((input) => looked.push(input) > 0) } as Handler;
+    expect(await problemOf(`{"inputs":[1,"${long}",2]}`, watching)).toMatchObject({
+      slug: 'too-large',
+      errors: [{ pointer: '/inputs/1' }],
+    });
+    expect(looked).toEqual([1]);
+    expect(await problemOf(`{"inputs":[1],"params":"${long}"}`)).toMatchObject({ slug: 'too-large' });
+    for (const text of [
+      `{"inputs":[1],"inputs":["${long}"]}`,
+      `{"inputs":["${long}"`,
+      `{"params":"${long}","count":1}`,
+    ])
+      expect(await problemOf(text)).toMatchObject({ slug: 'malformed' });
+    await expect(readLargeList(`{"a":"${long}"}`, rules.turns)).rejects.toMatchObject({ slug: 'malformed' });
+    expect(await readLarge(`{"count":1,"params":"${'x'.repeat(200_000)}"}`, rules.turns)).toBeNull();
+  });
+
   it('may be a list itself', async () => {
     expect(await readLargeList(' [1,[2,3],{"a":[4]}] ', rules.turns)).toMatchObject({ size: 3 });
     expect(await readLargeList('[]', rules.turns)).toMatchObject({ size: 0 });

@@ -9,6 +9,8 @@ import type { Turns } from './turns.ts';
 
 /** From this length on a body is read in slices: 16 MiB of it at once would stop the loop for 2 s. */
 export const largeChars = 128 * 1024;
+/** What is no list of inputs is read at once, and may have so many: params have 256 KiB at most. */
+const restMaxChars = 512 * 1024;
 /** The clock is looked at after so many characters. */
 const charsPerLook = 32 * 1024;
 
@@ -32,13 +34,29 @@ export interface List {
 
 /**
  * A large body: all of it but the elements of its list `inputs`, and where these stand. They are looked at one by one later, in
- * slices; instead of them stands one `null`. Null where there is no such list, or two: then it is read at once.
+ * slices; instead of them stands one `null`. Null where there is no such list, or two: then it is read at once, if it is not too
+ * large for that.
  */
 export async function readLarge(text: string, turns: Turns): Promise<{ body: unknown; list: List } | null> {
   const list = await findInputs(text, turns);
-  if (list === null) return null;
+  if (list === null) return atOnce(text, 'an object with one list "inputs"');
   const rest = `${text.slice(0, list.from)}${list.size > 0 ? 'null' : ''}${text.slice(list.to)}`;
+  refuseLongRest(rest);
   return { body: parseJson(rest), list };
+}
+
+/** Read at once it would stop the loop; and nothing of that size is a body that is taken. */
+function atOnce(text: string, what: string): null {
+  if (text.length <= restMaxChars) return null;
+  throw new HttpProblem('malformed', `A body of this size must be ${what}, from its first bracket to its last`);
+}
+
+function refuseLongRest(rest: string): void {
+  if (rest.length <= restMaxChars) return;
+  throw new HttpProblem(
+    'too-large',
+    `All but the inputs may have ${restMaxChars} characters: params are what all items share`,
+  );
 }
 
 /** The elements of the list as chunks, each checked as an input of the handler. */
@@ -56,7 +74,8 @@ export async function cutLarge(
   let index = 0;
   await walk(text, list.from, list.to, turns, (start, end) => {
     const element = text.slice(start, end).trim();
-    const faults = check(element, 1);
+    // One that fits no chunk is not looked at: it may have all of the body's 16 MiB.
+    const faults = element.length > rules.maxBytes ? null : check(element, 1);
     if (faults === null && errors.length === 0) push(element, index);
     syntax ||= faults?.syntax === true;
     for (const { pointer = '', message } of faults?.errors ?? [])
@@ -72,11 +91,12 @@ export async function cutLarge(
 
 /** The elements of a body that is a list; null where it is none: then it is read at once, which says why. */
 export async function readLargeList(text: string, turns: Turns): Promise<List | null> {
+  const none = (): null => atOnce(text, 'one list');
   const from = text.indexOf('[') + 1;
-  if (from === 0 || text.slice(0, from - 1).trim() !== '') return null;
+  if (from === 0 || text.slice(0, from - 1).trim() !== '') return none();
   let size = 0;
   const to = await walk(text, from, text.length, turns, () => ((size += 1), true));
-  if (text.charCodeAt(to) !== code.listEnd || text.slice(to + 1).trim() !== '') return null;
+  if (text.charCodeAt(to) !== code.listEnd || text.slice(to + 1).trim() !== '') return none();
   return { from, to, size: sizeOf(text, from, to, size) };
 }
 
