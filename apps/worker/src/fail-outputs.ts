@@ -1,4 +1,4 @@
-import type { Settled } from '@bullpen/db';
+import { joinTexts, type Settled } from '@bullpen/db';
 import type { ItemError } from './outputs.ts';
 
 /** The index of the item whose output stands at a position of `outputs`. */
@@ -16,7 +16,7 @@ export function failOutputs(
   return {
     ...settled,
     succeeded: settled.succeeded - errors.size,
-    outputs: `[${kept.map((position) => outputs[position]).join(',')}]`,
+    outputs: joinTexts(kept.map((position) => outputs[position]!)),
     indexes: kept.map((position) => indexOfOutput(settled, position)),
     failures: [...settled.failures, ...failed],
   };

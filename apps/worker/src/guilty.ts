@@ -1,4 +1,4 @@
-import { type Settled, verdictOf } from '@bullpen/db';
+import { joinTexts, type Settled, splitTexts, verdictOf } from '@bullpen/db';
 import { failOutputs } from './fail-outputs.ts';
 
 type Probe = (outputs: string) => Promise<number>;
@@ -11,7 +11,7 @@ const error = { code: 'output-not-storable', message: 'the database cannot store
  * constant error: a chunk that can never be settled would come back for ever.
  */
 export async function withoutGuilty(settled: Settled, probe: Probe): Promise<Settled> {
-  const outputs = (JSON.parse(settled.outputs) as unknown[]).map((output) => JSON.stringify(output));
+  const outputs = splitTexts(settled.outputs);
   const guilty = new Set<number>();
   await search(outputs, 0, outputs.length, probe, guilty);
   const unknown = guilty.size === 0;
@@ -29,7 +29,7 @@ async function search(
 ): Promise<void> {
   if (from >= to) return;
   try {
-    await probe(`[${outputs.slice(from, to).join(',')}]`);
+    await probe(joinTexts(outputs.slice(from, to)));
   } catch (error) {
     if (verdictOf(error) !== 'value') throw error;
     if (to - from === 1) return void guilty.add(from);

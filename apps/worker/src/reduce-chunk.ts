@@ -1,4 +1,4 @@
-import type { Settled } from '@bullpen/db';
+import { type Settled, splitTexts } from '@bullpen/db';
 import { atOnce, encodeReduced, type Reduce, ReduceError, unknownReduced } from '@bullpen/handlers';
 import { failOutputs, indexOfOutput } from './fail-outputs.ts';
 import { describeError, type ItemError } from './outputs.ts';
@@ -17,20 +17,18 @@ const told = new WeakSet<Plan>();
 export function reduceChunk(plan: Plan, settled: Settled): Settled {
   const { reduce } = plan.handler;
   if (reduce === undefined) return settled;
-  const outputs = JSON.parse(settled.outputs) as unknown[];
-  if (outputs.length === 0) return { ...settled, partial: null };
+  const texts = splitTexts(settled.outputs);
+  if (texts.length === 0) return { ...settled, partial: null };
   try {
-    const folded = fold(reduce, plan.scope.params, settled, outputs);
-    const kept = folded.refused.size === 0 ? settled : failOutputs(settled, outputs.map(textOf), folded.refused);
-    return { ...kept, partial: folded.refused.size === outputs.length ? null : encodeReduced(folded.acc) };
+    const folded = fold(reduce, plan.scope.params, settled, JSON.parse(`[${texts.join(',')}]`) as unknown[]);
+    const kept = folded.refused.size === 0 ? settled : failOutputs(settled, texts, folded.refused);
+    return { ...kept, partial: folded.refused.size === texts.length ? null : encodeReduced(folded.acc) };
   } catch (error) {
     if (!told.has(plan)) plan.scope.log.error(describeError(error), 'reduce failed: the batch will have no summary');
     told.add(plan);
     return { ...settled, partial: unknownReduced };
   }
 }
-
-const textOf = (output: unknown): string => JSON.stringify(output);
 
 interface Folded {
   acc: unknown;

@@ -1,4 +1,4 @@
-import type { Settled } from '@bullpen/db';
+import { joinTexts, type Settled } from '@bullpen/db';
 import { Fail, Retry } from '@bullpen/handlers';
 import type { Held } from './claims.ts';
 import type { Figures } from './figures.ts';
@@ -140,7 +140,7 @@ export function settle(run: Run): Settled {
     claim: held.claim,
     first: held.first,
     succeeded: (kept?.length ?? state.length) + acknowledged,
-    outputs: `[${(kept === null ? texts : kept.map((at) => texts[at])).join(',')}]`,
+    outputs: joinTexts(kept === null ? texts : kept.map((at) => texts[at]!)),
     indexes: kept === null ? held.picks : kept.map((at) => indexAt(held, at)),
     failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
     rests: restsOf(held, run.plan, { open: positionsOf(state, Item.open), again: run.retries, apart: run.apart }),

@@ -1,5 +1,7 @@
+import { splitTexts } from '@bullpen/db';
 import type { Log } from '@bullpen/runtime';
 import fc from 'fast-check';
+import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../src/backoff.ts';
 import { withoutGuilty } from '../src/guilty.ts';
@@ -171,20 +173,20 @@ describe('withoutGuilty', () => {
     claim: 'c',
     first: 0,
     succeeded: 8,
-    outputs: '[0,1,2,3,4,5,6,7]',
+    outputs: texts([0, 1, 2, 3, 4, 5, 6, 7]),
     indexes: null,
     failures: [],
     rests: [],
   };
   const refuse = (bad: readonly number[]) => async (outputs: string) => {
-    if ((JSON.parse(outputs) as number[]).some((n) => bad.includes(n)))
+    if (splitTexts(outputs).some((text) => bad.includes(Number(text))))
       throw Object.assign(new Error('no'), { code: '22P02' });
     return 1;
   };
 
   it('fails the guilty items and keeps the others', async () => {
     const mended = await withoutGuilty(settled, refuse([2, 7]));
-    expect(mended).toMatchObject({ succeeded: 6, outputs: '[0,1,3,4,5,6]', indexes: [0, 1, 3, 4, 5, 6] });
+    expect(mended).toMatchObject({ succeeded: 6, outputs: texts([0, 1, 3, 4, 5, 6]), indexes: [0, 1, 3, 4, 5, 6] });
     expect(mended.failures.map((failure) => [failure.index, failure.error.code])).toEqual([
       [2, 'output-not-storable'],
       [7, 'output-not-storable'],
@@ -196,7 +198,7 @@ describe('withoutGuilty', () => {
       { ...settled, succeeded: 9, failures: [{ index: 9, error: { code: 'x', message: 'y' } }] },
       refuse([]),
     );
-    expect(mended).toMatchObject({ succeeded: 1, outputs: '[]', indexes: [] });
+    expect(mended).toMatchObject({ succeeded: 1, outputs: '', indexes: [] });
     expect(mended.failures.map(({ index }) => index)).toEqual([9, 0, 1, 2, 3, 4, 5, 6, 7]);
     expect(new Set(mended.failures.map((failure) => failure.error.code))).toEqual(new Set(['output-not-storable']));
   });

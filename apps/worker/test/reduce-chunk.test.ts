@@ -1,5 +1,6 @@
 import type { Settled } from '@bullpen/db';
 import { createCaches, defineHandler, type Handler, type HandlerLog, type Reduce } from '@bullpen/handlers';
+import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import { createFigures } from '../src/figures.ts';
 import { createFlushes } from '../src/flushes.ts';
@@ -38,7 +39,7 @@ const settledOf = (outputs: unknown[], more: Partial<Settled> = {}): Settled => 
   claim: 'c',
   first: 10,
   succeeded: outputs.length,
-  outputs: JSON.stringify(outputs),
+  outputs: texts(outputs),
   indexes: null,
   failures: [],
   rests: [],
@@ -69,14 +70,14 @@ describe('reduceChunk', () => {
     const settled = reduceChunk(planOf(sum), settledOf([{ n: 1 }, { n: -5 }, { n: 2 }]));
     expect(settled).toMatchObject({
       succeeded: 2,
-      outputs: '[{"n":1},{"n":2}]',
+      outputs: texts([{ n: 1 }, { n: 2 }]),
       indexes: [10, 12],
       failures: [{ index: 11, error: { code: 'reduce-failed', message: 'no debts' } }],
       partial: '{"sum":3,"indexes":[10,12]}',
     });
     expect(reduceChunk(planOf(sum), settledOf([{ n: -1 }]))).toMatchObject({
       succeeded: 0,
-      outputs: '[]',
+      outputs: '',
       partial: null,
     });
   });
@@ -110,7 +111,7 @@ describe('a flush', () => {
         flush: async ([settled]) => {
           await take(settled!.outputs);
           flushed.push(settled!);
-          return [{ no: 1, batch: 1, batchState: 'running' }];
+          return [{ no: 1, batch: 1 }];
         },
         probe: async (outputs) => (await take(outputs), 0),
       },
@@ -124,7 +125,7 @@ describe('a flush', () => {
     expect(flushed).toMatchObject([
       {
         succeeded: 2,
-        outputs: '[{"n":1},{"n":3}]',
+        outputs: texts([{ n: 1 }, { n: 3 }]),
         partial: '{"sum":4,"indexes":[10,12]}',
         failures: [{ index: 11, error: { code: 'output-not-storable' } }],
       },

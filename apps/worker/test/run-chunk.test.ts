@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaches, defineHandler, Fail, type Handler, Retry } from '@bullpen/handlers';
+import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
@@ -68,7 +69,7 @@ describe('runChunk', () => {
       1,
       deps(),
     );
-    expect(settled).toMatchObject({ succeeded: 3, outputs: '[5,6,7]', indexes: null, failures: [], rests: [] });
+    expect(settled).toMatchObject({ succeeded: 3, outputs: texts([5, 6, 7]), indexes: null, failures: [], rests: [] });
   });
 
   it('keeps each output with its index when promises settle out of order', async () => {
@@ -78,7 +79,7 @@ describe('runChunk', () => {
       1,
       deps(),
     );
-    expect(settled.outputs).toBe('[0,1,2,3,4,5]');
+    expect(settled.outputs).toBe(texts([0, 1, 2, 3, 4, 5]));
   });
 
   it('holds no more than the slots allow', async () => {
@@ -104,7 +105,7 @@ describe('runChunk', () => {
       1,
       deps(),
     );
-    expect(settled).toMatchObject({ outputs: '["b","d"]', indexes: [21, 23] });
+    expect(settled).toMatchObject({ outputs: texts(['b', 'd']), indexes: [21, 23] });
   });
 
   it('counts undefined as acknowledged, without a row', async () => {
@@ -114,7 +115,7 @@ describe('runChunk', () => {
       1,
       deps(),
     );
-    expect(settled).toMatchObject({ succeeded: 4, outputs: '[1,3]', indexes: [1, 3] });
+    expect(settled).toMatchObject({ succeeded: 4, outputs: texts([1, 3]), indexes: [1, 3] });
   });
 
   it('tries again what was thrown, later for Retry, and never for Fail', async () => {
@@ -167,7 +168,7 @@ describe('runChunk', () => {
       1,
       deps(),
     );
-    expect(settled).toMatchObject({ succeeded: 2, outputs: '[1,{"fine":true}]', indexes: [0, 6] });
+    expect(settled).toMatchObject({ succeeded: 2, outputs: texts([1, { fine: true }]), indexes: [0, 6] });
     expect(
       settled.failures.map((each) => [each.index, each.error.code]).sort((a, b) => Number(a[0]) - Number(b[0])),
     ).toEqual([
@@ -270,7 +271,7 @@ describe('runChunk', () => {
       1,
       deps({ mayStart: () => false }),
     );
-    expect(settled).toMatchObject({ succeeded: 0, outputs: '[]', rests: [{ first: 0, size: 5, attempt: 1 }] });
+    expect(settled).toMatchObject({ succeeded: 0, outputs: '', rests: [{ first: 0, size: 5, attempt: 1 }] });
   });
 
   it('runs a chunk at once where the handler wants it, and an Error concerns its item alone', async () => {
@@ -284,7 +285,7 @@ describe('runChunk', () => {
     const settled = await runChunk(held({ size: 3 }), plan, 1, deps());
     expect(settled).toMatchObject({
       succeeded: 2,
-      outputs: '[0,2]',
+      outputs: texts([0, 2]),
       indexes: [0, 2],
       failures: [{ index: 1, error: { code: 'bad' } }],
     });

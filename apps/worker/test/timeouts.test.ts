@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaches, defineHandler, type ItemContext, Retry } from '@bullpen/handlers';
-import { eventually } from '@bullpen/testkit';
+import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
@@ -49,7 +49,7 @@ describe('an item that takes longer than timeoutMs', () => {
       return new Promise((resolve) => late.push(() => resolve('too late')));
     };
     const first = await runChunk(held(), planOf({ run }), 1, shared);
-    expect(first).toMatchObject({ succeeded: 2, outputs: '[0,2]', failures: [] });
+    expect(first).toMatchObject({ succeeded: 2, outputs: texts([0, 2]), failures: [] });
     expect(first.rests).toMatchObject([{ first: 1, picks: [1, 3], attempt: 2, merge: '1:2:0:backoff' }]);
     expect(reasons).toEqual(['timeout', 'timeout']);
     expect(shared.slots.free).toBe(1);
@@ -70,7 +70,7 @@ describe('an item that takes longer than timeoutMs', () => {
   it('does not keep younger ones from their time', async () => {
     const run = (_: unknown, { index }: ItemContext): unknown => (index === 0 ? never : sleep(20 * index, index));
     const settled = await runChunk(held({ size: 6 }), planOf({ run }, 800), 1, deps());
-    expect(settled.outputs).toBe('[1,2,3,4,5]');
+    expect(settled.outputs).toBe(texts([1, 2, 3, 4, 5]));
   });
 
   it('in a call for all of them is tried again alone, since nobody knows which it was', async () => {
@@ -107,7 +107,7 @@ describe('a cancelled batch', () => {
     expect((await running).failures.map(({ error }) => error.message)).toEqual(Array(4).fill('cancelled'));
     const sync = (_: unknown, { signal }: ItemContext): unknown => signal.aborted;
     plan.handler = planOf({ run: sync }).handler;
-    expect(await runChunk(held({ size: 1 }), plan, 1, shared)).toMatchObject({ outputs: '[true]' });
+    expect(await runChunk(held({ size: 1 }), plan, 1, shared)).toMatchObject({ outputs: texts([true]) });
   });
 });
 
@@ -134,7 +134,7 @@ describe('rests', () => {
       return input;
     };
     const settled = await runChunk(held({ first: 1, size: 5, picks, inputs }), planOf({ run }), 1, deps());
-    expect(settled.outputs).toBe('[0,20]');
+    expect(settled.outputs).toBe(texts([0, 20]));
     expect(settled.rests).toMatchObject([{ picks: [12, 13, 31], srcs: [10, 30], bytes: inputs[1]!.items.length * 2 }]);
   });
 });

@@ -14,9 +14,13 @@ export const lists = (values: readonly (readonly number[] | null | undefined)[])
 const jsonSeparator = '\u001f';
 
 /** JSON texts for `string_to_array(${…}, E'\\x1f')`. An empty list gives null, since '' would be one empty text. */
-export const jsonTexts = (texts: readonly string[]): string | null =>
-  texts.length === 0 ? null : texts.join(jsonSeparator);
+export const jsonTexts = (texts: readonly string[]): string | null => (texts.length === 0 ? null : joinTexts(texts));
 
 /** Names as an array literal, quoted. */
 export const names = (values: readonly string[]): string =>
   `{${values.map((value) => `"${value.replaceAll(/["\\]/g, String.raw`\$&`)}"`).join(',')}}`;
+
+/** JSON texts as one text, without any quoting; `splitTexts` gives them back. */
+export const joinTexts = (texts: readonly string[]): string => texts.join(jsonSeparator);
+
+export const splitTexts = (joined: string): string[] => (joined === '' ? [] : joined.split(jsonSeparator));

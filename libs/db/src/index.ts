@@ -16,6 +16,7 @@ export type { NewJob, Placed } from './statements/append-jobs.ts';
 export type { Awaited } from './statements/settled.ts';
 export { KeyTaken, type Key, type Receipt } from './statements/keys.ts';
 export type { Upload, UploadedChunk, WholeUpload } from './statements/upload.ts';
+export { joinTexts, splitTexts } from './bind.ts';
 export type { Claimed, Inputs } from './statements/claim.ts';
 export type { BatchFilter, BatchPlan, BatchRow, BatchState, ProgressRow, ReducedRow } from './statements/counts.ts';
 export type { FailureRow } from './statements/failures.ts';

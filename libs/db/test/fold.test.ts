@@ -20,7 +20,7 @@ async function claimAll({ statements }: TestDatabase, claim: string): Promise<Cl
 }
 
 const settled = ({ no, first, size }: Claimed, claim: string, partial?: string): Settled => ({
-  no, claim, first, succeeded: size, outputs: '[]', indexes: [], failures: [], rests: [], ...(partial !== undefined && { partial }),
+  no, claim, first, succeeded: size, outputs: '', indexes: [], failures: [], rests: [], ...(partial !== undefined && { partial }),
 }); // prettier-ignore
 
 const rowsOf = async ({ db }: TestDatabase): Promise<{ batch: number; partial: unknown }[]> =>

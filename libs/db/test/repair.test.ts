@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Claimed, Settled } from '@bullpen/db';
-import { checkLedger, databaseForTest, type TestDatabase } from '@bullpen/testkit';
+import { checkLedger, databaseForTest, type TestDatabase, texts } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 
@@ -36,7 +36,7 @@ const settle = (chunk: Claimed, claim: string, more: Partial<Settled> = {}): Set
   claim,
   first: chunk.first,
   succeeded: chunk.size,
-  outputs: JSON.stringify(indexesOf(chunk)),
+  outputs: texts(indexesOf(chunk)),
   indexes: indexesOf(chunk),
   failures: [],
   rests: [],
@@ -47,7 +47,7 @@ const settle = (chunk: Claimed, claim: string, more: Partial<Settled> = {}): Set
 const again = (chunk: Claimed, claim: string, merge: string): Settled =>
   settle(chunk, claim, {
     succeeded: 0,
-    outputs: '[]',
+    outputs: '',
     indexes: [],
     rests: [
       { first: chunk.first, size: chunk.size, picks: chunk.picks, attempt: chunk.attempt + 1, delayMs: 0, merge, srcs: chunk.inputs.map(({ first }) => first) },
@@ -146,7 +146,7 @@ describe('abandon', () => {
     expect(await statements.abandon({ worker: second.worker, crashed: true })).toHaveLength(1);
     expect(await statements.holding({ worker: second.worker, no: second.nos[0]! })).toBeNull();
     expect((await claimAll(database)).held).toMatchObject([{ crashes: 1 }]);
-    expect(await statements.flush([settle(other.held[0]!, other.claim)])).toMatchObject([{ batchState: 'completed' }]);
+    expect(await statements.flush([settle(other.held[0]!, other.claim)])).toHaveLength(1);
   });
 });
 
@@ -208,7 +208,7 @@ describe('rests of one flush', () => {
     const failures = [{ index: 13, error: { code: 'bad', message: 'at 13' } }];
     const indexes = indexesOf(merged).filter((index) => index !== 13);
     await database.statements.flush([
-      settle(merged, second.claim, { succeeded: 19, outputs: JSON.stringify(indexes), indexes, failures }),
+      settle(merged, second.claim, { succeeded: 19, outputs: texts(indexes), indexes, failures }),
       ...[second.held[0]!, second.held[2]!].map((chunk) => settle(chunk, second.claim)),
     ]);
     expect(await checkLedger(database)).toEqual([]);

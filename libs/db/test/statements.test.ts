@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import { createStatements, openDatabase, type Claimed, type Settled, type Statements } from '@bullpen/db';
-import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
+import { databaseForTest, eventually, type TestDatabase, texts } from '@bullpen/testkit';
 import { getTableColumns, getTableName, is, sql, Table } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 import * as schema from '../src/schema.ts';
@@ -38,7 +38,7 @@ const mark = ({ statements }: TestDatabase, n = 12) =>
   });
 const whole = (held: Claimed, claim: string): Settled => ({
   no: held.no, claim, first: held.first, succeeded: held.size,
-  outputs: JSON.stringify(Array.from({ length: held.size }, (_, i) => held.first + i)), indexes: null, failures: [], rests: [],
+  outputs: texts(Array.from({ length: held.size }, (_, i) => held.first + i)), indexes: null, failures: [], rests: [],
 }); // prettier-ignore
 async function claimAll(database: TestDatabase, worker: string, claim = randomUUID()): Promise<Claimed[]> {
   const marked = await mark(database);
@@ -126,7 +126,7 @@ describe('the fence', () => {
     expect(await database.statements.results({ batch: no, after: -1, limit: 1, status: 'all', maxBytes: 1e6 })).toEqual(
       [],
     );
-    expect(await database.statements.flush([whole(held!, young)])).toMatchObject([{ batchState: 'completed' }]);
+    expect(await database.statements.flush([whole(held!, young)])).toHaveLength(1);
   });
 
   it('a claim is answered again under its own id, and to nobody else', async () => {
@@ -158,7 +158,7 @@ describe('flush', () => {
     const claim = randomUUID();
     const [held] = await claimAll(database, randomUUID(), claim);
     const settled: Settled = {
-      no: held!.no, claim, first: 0, succeeded: 3, outputs: '[{"i":2},null]', indexes: [2, 5],
+      no: held!.no, claim, first: 0, succeeded: 3, outputs: texts([{"i":2},null]), indexes: [2, 5],
       failures: [{ index: 7, error: { code: 'boom', message: 'no' } }],
       rests: [{ first: 0, size: 2, picks: null, attempt: 1, delayMs: 0 }, { first: 3, size: 4, picks: [3, 4, 8, 9], attempt: 2, delayMs: 60_000 }],
     }; // prettier-ignore
@@ -189,20 +189,62 @@ describe('flush', () => {
     const { id } = await accept(database, 1200, 100);
     const claim = randomUUID();
     const held = await claimAll(database, randomUUID(), claim);
-    const answers = await Promise.all(held.map((chunk) => database.statements.flush([whole(chunk, claim)])));
-    expect(answers.flat().filter((row) => row.batchState === 'completed')).toHaveLength(1);
+    await Promise.all(held.map((chunk) => database.statements.flush([whole(chunk, claim)])));
     expect(await database.statements.counts(id)).toMatchObject({ state: 'completed', succeeded: 1200 });
+    expect(await database.statements.flush(held.map((chunk) => whole(chunk, claim)))).toEqual([]);
   });
 
-  it('waits for the disk only when it completes a batch', async () => {
+  it('waits for the disk when it completes a batch', async () => {
     const database = await databaseForTest();
-    await accept(database, 20, 10);
+    const quick = openDatabase({ url: database.url, max: 1, name: 'quick', durable: false });
+    const statements = createStatements(quick.db, { reconnectMs: 1000 });
+    const flushedUpto = async () => {
+      const [row] = await database.db.execute<{ log: string; disk: string }>(
+        sql`select pg_current_wal_insert_lsn() - '0/0' as log, pg_current_wal_flush_lsn() - '0/0' as disk`,
+      );
+      return { log: Number(row!.log), disk: Number(row!.disk) };
+    };
+    // The log goes to the disk by itself every 200 ms, and with the commits of other tests: one time in twenty tells.
+    for (let times = 0; times < 20; times += 1) {
+      await accept(database, 10, 10);
+      const claim = randomUUID();
+      const [held] = await claimAll(database, randomUUID(), claim);
+      const before = (await flushedUpto()).log;
+      await statements.flush([whole(held!, claim)]);
+      expect((await flushedUpto()).disk).toBeGreaterThan(before);
+    }
+    await quick.close();
+  });
+
+  it('counts when all is written: who waits for the counters keeps nobody waiting', async () => {
+    const database = await databaseForTest();
+    const { id } = await accept(database, 20_000, 10_000);
     const claim = randomUUID();
-    const [a, b] = await claimAll(database, randomUUID(), claim);
-    expect(await database.statements.flush([whole(a!, claim)])).toMatchObject([{ durable: 'off' }]);
-    expect(await database.statements.flush([whole(b!, claim)])).toMatchObject([{ durable: 'on' }]);
+    const [held, other] = await claimAll(database, randomUUID(), claim);
+    await database.statements.flush([whole(other!, claim)]);
+    const size = async (): Promise<number> =>
+      Number((await database.db.execute(sql`select pg_relation_size('results_1000') as size`))[0]!['size']);
+    const before = await size();
+    const holder = Promise.resolve(
+      database.db.execute(
+        sql`with held as (update batches set name = 'held' where id = ${id} returning no) select pg_sleep(2) from held`,
+      ),
+    );
+    await eventually('the counters are held', async () => (await lockedRows(database)) > 0 || null);
+    const flushed = database.statements.flush([whole(held!, claim)]);
+    await eventually('it waits for them', async () => (await waiting(database)) > 0 || null);
+    expect(await size()).toBeGreaterThan(before * 1.8);
+    await Promise.all([holder, flushed]);
+    expect(await database.statements.counts(id)).toMatchObject({ state: 'completed', succeeded: 20_000 });
   });
 });
+
+const lockedRows = async ({ db }: TestDatabase): Promise<number> =>
+  (await db.execute(sql`select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`))
+    .length;
+const waiting = async ({ db }: TestDatabase): Promise<number> =>
+  (await db.execute(sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`))
+    .length;
 
 describe('heartbeat', () => {
   it('frees what runs under the worker but is not in its hands, and only after the grace', async () => {
@@ -238,7 +280,7 @@ describe('control', () => {
       {
         ...whole(b!, claim),
         succeeded: 0,
-        outputs: '[]',
+        outputs: '',
         indexes: [],
         rests: [{ first: b!.first, size: 50, picks: null, attempt: 1, delayMs: 0 }],
       },
@@ -293,7 +335,7 @@ describe('round trips', () => {
       claim: () => statements.claim({ nos: [1, 2, 3], claim, worker, handlers: ['echo'] }),
       flush: () =>
         statements.flush([
-          { no: 1, claim, first: 0, succeeded: 1, outputs: '[1]', indexes: null, failures: [], rests: [] },
+          { no: 1, claim, first: 0, succeeded: 1, outputs: texts([1]), indexes: null, failures: [], rests: [] },
         ]),
       heartbeat: () => statements.heartbeat({ worker, claims: [claim], batches: [1], facts, orphanMs: 0 }),
       own: () => statements.own({ worker, leaseMs: 5000, releasing: [] }),

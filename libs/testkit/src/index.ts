@@ -9,3 +9,4 @@ export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
 export { type App, type AppProcess, startApp } from './process.ts';
 export { redisCommand, redisPid } from './redis.ts';
+export { texts } from './texts.ts';

@@ -26,7 +26,7 @@ export function blame(holding: Holding, item: number, error: ItemError): Settled
     claim,
     first,
     succeeded: 0,
-    outputs: '[]',
+    outputs: '',
     indexes: [],
     failures: again ? [] : guilty.map((at) => ({ index: indexAt(holding, at), error })),
     rests,

@@ -14,7 +14,7 @@ export interface Settled {
   first: number;
   /** Items that succeeded, those that were only acknowledged among them. */
   succeeded: number;
-  /** Text of a JSON array: the outputs of the items that succeeded and returned something. */
+  /** JSON texts (`joinTexts`): the outputs of the items that succeeded and returned something. */
   outputs: string;
   /** Index of each output; null: they are those from `first` on without a gap. */
   indexes: readonly number[] | null;
@@ -44,7 +44,6 @@ export interface Rest {
 export interface Flushed {
   no: number;
   batch: number;
-  batchState: string;
 }
 
 /**
@@ -64,6 +63,9 @@ export interface Flushed {
  * Rests of one batch and attempt become one row (rests.ts). They are put together here, after the join with the chunks
  * that are settled: of a chunk that is fenced no item is in the row.
  *
+ * Outputs are cut at U+001F, and indexes beside them, by `unnest` in the select list: `json_array_elements` reads them a second
+ * time, and a function in `from` writes its rows down before they are used. The cast is the check that they are JSON.
+ *
  * The counters of the batches come last, and only a flush that completes one waits for the disk (count-outcomes.ts).
  */
 export function prepareFlush(db: Database) {
@@ -71,7 +73,7 @@ export function prepareFlush(db: Database) {
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
     select c.no, c.batch, c.first, c.src, c.srcs, c.attempt, c.crashes, c.format, u.succeeded, u.failed, u.outputs, u.indexes::int[] as indexes
     from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('succeeded')}::int[],
-      ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, ${separator}),
+      ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, E'\\x1e'),
       string_to_array(${sql.placeholder('indexes')}::text, ';', '')) u(no, claim, succeeded, failed, outputs, indexes)
     join chunks c on c.no = u.no and c.claim = u.claim and c.state = 'running'
     order by c.no for update of c`);
@@ -96,32 +98,27 @@ export function prepareFlush(db: Database) {
         attempt, delay_ms, min(srcs)
       from back cross join unnest(coalesce(picks, array(select generate_series(first, first + size - 1)))) i
       where grp is not null group by batch, crashes, format, attempt, delay_ms, grp) r`);
-  const inserted = db.$with('inserted', { one: sql<number>`one` }).as(sql`
+  const inserted = db.$with('inserted', {}).as(sql`
     insert into ${results} (batch, index, finished_at, status, attempt, output, error, src, fingerprint)
-    select f.batch, coalesce(f.indexes[o.n], f.first + o.n - 1)::int, now(), 1, f.attempt, o.value, null::json, null::int, null
-    from fin f cross join json_array_elements(f.outputs::json) with ordinality o(value, n)
+    select o.batch, o.index, now(), 1, o.attempt, o.output::json, null::json, null::int, null
+    from (
+      select f.batch, f.attempt, unnest(t.texts) as output,
+        unnest(coalesce(f.indexes, array(select generate_series(f.first, f.first + cardinality(t.texts) - 1)))) as index
+      from fin f cross join lateral (select string_to_array(f.outputs, ${separator}) as texts offset 0) t) o
     union all
     select f.batch, x.index, now(), 2, f.attempt, null, x.error::json,
       coalesce(f.src, (select max(s) from unnest(f.srcs) s where s <= x.index)), x.fingerprint
     from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::int[],
-      string_to_array(${sql.placeholder('failureErrors')}::text, ${separator}), ${sql.placeholder('failureFingerprints')}::text[]) x(no, index, error, fingerprint) join fin f on f.no = x.no
-    returning 1 as one`);
-  const reduced = db.$with('reduced', { one: sql<number>`one` }).as(sql`
+      string_to_array(${sql.placeholder('failureErrors')}::text, ${separator}), ${sql.placeholder('failureFingerprints')}::text[]) x(no, index, error, fingerprint) join fin f on f.no = x.no`);
+  const reduced = db.$with('reduced', {}).as(sql`
     insert into ${partials} (batch, partial)
     select f.batch, x.partial::json from unnest(${sql.placeholder('partialNos')}::bigint[],
-      string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no
-    returning 1 as one`);
-  const { locked, counted, durable } = countOutcomes(db, 'fin', ['inserted', 'reduced']);
+      string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no`);
+  const { locked, counted } = countOutcomes(db, 'fin');
   const query = db
-    .with(fin, done, back, rest, inserted, reduced, locked, counted)
-    .select({
-      no: fin.no,
-      batch: fin.batch,
-      batchState: counted.state,
-      durable,
-    })
+    .with(fin, locked, counted, done, back, rest, reduced, inserted)
+    .select({ no: fin.no, batch: fin.batch })
     .from(fin)
-    .innerJoin(counted, sql`${counted.no} = ${fin.batch}`)
     .prepare('flush');
 
   return (settled: readonly Settled[]): Promise<Flushed[]> => {
@@ -133,7 +130,7 @@ export function prepareFlush(db: Database) {
       claims: list(settled.map((each) => each.claim)),
       succeeded: list(settled.map((each) => each.succeeded)),
       failed: list(settled.map((each) => each.failures.length)),
-      outputs: jsonTexts(settled.map((each) => each.outputs)),
+      outputs: settled.map((each) => each.outputs).join('\u001e'),
       indexes: lists(settled.map((each) => each.indexes)),
       failureNos: list(failures.map(({ no }) => no)),
       failureIndexes: list(failures.map(({ index }) => index)),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claimed, Settled, Statements, WorkerFacts } from '@bullpen/db';
+import { texts } from '@bullpen/testkit';
 import type { Dice } from '@bullpen/testkit';
 
 /** What the actors share: the statements, the "BullMQ" of this test (it loses, doubles and reorders), and what they saw. */
@@ -170,7 +171,7 @@ function outcomeOf(row: Claimed, claim: string, dice: Dice): Settled {
     claim,
     first: row.first,
     succeeded: kept.length,
-    outputs: JSON.stringify(kept.map((v) => ({ v }))),
+    outputs: texts(kept.map((v) => ({ v }))),
     indexes: kept,
     failures,
     rests: rests.map((rest) => ({ ...rest, first: rest.picks[0]!, size: rest.picks.length })),
