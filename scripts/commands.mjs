@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
+import { installPeers } from './install.mjs';
 import { ROOT } from './root.mjs';
 
 /** A subcommand of the program in apps/cli. */
@@ -35,6 +36,7 @@ export const commands = {
   worker: app('only workers: worker [--scale N]', ['worker']),
   bullpen: app('the API from a terminal: submit, watch, results, … (bullpen --help)', []),
   test: { what: 'runs all tests, or those of the files named', run: test },
+  bench: { what: 'measures it on this machine beside what else does such work (bench --help)', run: bench },
   check: { what: 'format, lint, types, unused code', run: check },
   fix: { what: 'formats, and repairs what the linter can', run: fix },
   'db:generate': {
@@ -58,6 +60,17 @@ function sources() {
 async function test(args) {
   process.env.BULLPEN_BUILD = await build([...handlerFolders(), 'libs/testkit/handlers']);
   return runBin('vitest', ['run', ...args]);
+}
+
+/** What it compares with is installed for the first run, beside the project's own packages. */
+async function bench(args) {
+  const problem = args.includes('--help') || args.includes('-h') ? null : await installPeers();
+  if (problem) {
+    console.error(problem);
+    return 69; // EX_UNAVAILABLE
+  }
+  process.env.BULLPEN_BUILD = await build(['libs/handlers/src', 'bench/handlers']);
+  return runBin('tsx', ['bench/main.ts', ...args]);
 }
 
 /** All of them, so that one run tells everything. */

@@ -6,36 +6,52 @@ import { withLock } from './install-lock.mjs';
 import { ROOT } from './root.mjs';
 
 const PNPM = 'pnpm@10.34.9';
-const STAMP = join(ROOT, 'node_modules/.bullpen-installed');
+/** The project's own packages, and those that only the benchmarks need. */
+const OWN = { folder: ROOT, args: [], takes: 'Installing packages (first start, about 20 s)…' };
+const PEERS = {
+  folder: join(ROOT, 'bench/peers'),
+  args: ['--ignore-workspace'],
+  takes: 'Installing what the benchmarks compare with (first time, about 20 s)…',
+};
 const OWN_DATA = join(ROOT, '.data');
 
 /** Installs the packages when what describes them changed since the last time. Resolves with a text for the user when that failed. */
-export async function install() {
-  const wanted = fingerprint();
-  const isDone = () => existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted;
+export const install = () => installInto(OWN, fingerprint(membersOf('apps', 'libs')));
+
+/** The same for the benchmarks. */
+export const installPeers = () =>
+  installInto(PEERS, fingerprint(['bench/peers/pnpm-lock.yaml', 'bench/peers/package.json']));
+
+async function installInto(place, wanted) {
+  const stamp = join(place.folder, 'node_modules/.bullpen-installed');
+  const isDone = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
   if (isDone()) return null;
   try {
     return await withLock(join(OWN_DATA, 'install-lock'), async (alsoHeldBy) => {
       if (isDone()) return null; // by the run that held the lock
-      console.error('Installing packages (first start, about 20 s)…');
-      const { code, output } = await pnpmInstall(alsoHeldBy);
+      console.error(place.takes);
+      const { code, output } = await pnpmInstall(place, alsoHeldBy);
       if (code !== 0) return remedy(output);
-      writeFileSync(STAMP, wanted);
+      writeFileSync(stamp, wanted);
       return null;
     });
   } catch (error) {
-    return `The packages cannot be installed in ${ROOT}: ${error.message}`;
+    return `The packages cannot be installed in ${place.folder}: ${error.message}`;
   }
 }
 
-/** Of the lockfile and of every manifest in the workspace; and of the system, since packages with programs differ by it. */
-function fingerprint() {
-  const members = ['apps', 'libs'].flatMap((folder) =>
+/** Of the lockfile and of every manifest in the workspace. */
+function membersOf(...folders) {
+  const members = folders.flatMap((folder) =>
     existsSync(join(ROOT, folder))
       ? readdirSync(join(ROOT, folder)).map((name) => join(folder, name, 'package.json'))
       : [],
   );
-  const files = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', ...members.sort((a, b) => (a < b ? -1 : 1))];
+  return ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', ...members.sort((a, b) => (a < b ? -1 : 1))];
+}
+
+/** Of these files; and of the system, since packages with programs differ by it. */
+function fingerprint(files) {
   const hash = createHash('sha256').update(`${PNPM} ${process.platform} ${process.arch}\n`);
   for (const file of files) {
     const path = join(ROOT, file);
@@ -44,12 +60,12 @@ function fingerprint() {
   return hash.digest('hex');
 }
 
-function pnpmInstall(alsoHeldBy) {
+function pnpmInstall({ folder, args: more }, alsoHeldBy) {
   const [command, ...first] = npx();
-  const args = [...first, '--yes', PNPM, 'install', '--frozen-lockfile', '--config.confirmModulesPurge=false'];
+  const args = [...first, '--yes', PNPM, 'install', ...more, '--frozen-lockfile', '--config.confirmModulesPurge=false'];
   // A group of its own: a Ctrl-C is heard by us, who end it, and not by half of npx's family.
   const child = spawn(command, args, {
-    cwd: ROOT,
+    cwd: folder,
     env: environment(),
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

@@ -1,0 +1,72 @@
+// A client in a process of its own: node client.mjs WHAT … with one line of JSON as its answer.
+//   upload URL LINES   NDJSON lines of 112 bytes to URL, as fast as they are taken
+//   download URL MB/s  reads URL to its end, at most so fast; 0: as fast as it comes
+//   posts URL COUNT AT-ONCE BODY   COUNT requests, so many at once; times in ms, sorted
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const [what, url, ...args] = process.argv.slice(2);
+const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
+const started = performance.now();
+const answer = await { upload, download, posts }[what](...args);
+console.log(JSON.stringify({ ms: performance.now() - started, ...answer }));
+process.exit();
+
+async function upload(lines) {
+  const perPart = 5000;
+  const pad = 'x'.repeat(80);
+  const sending = request(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } });
+  const answered = answerOf(sending);
+  let bytes = 0;
+  for (let first = 0; first < Number(lines); first += perPart) {
+    let part = '';
+    for (let index = first; index < Math.min(Number(lines), first + perPart); index += 1)
+      part += `{"id":${String(1_000_000_000 + index)},"name":"${pad}"}\n`;
+    bytes += part.length;
+    if (!sending.write(part)) await once(sending, 'drain');
+  }
+  sending.end();
+  const { status, text } = await answered;
+  if (status !== 202) throw new Error(`${status} ${text}`);
+  return { bytes, id: JSON.parse(text).id };
+}
+
+async function download(mbPerSecond) {
+  const asking = request(url, { headers: { accept: 'application/x-ndjson' } }).end();
+  const [response] = await once(asking, 'response');
+  let bytes = 0;
+  for await (const part of response) {
+    bytes += part.length;
+    const due = Number(mbPerSecond) === 0 ? 0 : (bytes / 2 ** 20 / Number(mbPerSecond)) * 1000;
+    const early = due - (performance.now() - started);
+    if (early > 5) await sleep(early);
+  }
+  return { bytes };
+}
+
+async function posts(count, atOnce, body) {
+  const times = [];
+  let left = Number(count);
+  async function postOn() {
+    while (left > 0) {
+      left -= 1;
+      const began = performance.now();
+      const posting = request(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } });
+      const answered = answerOf(posting);
+      posting.end(body);
+      const { status, text } = await answered;
+      if (status >= 300) throw new Error(`${status} ${text}`);
+      times.push(performance.now() - began);
+    }
+  }
+  await Promise.all(Array.from({ length: Number(atOnce) }, postOn));
+  return { times: times.sort((a, b) => a - b) };
+}
+
+async function answerOf(sending) {
+  const [response] = await once(sending, 'response');
+  let text = '';
+  for await (const part of response.setEncoding('utf8')) text += part;
+  return { status: response.statusCode, text };
+}

@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import type { Servers } from './servers.ts';
+
+/** What the figures were measured on. Names neither the host nor a user. */
+export async function describeMachine(servers: Servers): Promise<Record<string, string>> {
+  const sql = servers.connect(servers.databaseUrl, { max: 1 });
+  const [server] = await sql<{ version: string }[]>`select current_setting('server_version') as version`;
+  const settings = await sql<{ name: string; setting: string; unit: string | null }[]>`
+    select name, setting, unit from pg_settings where name in ('shared_buffers', 'max_wal_size', 'fsync', 'full_page_writes', 'data_checksums') order by name`;
+  await sql.end();
+  return {
+    cpu: `${cpus()[0]?.model ?? 'unknown'} × ${availableParallelism()}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    system: `${type()} ${release()}`,
+    node: process.versions.node,
+    postgresql: server!.version,
+    settings: settings.map(({ name, setting, unit }) => `${name} ${setting}${unit ? ` × ${unit}` : ''}`).join(', '),
+    bullmq: versionOf('../../libs/queue/node_modules/bullmq/package.json'),
+    drizzle: versionOf('../../libs/db/node_modules/drizzle-orm/package.json'),
+  };
+}
+
+const versionOf = (path: string): string =>
+  (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;

@@ -1,0 +1,56 @@
+import type { Servers } from './servers.ts';
+
+/** What was asked for on the command line. Numbers that are not set: the scenario's own. */
+export interface Asked {
+  items: number | undefined;
+  workers: number | undefined;
+  runs: number;
+  /** Smaller sizes, and no peers but the nearest: all scenarios together in under five minutes. */
+  quick: boolean;
+}
+
+export interface Bench {
+  servers: Servers;
+  asked: Asked;
+  /** One line of progress. */
+  say: (line: string) => void;
+}
+
+/** One thing that is measured, in every run once: named figures, larger ones first in a plot. */
+export interface Variant {
+  label: string;
+  measure: () => Promise<Figures>;
+}
+
+export type Figures = Record<string, number>;
+
+/** All runs of one variant. */
+export interface Measured {
+  label: string;
+  runs: Figures[];
+  /** What its rate may be compared with only beside this. */
+  note?: string;
+}
+
+/** A line of docs: the target, and what came out. `ok` null: nothing was asked, or it is not built. */
+export interface Verdict {
+  target: string;
+  asks: string;
+  found: string;
+  ok: boolean | null;
+}
+
+export interface Report {
+  tables: { title: string; rows: Measured[] }[];
+  verdicts: Verdict[];
+  /** What took the time, as lines. */
+  remarks: string[];
+}
+
+export interface Scenario {
+  name: string;
+  title: string;
+  /** Numbers of docs/rates.md that it shows. */
+  targets: string[];
+  run: (bench: Bench) => Promise<Report>;
+}

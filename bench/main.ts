@@ -1,0 +1,114 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { describeMachine } from './kit/machine.ts';
+import { refusals } from './kit/refuse.ts';
+import { reportLines, verdictLines } from './kit/report.ts';
+import type { Asked, Report, Scenario } from './kit/scenario.ts';
+import { openServers } from './kit/servers.ts';
+import { scenarios } from './scenarios/index.ts';
+
+const usage = `Usage: pnpm bench [all | scenario …] [options]
+
+Measures Bullpen on this machine, beside what else does such work, in turns. Without a name: all quick ones, in less than
+five minutes. Figures go to the terminal and, as JSON, to bench/results/.
+
+${scenarios.map(({ name, title, targets }) => `  ${name.padEnd(12)} ${title} (${targets.join(', ') || 'no target'})`).join('\n')}
+
+Options:
+  --runs N      runs of each variant, of which the median counts (default 3; quick 1)
+  --items N     items of a batch, where the scenario has one size
+  --workers N   workers, where the scenario does not vary them
+  --quick       small sizes, and only the nearest peers
+  --no-save     write no files
+
+Examples:
+  pnpm bench rate --runs 5
+  pnpm bench all`;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const command = read(args);
+  if (typeof command === 'string') {
+    console.error(`${command}\n\n${usage}`);
+    return 2;
+  }
+  if (command.help) {
+    console.log(usage);
+    return 0;
+  }
+  const problems = refusals(process.env, process.execArgv);
+  if (problems.length > 0) {
+    console.error(problems.join('\n'));
+    return 78; // EX_CONFIG
+  }
+  process.env['NODE_ENV'] = 'production';
+  return measure(command.chosen, command.asked, command.save);
+}
+
+async function measure(chosen: readonly Scenario[], asked: Asked, save: boolean): Promise<number> {
+  const say = (line: string): void => console.error(`  ${line}`);
+  const servers = await openServers(process.env, say);
+  const verdicts = [];
+  try {
+    const machine = await describeMachine(servers);
+    console.log(
+      Object.entries(machine)
+        .map(([name, value]) => `${name}: ${value}`)
+        .join('\n'),
+    );
+    for (const scenario of chosen) {
+      console.error(`\n${scenario.name}: ${scenario.title}`);
+      const report = await scenario.run({ servers, asked, say });
+      console.log(reportLines(report).join('\n'));
+      verdicts.push(...report.verdicts);
+      if (save) await keep(scenario, asked, machine, report);
+    }
+  } finally {
+    await servers.stop();
+  }
+  if (chosen.length > 1) console.log(['', 'All targets', ...verdictLines(verdicts)].join('\n'));
+  return 0;
+}
+
+async function keep({ name, title }: Scenario, asked: Asked, machine: object, report: Report): Promise<void> {
+  const folder = new URL('./results/', import.meta.url);
+  await mkdir(folder, { recursive: true });
+  const at = new Date().toISOString();
+  const file = new URL(`${at.slice(0, 10)}-${name}${asked.quick ? '-quick' : ''}.json`, folder);
+  await writeFile(file, `${JSON.stringify({ name, title, at, asked, machine, ...report }, null, 1)}\n`);
+}
+
+function read(args: string[]): { help: boolean; chosen: readonly Scenario[]; asked: Asked; save: boolean } | string {
+  const whole = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  try {
+    const { values, positionals } = parseArgs({
+      args: args.filter((arg) => arg !== '--no-save'),
+      allowPositionals: true,
+      options: { runs: whole, items: whole, workers: whole, quick: flag, help: { ...flag, short: 'h' } },
+    });
+    const number = (name: 'runs' | 'items' | 'workers'): number | undefined => {
+      const text = values[name];
+      if (text !== undefined && !/^[1-9]\d{0,8}$/.test(text))
+        throw new Error(`--${name} must be a whole number from 1, not "${text}"`);
+      return text === undefined ? undefined : Number(text);
+    };
+    const unknown = positionals.find((name) => name !== 'all' && !scenarios.some((each) => each.name === name));
+    if (unknown !== undefined) return `There is no benchmark "${unknown}".`;
+    const quick = values.quick ?? positionals.length === 0;
+    const chosen =
+      positionals.length === 0 || positionals.includes('all')
+        ? scenarios
+        : scenarios.filter(({ name }) => positionals.includes(name));
+    const asked = {
+      items: number('items'),
+      workers: number('workers'),
+      runs: number('runs') ?? (quick ? 1 : 3),
+      quick,
+    };
+    return { help: values.help ?? false, chosen, asked, save: !args.includes('--no-save') };
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,49 @@
+// Runs one peer: node run.mjs NAME ITEMS WORKERS ITERATIONS; DATABASE_URL and REDIS_URL say where. A peer is a module with
+// `prepare` (tables, queues), `submit` (hands over all items) and `work` (in each worker process; calls `done(n)` after n
+// results are stored). Prints one line of JSON: the time from the first submit to the last stored result, and what is stored.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import postgres from 'postgres';
+
+const [role, name, ...numbers] = process.argv.slice(2);
+const [items, workers, iterations] = numbers.map(Number);
+const { default: peer } = await import(`./${name}.mjs`);
+const place = { databaseUrl: process.env.DATABASE_URL, redisUrl: process.env.REDIS_URL };
+
+if (role === 'worker') {
+  const stop = await peer.work({ ...place, iterations, done: (count) => process.send(count) });
+  process.once('message', () => void stop().then(() => process.exit()));
+  process.send('ready');
+} else {
+  const sql = postgres(place.databaseUrl, { max: 2, onnotice() {} });
+  await sql`drop table if exists peer_results`;
+  await sql`create table peer_results (index int primary key, finished_at timestamptz default now(), status smallint not null, attempt smallint not null, output json)`;
+  await peer.prepare(place);
+  let stored = 0;
+  let allStored;
+  const all = new Promise((resolve) => (allStored = resolve));
+  const processes = await Promise.all(
+    Array.from({ length: workers }, async () => {
+      const child = fork(fileURLToPath(import.meta.url), ['worker', name, items, workers, iterations]);
+      await once(child, 'message');
+      child.on('message', (count) => {
+        stored += count;
+        if (stored >= items) allStored();
+      });
+      return child;
+    }),
+  );
+  const started = performance.now();
+  await peer.submit({ ...place, items });
+  const submitted = performance.now();
+  await all;
+  const seconds = (performance.now() - started) / 1000;
+  const [{ rows }] = await sql`select count(*)::int as rows from peer_results`;
+  console.log(JSON.stringify({ seconds, submitSeconds: (submitted - started) / 1000, rows, kept: peer.kept }));
+  for (const child of processes) child.send('stop');
+  await Promise.all(processes.map((child) => once(child, 'exit')));
+  await sql`drop table peer_results`;
+  await sql.end();
+  process.exit();
+}

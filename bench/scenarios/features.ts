@@ -1,0 +1,64 @@
+import { download } from '../kit/client.ts';
+import type { House } from '../kit/house.ts';
+import { inHouse, params, warm } from '../kit/in-house.ts';
+import { interleave } from '../kit/interleave.ts';
+import type { Bench, Report, Scenario, Variant } from '../kit/scenario.ts';
+import { median } from '../kit/stats.ts';
+
+const scenario: Scenario = {
+  name: 'features',
+  title: 'The same items with a feature on',
+  targets: ['P10'],
+  run,
+};
+export default scenario;
+
+const readers = 50;
+
+async function run(bench: Bench): Promise<Report> {
+  const rows = await interleave(bench, [
+    variant(bench, 'plain', async () => async () => undefined),
+    variant(bench, `${readers} slow readers`, readSlowly),
+    variant(bench, 'a key, a seed, 25 attempts', async () => async () => undefined, {
+      maxAttempts: 25,
+      backoffMs: 10,
+      seed: 7,
+    }),
+  ]);
+  const rate = (at: number): number => median(rows[at]!.runs.map((figures) => figures['items/s']!));
+  const verdicts = rows.slice(1).map(({ label }, at) => {
+    const found = rate(at + 1) / rate(0);
+    return { target: 'P10', asks: `${label}: ≥ 0.9 ×`, found: `${found.toFixed(2)} ×`, ok: found >= 0.9 };
+  });
+  return { tables: [{ title: scenario.title, rows }], verdicts, remarks: [] };
+}
+
+const variant = (
+  bench: Bench,
+  label: string,
+  begin: (house: House) => Promise<() => Promise<unknown>>,
+  options: object = {},
+): Variant => ({
+  label,
+  measure: () =>
+    inHouse(bench, { workers: bench.asked.workers ?? 3 }, async (house) => {
+      await warm(house);
+      const end = await begin(house);
+      const ran = await house.run({ handler: 'echo', count: bench.asked.quick ? 200_000 : 1_000_000, params, options });
+      await end();
+      return { 'items/s': ran.itemsPerSecond, 'MB producer': ran.usage['producer']!.rssMb };
+    }),
+});
+
+/** Fifty clients read the results of an earlier batch, 20 kB a second each, and none of them gets far. */
+async function readSlowly({ client, sql, url }: House): Promise<() => Promise<unknown>> {
+  const { id } = await client.submit({ handler: 'echo', count: 1000 });
+  const rows = 500_000;
+  await sql`insert into results (batch, index, finished_at, status, attempt, output)
+    select no, i + 1000, now(), 1, 1, ${JSON.stringify(params)}::text::json from batches, generate_series(0, ${rows - 1}::int) i where id = ${id}`;
+  const leave = new AbortController();
+  const reading = Array.from({ length: readers }, () =>
+    download(`${url}/v1/batches/${id}/results`, 0.02, leave.signal).catch(() => undefined),
+  );
+  return () => (leave.abort(), Promise.all(reading));
+}

@@ -1,0 +1,114 @@
+import { ended, type House } from '../kit/house.ts';
+import { inHouse, params, warm } from '../kit/in-house.ts';
+import { interleave } from '../kit/interleave.ts';
+import { usedByRedis } from '../kit/redis.ts';
+import type { Bench, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
+import { median } from '../kit/stats.ts';
+
+const scenario: Scenario = {
+  name: 'growth',
+  title: 'Ten times the items, and a thousand batches that wait',
+  targets: ['P9', 'P8'],
+  run,
+};
+export default scenario;
+
+/** What waits beside the batch that is measured. */
+const waiting = { paused: 500, backingOff: 400, running: 100 };
+
+async function run(bench: Bench): Promise<Report> {
+  const { quick, workers = 3 } = bench.asked;
+  const small = quick ? 100_000 : 1_000_000;
+  const sizes = await interleave(bench, [ofSize(bench, workers, small), ofSize(bench, workers, 10 * small)]);
+  const batches = await interleave(bench, [beside(bench, workers, false), beside(bench, workers, true)]);
+  return {
+    tables: [
+      { title: 'By size', rows: sizes },
+      { title: '100 chunks of 1 000 items, alone and in a backlog', rows: batches },
+    ],
+    verdicts: [
+      ratio('10 × the items ≥ 0.9 ×', sizes),
+      ratio('with 1 000 batches ≥ 0.9 × of one', batches),
+      memory(sizes),
+      redis(batches),
+    ],
+    remarks: [],
+  };
+}
+
+const ofSize = (bench: Bench, workers: number, items: number): Variant => ({
+  label: `${items / 1e6} million items`,
+  measure: () =>
+    inHouse(bench, { workers }, async (house) => {
+      await warm(house);
+      const ran = await house.run({ handler: 'echo', count: items, params });
+      const mb = Object.entries(ran.usage).map(([name, { rssMb }]) => (name.startsWith('worker') ? rssMb : 0));
+      return {
+        'items/s': ran.itemsPerSecond,
+        'MB worker': Math.max(...mb),
+        'MB producer': ran.usage['producer']!.rssMb,
+      };
+    }),
+});
+
+/**
+ * The same items: in one batch; or in the hundred of a thousand batches that run, while the others are paused or wait for
+ * another attempt.
+ */
+const beside = (bench: Bench, workers: number, isMany: boolean): Variant => ({
+  label: isMany ? 'in 100 running of 1 000 batches' : 'in one batch',
+  measure: () =>
+    inHouse(bench, { workers }, async (house) => {
+      await warm(house);
+      const items = bench.asked.quick ? 200_000 : 1_000_000;
+      if (isMany) await fill(house);
+      const before = await usedByRedis(bench.servers.redisUrl);
+      const count = isMany ? waiting.running : 1;
+      const started = performance.now();
+      const made = await Promise.all(
+        Array.from({ length: count }, () => house.client.submit({ handler: 'echo', count: items / count, params })),
+      );
+      const queued = (await house.client.partitions()).items.reduce((sum, { backlog }) => sum + backlog, 0);
+      const held = (await usedByRedis(bench.servers.redisUrl)) - before;
+      for (const { id } of made) await ended(house.client, id);
+      const perSecond = (items / (performance.now() - started)) * 1000;
+      // A few chunks say little: the queues themselves take room.
+      return { 'items/s': perSecond, ...(queued < 20 ? {} : { 'bytes in Redis a chunk': Math.max(0, held / queued) }) };
+    }),
+});
+
+/** Batches of 1 000 items that do not run: some are paused, the chunks of others wait for an hour. */
+async function fill({ client, sql }: House): Promise<void> {
+  for (let made = 0; made < waiting.paused + waiting.backingOff; made += 1) {
+    const { id } = await client.submit({ handler: 'echo', count: 1000, params: { ms: made } });
+    if (made < waiting.paused) await sql`update batches set state = 'paused', reason = 'user' where id = ${id}`;
+    await sql`update chunks c set state = 'pending', not_before = now() + interval '1 hour' from batches b
+      where b.no = c.batch and b.id = ${id} and c.state in ('pending', 'queued')`;
+  }
+  await sql`vacuum analyze chunks`;
+}
+
+const rateOf = ({ runs }: Measured, name = 'items/s'): number => {
+  const values = runs.flatMap((figures) => (figures[name] === undefined ? [] : [figures[name]]));
+  return values.length === 0 ? 0 : median(values);
+};
+
+function ratio(asks: string, [base, other]: readonly Measured[]): Verdict {
+  const found = rateOf(other!) / rateOf(base!);
+  return { target: 'P9', asks, found: `${found.toFixed(2)} ×`, ok: found >= 0.9 };
+}
+
+function memory(rows: readonly Measured[]): Verdict {
+  const mb = Math.max(...rows.map((row) => rateOf(row, 'MB worker')));
+  return { target: 'P8', asks: 'worker ≤ 250 MB', found: `${mb} MB`, ok: mb <= 250 };
+}
+
+function redis(rows: readonly Measured[]): Verdict {
+  const bytes = Math.max(...rows.map((row) => rateOf(row, 'bytes in Redis a chunk')));
+  return {
+    target: 'P8',
+    asks: 'Redis ≤ 1 KB a chunk',
+    found: bytes === 0 ? 'too few to tell' : `${Math.round(bytes)} bytes`,
+    ok: bytes === 0 ? null : bytes <= 1024,
+  };
+}

@@ -1,0 +1,130 @@
+import type { House } from '../kit/house.ts';
+import { inHouse, warm, workersText } from '../kit/in-house.ts';
+import { interleave } from '../kit/interleave.ts';
+import { runPeer } from '../kit/peer.ts';
+import { phasesOf } from '../kit/phases.ts';
+import type { Bench, Figures, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
+import { median } from '../kit/stats.ts';
+
+/** About 16 µs of cpu an item. */
+const iterations = 8000;
+/** Items that a worker has in handlers, each for 5 ms: 2 000 a second at most. */
+const waiting = { atOnce: 10, ms: 5 };
+
+const scenario: Scenario = {
+  name: 'scaling',
+  title: 'Faster with every worker: items that take cpu, and items that wait',
+  targets: ['P2'],
+  run,
+};
+export default scenario;
+
+async function run(bench: Bench): Promise<Report> {
+  const { quick, items = quick ? 150_000 : 500_000 } = bench.asked;
+  const counts = quick ? [1, 3] : [1, 3, 5, 7, 10];
+  const cpu = await interleave(bench, [
+    ...[1, 3].map((workers) => ours(bench, workers, items)),
+    ...[1, 3].map((workers) => plain(bench, workers)),
+  ]);
+  const waits = await interleave(bench, [
+    ...counts.map((workers) => waitingItems(bench, workers)),
+    waitingItems(bench, 3, `3 workers, one at half speed`, (at) => (at === 0 ? waiting.atOnce / 2 : waiting.atOnce)),
+  ]);
+  return {
+    tables: [
+      { title: 'Items that take 16 µs of cpu', rows: cpu },
+      { title: `Items that wait ${waiting.ms} ms, ${waiting.atOnce} at once in a worker`, rows: waits },
+    ],
+    verdicts: [...cpuVerdicts(cpu), ...waitVerdicts(waits)],
+    remarks: [],
+  };
+}
+
+const ours = (bench: Bench, workers: number, items: number): Variant => ({
+  label: `Bullpen, ${workersText(workers)}`,
+  measure: () =>
+    inHouse(bench, { workers }, async (house) => {
+      await warm(house, 'burn', { iterations });
+      const ran = await house.run({ handler: 'burn', count: items, params: { iterations } });
+      return { 'items/s': ran.itemsPerSecond, ...(await sharesOf(house)), ...phasesOf(house, ran).figures };
+    }),
+});
+
+const plain = ({ servers, asked }: Bench, workers: number): Variant => ({
+  label: `plain BullMQ, ${workersText(workers)}`,
+  measure: async () => {
+    const items = asked.quick ? 15_000 : 40_000;
+    return { 'items/s': (await runPeer(servers, 'bullmq', { items, workers, iterations })).itemsPerSecond };
+  },
+});
+
+const waitingItems = (
+  bench: Bench,
+  workers: number,
+  label = workersText(workers),
+  atOnceOf: (at: number) => number = () => waiting.atOnce,
+): Variant => ({
+  label,
+  measure: () =>
+    inHouse(bench, { workers, envOfWorker: (at) => ({ WORKER_CONCURRENCY: String(atOnceOf(at)) }) }, async (house) => {
+      const { ms } = waiting;
+      await house.run({ handler: 'sleep', count: 500 * workers, params: { ms } });
+      const count = (bench.asked.quick ? 5000 : 15_000) * workers;
+      const ran = await house.run({ handler: 'sleep', count, params: { ms } });
+      return { 'items/s': ran.itemsPerSecond, ...(await sharesOf(house)) };
+    }),
+});
+
+/** The smallest and the largest part of the items that a worker ran. */
+async function sharesOf({ client, workers }: House): Promise<Figures> {
+  if (workers.length === 1) return {};
+  const done = (await client.workers()).items.map(({ itemsDone }) => itemsDone);
+  const total = done.reduce((sum, each) => sum + each, 0);
+  return { 'least share %': (Math.min(...done) / total) * 100, 'most share %': (Math.max(...done) / total) * 100 };
+}
+
+const rateOf = (rows: readonly Measured[], label: string): number =>
+  median(rows.find((row) => row.label === label)!.runs.map((figures) => figures['items/s']!));
+
+const factor = (target: string, asks: string, found: number, least: number): Verdict => ({
+  target,
+  asks,
+  found: `${found.toFixed(2)} ×`,
+  ok: found >= least,
+});
+
+function cpuVerdicts(rows: readonly Measured[]): Verdict[] {
+  const gain = (who: string): number => rateOf(rows, `${who}, 3 workers`) / rateOf(rows, `${who}, 1 worker`);
+  const shares = rows.find((row) => row.label === 'Bullpen, 3 workers')!.runs;
+  const [least, most] = [
+    median(shares.map((run) => run['least share %']!)),
+    median(shares.map((run) => run['most share %']!)),
+  ];
+  return [
+    factor('P2', '16 µs of cpu: 1 → 3 workers ≥ 1.6 × on two cores', gain('Bullpen'), 1.6),
+    { target: 'P2', asks: 'the same with plain BullMQ', found: `${gain('plain BullMQ').toFixed(2)} ×`, ok: true },
+    {
+      target: 'P2',
+      asks: 'shares of 3 equal workers 30–37 %',
+      found: `${least.toFixed(0)}–${most.toFixed(0)} %`,
+      ok: least >= 30 && most <= 37,
+    },
+  ];
+}
+
+function waitVerdicts(rows: readonly Measured[]): Verdict[] {
+  const one = rateOf(rows, '1 worker');
+  const many = [5, 7, 10].filter((workers) => rows.some(({ label }) => label === workersText(workers)));
+  return [
+    factor('P2', 'waiting: 1 → 3 workers ≥ 2.9 ×', rateOf(rows, '3 workers') / one, 2.9),
+    ...many.map((workers) =>
+      factor(
+        'P2',
+        `waiting: 1 → ${workers} workers ≥ ${(0.9 * workers).toFixed(1)} ×`,
+        rateOf(rows, workersText(workers)) / one,
+        0.9 * workers,
+      ),
+    ),
+    factor('P2', 'one of three at half speed ≥ 2.3 ×', rateOf(rows, '3 workers, one at half speed') / one, 2.3),
+  ];
+}
