@@ -60,6 +60,7 @@ async function bundle(out, handlers) {
       ...Object.fromEntries(['producer', 'worker', 'cli'].map((app) => [app, `apps/${app}/src/main.ts`])),
       watchdog: 'apps/worker/src/watchdog/thread.ts',
       isolated: 'apps/worker/src/isolation/process.ts',
+      threads: 'apps/worker/src/threads/thread.ts',
       reducer: 'apps/producer/src/reduce/thread.ts',
     },
     outdir: fresh,
@@ -106,6 +107,7 @@ const besides = () => ({
     for (const [file, own, built] of [
       [/[\\/]watchdog[\\/]thread-file\.ts$/, './thread.ts', './watchdog.mjs'],
       [/[\\/]isolation[\\/]process-file\.ts$/, './process.ts', './isolated.mjs'],
+      [/[\\/]threads[\\/]thread-file\.ts$/, './thread.ts', './threads.mjs'],
       [/[\\/]reduce[\\/]thread-file\.ts$/, './thread.ts', './reducer.mjs'],
     ])
       bundler.onLoad({ filter: file }, async ({ path }) => {

@@ -3,7 +3,7 @@
  * fit into handlers are there, and what is settled in a quarter of a second, so that claims and flushes on their way
  * leave nobody idle. More would only keep chunks from other workers.
  */
-export function createHands(options: { chunks: number | 'auto'; concurrency: number }) {
+export function createHands(options: { chunks: number | 'auto'; concurrency: number; threads: () => number }) {
   let waiting: { gone: () => boolean; resolve: (got: boolean) => void }[] = [];
   let held = 0;
   let itemsOfAChunk = options.concurrency;
@@ -11,7 +11,7 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 
   const limit = (): number =>
     options.chunks === 'auto'
-      ? handsFor({ concurrency: options.concurrency, itemsOfAChunk, chunksPerSecond })
+      ? handsFor({ concurrency: options.concurrency, threads: options.threads(), itemsOfAChunk, chunksPerSecond })
       : options.chunks;
 
   const grant = (): void => {
@@ -57,10 +57,15 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 
 export type Hands = ReturnType<typeof createHands>;
 
-/** Chunks in hand that keep twice `concurrency` items there, or a quarter of a second of work. */
-export function handsFor(options: { concurrency: number; itemsOfAChunk: number; chunksPerSecond: number }): number {
+/** Chunks in hand that keep twice `concurrency` items there, one that runs and one that waits for each thread, or a quarter of a second of work. */
+export function handsFor(options: {
+  concurrency: number;
+  threads: number;
+  itemsOfAChunk: number;
+  chunksPerSecond: number;
+}): number {
   const forItems = Math.ceil((2 * options.concurrency) / Math.max(1, options.itemsOfAChunk));
-  return Math.min(64, Math.max(8, forItems, Math.ceil(options.chunksPerSecond / 4)));
+  return Math.min(64, Math.max(8, forItems, 2 * options.threads, Math.ceil(options.chunksPerSecond / 4)));
 }
 
 /** Items in handlers at once where nothing is set: enough that a handler that waits 10 ms reaches 10 000 items/s. */

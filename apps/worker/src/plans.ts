@@ -9,6 +9,8 @@ import { type Marks, start } from './watchdog/marks.ts';
 /** All that items of one batch share in this worker. */
 export interface Plan {
   batch: number;
+  /** As the database says it: what a thread is told. */
+  row: BatchPlan;
   handler: Handler;
   scope: BatchScope<unknown>;
   maxAttempts: number;
@@ -32,7 +34,7 @@ export interface PlansDeps {
   timeouts: Timeouts;
   marks: Marks;
   log: Log;
-  figures: Figures;
+  figures: Pick<Figures, 'paramsLoads' | 'paramsHits'>;
 }
 
 /** Reads a batch once per worker: parses its params, runs the handler's `start`. */
@@ -67,6 +69,8 @@ export function createPlans(deps: PlansDeps) {
       if (plans.size > keptMax) plans.delete(plans.keys().next().value!);
       return plan;
     },
+    /** It is read anew when it is asked for again. */
+    forget: (no: number): void => void plans.delete(no),
     /** A batch does not run any more. If it is resumed, it is read anew. Does not wait for a `start` that may never end. */
     stop(no: number, state: string): void {
       const plan = plans.get(no);
@@ -99,6 +103,7 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
   };
   return {
     batch: row.no,
+    row,
     handler,
     scope,
     ...attemptsOf(row.options),
@@ -133,7 +138,8 @@ async function prepare(plan: Plan, row: BatchPlan, chunk: number, marks: Marks):
     if (handler.params) scope.params = handler.params.parse(row.params ?? undefined);
     else scope.params = row.params ?? undefined;
     const context = new ItemContext(scope, 0, 1);
-    const started = handler.start?.(context);
+    // Where it has threads, each of them starts it.
+    const started = handler.threads === undefined ? handler.start?.(context) : undefined;
     marks.leave();
     if (started === undefined) return null;
     const tooLate = new Promise<never>((_, reject) => {

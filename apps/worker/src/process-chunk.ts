@@ -9,9 +9,10 @@ import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
 import type { RunDeps } from './run.ts';
 import { runChunk } from './run-chunk.ts';
+import { runInThread, type ThreadDeps } from './threads/run-in-thread.ts';
 import { together } from './watchdog/marks.ts';
 
-export interface ClaimDeps extends RunDeps {
+export interface ClaimDeps extends RunDeps, Pick<ThreadDeps, 'threads'> {
   hands: Hands;
   claims: Claims;
   plans: Plans;
@@ -78,7 +79,8 @@ export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming
     entry.batch = held.batch;
     deps.hands.saw(held.picks?.length ?? held.size);
     const plan = await deps.plans.open(held.batch, held.no);
-    const settled = await runChunk(held, plan, order, deps);
+    const isAside = plan.handler.threads !== undefined && plan.broken === null;
+    const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);
     await deps.flushes.flush(settled, (kept) => {
       deps.marks.enter(chunk, kept.succeeded === 1 ? indexOfOutput(kept, 0) : together, plan.timeoutMs);
       const reduced = reduceChunk(plan, kept);

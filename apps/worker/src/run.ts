@@ -1,17 +1,16 @@
-import { joinTexts, type Settled } from '@bullpen/db';
 import { Fail, Retry } from '@bullpen/handlers';
 import type { Held } from './claims.ts';
 import type { Figures } from './figures.ts';
 import { describeError, encodeOutput, Item, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
-import { indexAt, restsOf } from './rests.ts';
+import { indexAt } from './rests.ts';
 import type { Slots } from './slots.ts';
 import type { Timed, Timeouts } from './timeouts.ts';
 import type { Marks } from './watchdog/marks.ts';
 
 export interface RunDeps {
   slots: Slots;
-  figures: Figures;
+  figures: Pick<Figures, 'workMs'>;
   timeouts: Timeouts;
   marks: Marks;
   sliceMs: number;
@@ -127,28 +126,4 @@ function verdictOn(error: unknown): { final: boolean; afterMs: number | null } {
     // It says nothing: tried again like any other.
   }
   return { final: false, afterMs: null };
-}
-
-/** Turns the states of the items into what the flush statement takes. */
-export function settle(run: Run): Settled {
-  const { held, state, texts } = run;
-  const whole = state.every((each) => each === Item.succeeded);
-  const kept = whole ? null : positionsOf(state, Item.succeeded);
-  const acknowledged = state.reduce((n, each) => (each === Item.acknowledged ? n + 1 : n), 0);
-  return {
-    no: held.no,
-    claim: held.claim,
-    first: held.first,
-    succeeded: (kept?.length ?? state.length) + acknowledged,
-    outputs: joinTexts(kept === null ? texts : kept.map((at) => texts[at]!)),
-    indexes: kept === null ? held.picks : kept.map((at) => indexAt(held, at)),
-    failures: [...run.errors].map(([at, error]) => ({ index: indexAt(held, at), error })),
-    rests: restsOf(held, run.plan, { open: positionsOf(state, Item.open), again: run.retries, apart: run.apart }),
-  };
-}
-
-function positionsOf(state: Uint8Array, wanted: number): number[] {
-  const positions: number[] = [];
-  for (let at = 0; at < state.length; at += 1) if (state[at] === wanted) positions.push(at);
-  return positions;
 }

@@ -11,6 +11,7 @@ import { createHeartbeat } from './heartbeat.ts';
 import { createPlans } from './plans.ts';
 import { createSlots } from './slots.ts';
 import { createSpeed } from './speed.ts';
+import { createThreads } from './threads/threads.ts';
 import { createTimeouts } from './timeouts.ts';
 import { createMarks } from './watchdog/marks.ts';
 import { startWatchdog } from './watchdog/watchdog.ts';
@@ -46,7 +47,24 @@ export function createRunner(deps: RunnerDeps) {
   const figures = createFigures();
   const concurrency = settings.workerConcurrency === 'auto' ? autoConcurrency : settings.workerConcurrency;
   const slots = createSlots(concurrency);
-  const hands = createHands({ chunks: settings.workerChunks, concurrency });
+  const { name, pins, isolated } = deps;
+  const { leaseMs } = settings;
+  const limits = {
+    sliceMs: settings.chunkSliceMs,
+    outputMaxBytes: settings.outputMaxBytes,
+    sliceMaxBytes: settings.flushMaxBytes,
+  };
+  const threads = createThreads({
+    folders: settings.handlers.split(','),
+    name,
+    logLevel: settings.logLevel,
+    pretty: process.stdout.isTTY,
+    concurrency,
+    leaseMs,
+    log,
+    ...limits,
+  });
+  const hands = createHands({ chunks: settings.workerChunks, concurrency, threads: threads.size });
   const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
   const timeouts = createTimeouts();
   const marks = createMarks();
@@ -60,7 +78,6 @@ export function createRunner(deps: RunnerDeps) {
   });
   const inHand = new Map<number, { batch: number | null }>();
   const speed = createSpeed(figures.totals);
-  const { name, pins, isolated } = deps;
   const facts = (): WorkerFacts => {
     const rates = speed.measure();
     hands.settles(rates.chunksPerSecond);
@@ -75,10 +92,14 @@ export function createRunner(deps: RunnerDeps) {
     };
   };
   const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };
-  const { leaseMs } = settings;
   const heartbeat = createHeartbeat({ statements, worker, leaseMs, claims, plans, inHand, facts, log });
   const watchdog = startWatchdog({ marks, worker: id, name, databaseUrl: deps.databaseUrl, settings });
   let beats: ReturnType<typeof createLoop> | null = null;
+  /** Whatever waits for its turn looks whether it may go on. */
+  const dismiss = (): void => {
+    slots.dismiss();
+    threads.dismiss();
+  };
 
   return {
     id,
@@ -87,6 +108,7 @@ export function createRunner(deps: RunnerDeps) {
     /** Chunks in hand by number, from claim to flush. */
     inHand,
     isFresh: heartbeat.isFresh,
+    dismiss,
     /** What a run of a chunk needs. */
     running: {
       hands,
@@ -95,12 +117,11 @@ export function createRunner(deps: RunnerDeps) {
       flushes,
       figures,
       slots,
+      threads,
       timeouts,
       marks,
       inHand,
-      sliceMs: settings.chunkSliceMs,
-      outputMaxBytes: settings.outputMaxBytes,
-      sliceMaxBytes: settings.flushMaxBytes,
+      ...limits,
       mayStart: () => heartbeat.isFresh() && deps.mayStart(),
     },
     /** Says that it is there, from now on. */
@@ -112,7 +133,7 @@ export function createRunner(deps: RunnerDeps) {
         log,
         once: async () => {
           await heartbeat.beat();
-          slots.dismiss();
+          dismiss();
           return Math.min(1000, leaseMs / 5);
         },
         afterErrorMs,
@@ -123,6 +144,7 @@ export function createRunner(deps: RunnerDeps) {
     /** After the last chunk: nothing of it is left. */
     async stop(): Promise<void> {
       await beats?.stop();
+      await threads.close();
       await statements.leave(id);
       await watchdog.stop();
     },

@@ -46,7 +46,7 @@ export async function startWorker(deps: WorkerDeps) {
     }),
   });
   const { id, figures } = runner;
-  const { hands, slots } = runner.running;
+  const { hands } = runner.running;
   const helping = createHelping({ statements, workerId: id, leaseMs: settings.leaseMs, log });
   const isolation = createIsolation({
     statements,
@@ -69,7 +69,7 @@ export async function startWorker(deps: WorkerDeps) {
       consumers.open(partition, prefetch, (job, publishedAt) => process(job, publishedAt).catch(crash)),
     onClosing: () => {
       hands.dismiss();
-      slots.dismiss();
+      runner.dismiss();
       isolation.dismiss();
     },
     handsMax: hands.limit,

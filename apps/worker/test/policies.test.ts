@@ -34,16 +34,17 @@ describe('backoffMs', () => {
 
 describe('handsFor', () => {
   it('is enough for twice the items in handlers and a quarter of a second, within 8…64', () => {
-    expect(handsFor({ concurrency: 100, itemsOfAChunk: 1000, chunksPerSecond: 0 })).toBe(8);
-    expect(handsFor({ concurrency: 100, itemsOfAChunk: 10, chunksPerSecond: 0 })).toBe(20);
-    expect(handsFor({ concurrency: 4, itemsOfAChunk: 3, chunksPerSecond: 100 })).toBe(25);
-    expect(handsFor({ concurrency: 10_000, itemsOfAChunk: 1, chunksPerSecond: 9999 })).toBe(64);
+    expect(handsFor({ concurrency: 100, threads: 0, itemsOfAChunk: 1000, chunksPerSecond: 0 })).toBe(8);
+    expect(handsFor({ concurrency: 100, threads: 0, itemsOfAChunk: 10, chunksPerSecond: 0 })).toBe(20);
+    expect(handsFor({ concurrency: 100, threads: 6, itemsOfAChunk: 1000, chunksPerSecond: 0 })).toBe(12);
+    expect(handsFor({ concurrency: 4, threads: 0, itemsOfAChunk: 3, chunksPerSecond: 100 })).toBe(25);
+    expect(handsFor({ concurrency: 10_000, threads: 0, itemsOfAChunk: 1, chunksPerSecond: 9999 })).toBe(64);
   });
 });
 
 describe('hands', () => {
   it('are given in the order they were asked for, never more than there are', async () => {
-    const hands = createHands({ chunks: 2, concurrency: 1 });
+    const hands = createHands({ chunks: 2, concurrency: 1, threads: () => 0 });
     const got: number[] = [];
     for (let n = 0; n < 4; n += 1) void hands.take(() => false).then(() => got.push(n));
     await Promise.resolve();
@@ -58,7 +59,7 @@ describe('hands', () => {
 
 describe('hands that were asked for', () => {
   it('are not waited for any more once the partition is given up', async () => {
-    const hands = createHands({ chunks: 1, concurrency: 1 });
+    const hands = createHands({ chunks: 1, concurrency: 1, threads: () => 0 });
     let gone = false;
     expect(await hands.take(() => gone)).toBe(true);
     const waiting = [hands.take(() => gone), hands.take(() => gone), hands.take(() => false)];

@@ -1,6 +1,6 @@
 // Values that are almost promises are what this is about.
 // oxlint-disable unicorn/no-thenable
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { defineHandler } from '@bullpen/handlers';
 import { z } from 'zod';
@@ -8,6 +8,8 @@ import { z } from 'zod';
 interface Context {
   index: number;
   attempt: number;
+  signal: AbortSignal;
+  params: { journal?: string | undefined };
 }
 
 const raise = (value: unknown): never => {
@@ -56,6 +58,16 @@ const kinds = {
   thenReplaced: () => Object.assign(Promise.resolve(1), { then: () => raise(new Error('replaced')) }),
   never: () => new Promise(() => undefined),
   busy: () => (spin(7000), 'busy'),
+  spin: () => (spin(400), 'spun'),
+  waits: () => wait(400, 'waited'),
+  // Two that meet run at the same time: neither lets go of its thread.
+  meet: ({ params }) => {
+    spin(100);
+    while (readFileSync(params.journal!, 'utf8').split('\n').length < 3);
+    return 'met';
+  },
+  untilAborted: ({ signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
   loop: () => spin(Infinity),
   exit: () => process.exit(0),
   exitLater: () => wait(20).then(() => process.exit(3)),
@@ -91,6 +103,6 @@ export default defineHandler({
     const kind = kindNames.find((name) => does[name]?.includes(ctx.index));
     if (kind === undefined) return { index: ctx.index };
     if (journal !== undefined) appendFileSync(journal, `${kind} ${ctx.index} ${ctx.attempt}\n`);
-    return kinds[kind]();
+    return kinds[kind](ctx);
   },
 });

@@ -46,7 +46,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     if ('run' in order) running = { chunk: order.run, stopped: false, over: run(order.run, order.publishedAt) };
     else if (running?.chunk === order.stop) {
       running.stopped = true;
-      runner.running.slots.dismiss();
+      runner.dismiss();
     }
   });
 
@@ -55,7 +55,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       draining = true;
       runner.expectEnd();
-      runner.running.slots.dismiss();
+      runner.dismiss();
       await running?.over;
       await runner.stop();
       await database.close();

@@ -1,5 +1,6 @@
 /**
- * Memory that the main thread and its watchdog share: which synchronous call of a handler the main thread is in.
+ * Memory that a thread which runs handlers shares with the one that watches over it: which synchronous call of a handler it
+ * is in. The watchdog watches the main thread, and that the threads of handlers (threads/).
  *
  * Plain stores, five an item, 3 ns together; Atomics would take 30. The watchdog looks only at what has not changed for
  * long, so that an order of stores or a half-written state cannot mislead it.
@@ -14,6 +15,8 @@ export const cells = {
   turns: 5,
   /** The main thread ends and waits for the watchdog's word; see `exits`. */
   exit: 6,
+  /** The other way round: a thread that runs chunks (threads/) is to start no more items. */
+  stop: 7,
 } as const;
 
 /** No call; all items of the chunk in one call of `runChunk`; the batch's params and `start`. */
@@ -29,9 +32,8 @@ export const viewsOf = (shared: SharedArrayBuffer): { chunk: Float64Array; words
   words: new Int32Array(shared),
 });
 
-/** The main thread's side. */
-export function createMarks() {
-  const shared = new SharedArrayBuffer(32);
+/** The side of the thread that runs handlers. */
+export function createMarks(shared = new SharedArrayBuffer(32)) {
   const { chunk, words } = viewsOf(shared);
   words[cells.item] = none;
   let calls = 0;
