@@ -127,6 +127,42 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
+    'in threads by losing one each time, in a process that lives on',
+    async () => {
+      house = await startHouse({ workers: 2, env });
+      const pids = house.workers.map((worker) => worker.pid());
+      const handler = 'misbehave-in-threads';
+      const options = { maxAttempts: 2, timeoutMs: 1000 };
+      const [endless, exits, together, unstarted, innocent, late] = await Promise.all([
+        run({ handler, params: { does: { loop: [3], exit: [5], exitLater: [8], never: [9] } }, count: 20, options: { ...options, maxAttempts: 1 } }),
+        run({ handler, params: { does: { memory: [2], exit: [4] } }, count: 20, options: { maxAttempts: 2 } }),
+        run({ handler: 'misbehave-together-in-threads', params: { loop: [11] }, count: 20, options }),
+        run({ handler, params: { start: 'loop', all: [0, 1] }, count: 2, options: { ...options, maxAttempts: 1 } }),
+        run({ handler, params: {}, count: 200 }),
+        run({ handler, params: { does: { rejectLater: [5] } }, count: 20 }),
+      ]); // prettier-ignore
+      expect(endless.map(brief)).toEqual([
+        [3, 1, 'timeout'],
+        [5, 1, 'worker-lost'],
+        [8, 1, 'worker-lost'],
+        [9, 1, 'timeout'],
+      ]);
+      expect(exits.map(brief)).toEqual([
+        [2, 2, 'worker-lost'],
+        [4, 2, 'worker-lost'],
+      ]);
+      expect(together.map(brief)).toEqual([[11, 2, 'timeout']]);
+      expect(unstarted.map(brief)).toEqual([0, 1].map((index) => [index, 1, 'timeout']));
+      expect(innocent).toEqual([]);
+      expect(late.map(brief)).toEqual([[5, 'answered']]);
+      expect(house.workers.map((worker) => worker.pid())).toEqual(pids);
+      expect(await crashes()).toEqual([0]);
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
+  it(
     'and one that is only slow is run once, though it keeps its process busy for two leases',
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));

@@ -253,14 +253,17 @@ describe('a thread that is lost', () => {
     expect(back(await runInThread(held(3), plan, 1, deps(openThreads())))).toEqual([[[0, 3], 2]]);
   });
 
-  it('outside of any call: nothing is held against several, each goes back alone; one that was alone was it', async () => {
+  it.each([
+    ['an exit', 'exitLater', 'ended its thread'],
+    ['a loop', 'loopLater', 'kept its thread busy outside of any call'],
+  ])('outside of any call, by %s: each of several goes back alone and unblamed; one that was alone was it', async (_, kind, message) => {
     const shared = deps(openThreads());
-    const plan = await misbehaving({ exitLater: [1], never: [0, 2] }, { maxAttempts: 1, timeoutMs: 60_000 });
+    const plan = await misbehaving({ [kind]: [1], never: [0, 2] }, { maxAttempts: 1, timeoutMs: 60_000 });
     expect(back(await runInThread(held(3), plan, 1, shared))).toEqual([[0, 1], [1, 1], [2, 1]]); // prettier-ignore
-    expect((await runInThread(held(1, { first: 1 }), plan, 1, shared)).failures).toMatchObject([
-      { index: 1, error: { code: 'worker-lost' } },
+    expect((await runInThread(held(1, { first: 1 }), plan, 1, shared)).failures).toEqual([
+      { index: 1, error: { code: 'worker-lost', message: `the handler ${message}` } },
     ]);
-  });
+  }); // prettier-ignore
 
   it('by what an earlier chunk left there: the chunk runs again in a new one', async () => {
     const shared = deps(openThreads());

@@ -49,7 +49,16 @@ describe('defineHandler', () => {
     expect(define({ retries: 3 })).toThrow(
       'handler h: retries is no field of a handler; it has name, description, input',
     );
-    expect(define({ chunkSize: 5, start: () => undefined })).not.toThrow();
+    expect(define({ chunkSize: 5, threads: 64, start: () => undefined })).not.toThrow();
+  });
+
+  it.each([
+    ['chunkSize', [0, 1.5, '5', 10_001, null], 10_000],
+    ['threads', [0, 2.5, '2', 65, true, NaN], 64],
+  ])('refuses %s that are no whole number within their bounds', (field, given, most) => {
+    for (const value of given)
+      expect(define({ [field]: value })).toThrow(`handler h: ${field} must be a whole number from 1 to ${most}`);
+    for (const value of [1, most]) expect(define({ [field]: value })).not.toThrow();
   });
 });
 

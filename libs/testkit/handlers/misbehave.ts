@@ -70,6 +70,7 @@ const kinds = {
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
   loop: () => spin(Infinity),
   exit: () => process.exit(0),
+  loopLater: () => wait(1).then(() => spin(Infinity)),
   exitLater: () => wait(20).then(() => process.exit(3)),
   // It has answered by then.
   rejectLater: () => (setTimeout(() => void Promise.reject(new Error('nobody listens')), 30), 'answered'),
