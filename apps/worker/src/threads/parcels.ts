@@ -1,6 +1,6 @@
 import type { BatchPlan } from '@bullpen/db';
 import type { Held } from '../claims.ts';
-import type { Outcomes } from '../settle.ts';
+import type { Outcomes } from '../outcomes.ts';
 
 /**
  * What goes to a thread and comes back, one message a chunk each way. The texts of the items travel as UTF-8 in one buffer
@@ -19,7 +19,7 @@ export interface Order {
 export const knownMax = 100;
 
 export interface Answer extends Pick<Outcomes, 'errors' | 'retries' | 'apart'> {
-  /** A byte an item says what has become of it, the outputs follow. */
+  /** A byte an item says what has become of it; the texts of the outputs follow, a line each. */
   buffer: ArrayBuffer;
   size: number;
   workMs: number;
@@ -45,7 +45,8 @@ export function readOrder({ held, inputs, buffer }: Order): Held {
   };
 }
 
-export function writeAnswer({ state, outputs, ...rest }: Outcomes, workMs: number): Answer {
+export function writeAnswer({ state, texts, ...rest }: Outcomes, workMs: number): Answer {
+  const outputs = texts.join('\n');
   const bytes = Buffer.allocUnsafeSlow(state.length + Buffer.byteLength(outputs));
   bytes.set(state);
   bytes.write(outputs, state.length);
@@ -54,5 +55,6 @@ export function writeAnswer({ state, outputs, ...rest }: Outcomes, workMs: numbe
 
 export function readAnswer({ buffer, size, errors, retries, apart }: Answer): Outcomes {
   const state = new Uint8Array(buffer, 0, size);
-  return { state, outputs: Buffer.from(buffer, size).toString(), errors, retries, apart };
+  const outputs = Buffer.from(buffer, size).toString();
+  return { state, texts: outputs === '' ? [] : outputs.split('\n'), errors, retries, apart };
 }

@@ -1,9 +1,10 @@
 import type { Settled } from '@bullpen/db';
 import type { Held } from '../claims.ts';
+import { untouched } from '../outcomes.ts';
 import type { Plan } from '../plans.ts';
 import { indexAt, restsOf } from '../rests.ts';
 import type { RunDeps } from '../run.ts';
-import { settle, untouched } from '../settle.ts';
+import { settle } from '../settle.ts';
 import { blame } from '../watchdog/blame.ts';
 import { none } from '../watchdog/marks.ts';
 import type { Ending, Lost, Task } from './thread-link.ts';

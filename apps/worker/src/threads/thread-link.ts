@@ -1,9 +1,9 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { BatchPlan } from '@bullpen/db';
 import type { Held } from '../claims.ts';
+import type { Outcomes } from '../outcomes.ts';
 import { describeError, type ItemError } from '../outputs.ts';
 import type { Plan } from '../plans.ts';
-import type { Outcomes } from '../settle.ts';
 import { TimeoutError } from '../timeouts.ts';
 import { cells, createMarks, none, start, viewsOf } from '../watchdog/marks.ts';
 import { createStalls } from '../watchdog/stalls.ts';

@@ -3,7 +3,7 @@ import type { BatchPlan } from '@bullpen/db';
 import { createCaches, type Handler, loadHandlers } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { createPlans, type Plan } from '../plans.ts';
-import { runItems } from '../run-chunk.ts';
+import { runItems } from '../run-items.ts';
 import { createSlots } from '../slots.ts';
 import { createTimeouts } from '../timeouts.ts';
 import { cells, createMarks, viewsOf } from '../watchdog/marks.ts';
