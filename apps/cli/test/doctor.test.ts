@@ -1,3 +1,4 @@
+import type { WorkerFacts } from '@bullpen/db';
 import { recommendedPostgres, recommendedRedis, type Recommended } from '@bullpen/runtime';
 import { inspectRedis, type RedisFacts } from '@bullpen/queue';
 import { databaseForTest, startHouse, testRedisUrl } from '@bullpen/testkit';
@@ -207,16 +208,28 @@ describe('the verdict', () => {
     ]); // prettier-ignore
   });
 
-  test('on work: a late event loop, partitions without owner', () => {
+  test('on work: a late event loop, partitions without owner, what workers chose', () => {
+    const working = (name: string, more: Partial<WorkerFacts>) => ({
+      name,
+      draining: false,
+      facts: {
+        chunksInFlight: 3, chunksMax: 12, itemsDone: 1, itemsPerSecond: 19_800, chunksPerSecond: 20, turnaroundMs: 30,
+        roundTripMs: { redis: 0.1, postgres: 0.4 }, ...more,
+      }, // prettier-ignore
+    });
+    const tuned = { concurrency: true, chunks: false, concurrencyMax: 150, flushesMax: 2, itemMs: 5.2 };
     const facts = {
       installationId: 'x', partitions: 12, unowned: [3, 4, 5], batchesRunning: 0, itemsOpen: 0, unknownHandlers: [],
       stranded: { chunks: 0, items: 0 },
-      workers: [{ name: 'a', draining: false, lagP99Ms: 50 }, { name: 'b', draining: false, lagP99Ms: 51 }, { name: 'c', draining: false, lagP99Ms: null }],
+      workers: [working('a', { lagP99Ms: 50 }), working('b', { lagP99Ms: 51 }), working('c', { tuned })],
     }; // prettier-ignore
     const findings = judgeWork(facts, 0);
-    expect(levels(findings)).toEqual(['ok workers', 'bad partitions', 'warn event loop', 'ok chunks']);
+    expect(levels(findings)).toEqual(['ok workers', 'bad partitions', 'ok limits', 'warn event loop', 'ok chunks']);
     expect(findings[1]!.found).toBe('3-5 of 12 are owned by nobody');
-    expect(findings[2]!.found).toMatch(/^of b /);
+    expect(findings[2]!.found).toBe(
+      'c: 150 items in handlers (auto), 5.2 ms each, 12 chunks in hand (set), 2 flushes under way; PostgreSQL is 0.4 ms away, 19,800 items/s now',
+    );
+    expect(findings[3]!.found).toMatch(/^of b /);
     expect(judgeWork({ ...facts, unowned: [], workers: [] }, null)[0]).toMatchObject({
       level: 'warn',
       remedy: 'pnpm worker',

@@ -2,8 +2,8 @@ import { type Settled, type Statements, verdictOf } from '@bullpen/db';
 import type { Figures } from './figures.ts';
 import { withoutGuilty } from './guilty.ts';
 
-/** Two statements in flight are as fast as three; one leaves the server idle while the next is built. */
-const inFlightMax = 2;
+/** Two statements that the server works at are as fast as three; one leaves it idle while the next is built. */
+const inFlightFirst = 2;
 
 export interface FlushesDeps {
   statements: Pick<Statements, 'flush' | 'probe'>;
@@ -31,6 +31,8 @@ export function createFlushes(deps: FlushesDeps) {
   let bytes = 0;
   let timer: NodeJS.Timeout | null = null;
   let inFlight = 0;
+  let inFlightMax = inFlightFirst;
+  let times: number[] = [];
 
   function pump(): void {
     if (waiting.length === 0 || inFlight >= inFlightMax) return;
@@ -77,7 +79,9 @@ export function createFlushes(deps: FlushesDeps) {
       const rows = await deps.statements.flush(batch.map((each) => each.settled));
       const mine = new Set(rows.map((row) => row.no));
       const itemCount = batch.reduce((sum, { settled }) => sum + (mine.has(settled.no) ? sizeOf(settled) : 0), 0);
-      deps.figures.flushed(itemCount, performance.now() - started, batch.length - mine.size);
+      const ms = performance.now() - started;
+      times.push(ms);
+      deps.figures.flushed(itemCount, ms, batch.length - mine.size);
       for (const { settled, resolve } of batch) resolve(mine.has(settled.no));
     } catch (error) {
       if (verdictOf(error) !== 'value') throw error;
@@ -108,6 +112,20 @@ export function createFlushes(deps: FlushesDeps) {
         bytes += bytesOf(settled);
         pump();
       }),
+    /** Statements that may be in flight. */
+    get max(): number {
+      return inFlightMax;
+    },
+    resize(to: number): void {
+      inFlightMax = to;
+      pump();
+    },
+    /** Mean time of the statements since the last time; null: there were none. */
+    takeMeanMs(): number | null {
+      const taken = times;
+      times = [];
+      return taken.length === 0 ? null : taken.reduce((sum, ms) => sum + ms, 0) / taken.length;
+    },
   };
 }
 

@@ -1,17 +1,27 @@
 /**
- * How many chunks this worker holds at once, from claim to flush. `auto`, within 8…64: enough that twice the items that
- * fit into handlers are there, and what is settled in a quarter of a second, so that claims and flushes on their way
- * leave nobody idle. More would only keep chunks from other workers.
+ * How many chunks this worker holds at once, from claim to flush. `auto`, within 8…256: enough that twice the items that
+ * fit into handlers are there, and by Little's law what is settled in two round trips, one for the claim and one for the flush, and a
+ * quarter of a second, so that claims and flushes on their way leave nobody idle. More would only keep chunks from others.
  */
 export function createHands(options: { chunks: number | 'auto'; concurrency: number; threads: () => number }) {
   let waiting: { gone: () => boolean; resolve: (got: boolean) => void }[] = [];
   let held = 0;
-  let itemsOfAChunk = options.concurrency;
+  let { concurrency } = options;
+  let itemsOfAChunk = concurrency;
+  let bytesOfAChunk = 0;
   let chunksPerSecond = 0;
+  let roundTripMs = 0;
 
   const limit = (): number =>
     options.chunks === 'auto'
-      ? handsFor({ concurrency: options.concurrency, threads: options.threads(), itemsOfAChunk, chunksPerSecond })
+      ? handsFor({
+          concurrency,
+          threads: options.threads(),
+          itemsOfAChunk,
+          bytesOfAChunk,
+          chunksPerSecond,
+          roundTripMs,
+        })
       : options.chunks;
 
   const grant = (): void => {
@@ -43,13 +53,14 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
       held -= 1;
       grant();
     },
-    /** Tells how large chunks are these days. */
-    saw(items: number): void {
+    /** Tells how large chunks are these days: items, and bytes of their inputs and outputs. */
+    saw(items: number, bytes: number): void {
       itemsOfAChunk += (items - itemsOfAChunk) / 4;
+      bytesOfAChunk += (bytes - bytesOfAChunk) / 4;
     },
-    /** Tells how many are settled these days. */
-    settles(perSecond: number): void {
-      chunksPerSecond = perSecond;
+    /** Tells what was measured of late. */
+    fit(measured: { concurrency: number; chunksPerSecond: number; roundTripMs: number }): void {
+      ({ concurrency, chunksPerSecond, roundTripMs } = measured);
       grant();
     },
   };
@@ -57,16 +68,20 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 
 export type Hands = ReturnType<typeof createHands>;
 
-/** Chunks in hand that keep twice `concurrency` items there, one that runs and one that waits for each thread, or a quarter of a second of work. */
+/** What all chunks in hand may take as text; parsed it is several times that. */
+const handsMaxBytes = 32 * 1024 * 1024;
+
+/** One chunk that runs and one that waits for each thread, and what the law says; but no more than fit into memory. */
 export function handsFor(options: {
   concurrency: number;
   threads: number;
   itemsOfAChunk: number;
+  bytesOfAChunk: number;
   chunksPerSecond: number;
+  roundTripMs: number;
 }): number {
   const forItems = Math.ceil((2 * options.concurrency) / Math.max(1, options.itemsOfAChunk));
-  return Math.min(64, Math.max(8, forItems, 2 * options.threads, Math.ceil(options.chunksPerSecond / 4)));
+  const forTheWay = Math.ceil(options.chunksPerSecond * (0.25 + (2 * options.roundTripMs) / 1000));
+  const fit = Math.floor(handsMaxBytes / Math.max(1, options.bytesOfAChunk));
+  return Math.min(256, Math.max(8, Math.min(fit, Math.max(forItems, 2 * options.threads, forTheWay))));
 }
-
-/** Items in handlers at once where nothing is set: enough that a handler that waits 10 ms reaches 10 000 items/s. */
-export const autoConcurrency = 100;

@@ -14,6 +14,9 @@ export interface HeartbeatDeps {
   log: Log;
 }
 
+/** Beats of which the quickest tells the distance. */
+const timesKept = 10;
+
 /**
  * Renews this worker's row, frees orphans and stops batches that do not run any more. A worker that could not renew for
  * 0.8 of its lease starts nothing: others may already have its chunks.
@@ -23,6 +26,7 @@ export interface HeartbeatDeps {
  */
 export function createHeartbeat(deps: HeartbeatDeps) {
   let renewedAt = performance.now();
+  const times: number[] = [];
 
   return {
     async beat(): Promise<void> {
@@ -36,12 +40,16 @@ export function createHeartbeat(deps: HeartbeatDeps) {
         facts: deps.facts(),
         orphanMs: deps.leaseMs / 2,
       });
+      times.push(performance.now() - sentAt);
+      if (times.length > timesKept) times.shift();
       if (!known) await deps.statements.register({ ...deps.worker, facts: deps.facts() });
       renewedAt = sentAt;
       if (orphans.length > 0)
         deps.log.warn({ chunks: orphans.length }, 'claims whose reply was lost: their chunks wait again');
       for (const { no, state } of stopped) deps.plans.stop(no, state);
     },
+    /** Least time of a beat of late, in ms: the way to the database and back. */
+    leastMs: (): number | null => (times.length === 0 ? null : Math.min(...times)),
     isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
   };
 }

@@ -77,10 +77,10 @@ export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming
     if (held === null) return 'over';
     if (held === 'suspect') return held;
     entry.batch = held.batch;
-    deps.hands.saw(held.picks?.length ?? held.size);
     const plan = await deps.plans.open(held.batch, held.no);
     const isAside = plan.handler.threads !== undefined && plan.broken === null;
     const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);
+    deps.hands.saw(held.picks?.length ?? held.size, bytesOf(held) + settled.outputs.length);
     await deps.flushes.flush(settled, (kept) => {
       deps.marks.enter(chunk, kept.succeeded === 1 ? indexOfOutput(kept, 0) : together, plan.timeoutMs);
       const reduced = reduceChunk(plan, kept);
@@ -94,3 +94,5 @@ export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming
     if (held !== null && held !== 'suspect') deps.claims.settle(held.claim);
   }
 }
+
+const bytesOf = ({ inputs }: Held): number => inputs.reduce((sum, { items }) => sum + items.length, 0);

@@ -44,8 +44,8 @@ export async function runEach(
 function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
   let allSettled: (() => void) | null = null;
 
-  function free(): void {
-    slots.release();
+  function free(at: number): void {
+    slots.release(performance.now() - run.startedAt[at]!);
     if (run.open.size > 0) return;
     timeouts.unwatch(run);
     allSettled?.();
@@ -53,12 +53,12 @@ function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
   function reject(at: number, error: unknown): void {
     if (!run.open.delete(at)) return;
     refuse(run, at, error);
-    free();
+    free(at);
   }
   function resolve(at: number, output: unknown): void {
     if (!run.open.delete(at)) return;
     acceptMarked(run, at, output, marks);
-    free();
+    free(at);
   }
   run.expire = (at) => {
     const error = new TimeoutError(run.timeoutMs);

@@ -6,13 +6,14 @@ import { createLoop, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
 import { createFigures } from './figures.ts';
 import { createFlushes } from './flushes.ts';
-import { autoConcurrency, createHands } from './hands.ts';
+import { createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createPlans } from './plans.ts';
 import { createSlots } from './slots.ts';
 import { createSpeed } from './speed.ts';
 import { createThreads } from './threads/threads.ts';
 import { createTimeouts } from './timeouts.ts';
+import { concurrencyFirst, createTuning } from './tuning.ts';
 import { createMarks } from './watchdog/marks.ts';
 import { startWatchdog } from './watchdog/watchdog.ts';
 
@@ -33,7 +34,7 @@ export interface RunnerDeps {
   /** What it says of itself beside its speed. */
   facts: () => Omit<
     WorkerFacts,
-    'chunksMax' | 'itemsDone' | 'itemsPerSecond' | 'chunksPerSecond' | 'turnaroundMs' | 'lagP99Ms'
+    'chunksMax' | 'tuned' | 'itemsDone' | 'itemsPerSecond' | 'chunksPerSecond' | 'turnaroundMs' | 'lagP99Ms'
   >;
 }
 
@@ -45,7 +46,7 @@ export function createRunner(deps: RunnerDeps) {
   const id = randomUUID();
   const names = [...handlers.keys()];
   const figures = createFigures();
-  const concurrency = settings.workerConcurrency === 'auto' ? autoConcurrency : settings.workerConcurrency;
+  const concurrency = settings.workerConcurrency === 'auto' ? concurrencyFirst : settings.workerConcurrency;
   const slots = createSlots(concurrency);
   const { name, pins, isolated } = deps;
   const { leaseMs } = settings;
@@ -78,9 +79,12 @@ export function createRunner(deps: RunnerDeps) {
   });
   const inHand = new Map<number, { batch: number | null }>();
   const speed = createSpeed(figures.totals);
+  const tuning = createTuning({ settings, slots, hands, flushes });
   const facts = (): WorkerFacts => {
     const rates = speed.measure();
-    hands.settles(rates.chunksPerSecond);
+    const said = deps.facts();
+    const postgres = heartbeat.leastMs() ?? said.roundTripMs.postgres;
+    tuning.adjust({ roundTripMs: postgres, chunksPerSecond: rates.chunksPerSecond });
     return {
       chunksMax: hands.limit(),
       itemsDone: figures.totals.items,
@@ -88,7 +92,15 @@ export function createRunner(deps: RunnerDeps) {
       turnaroundMs: figures.turnaroundMs,
       lagP99Ms: figures.lagP99Ms,
       ...(isolated ? { isolated } : {}),
-      ...deps.facts(),
+      tuned: {
+        concurrency: settings.workerConcurrency === 'auto',
+        chunks: settings.workerChunks === 'auto',
+        concurrencyMax: slots.max,
+        flushesMax: flushes.max,
+        itemMs: Math.round(slots.itemMs * 100) / 100,
+      },
+      ...said,
+      roundTripMs: { ...said.roundTripMs, postgres: Math.round(postgres * 100) / 100 },
     };
   };
   const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };

@@ -3,8 +3,12 @@
  * before anybody could notice. Who waits longest by the age of its chunk gets the next one, so that chunks end one
  * after the other instead of all at once at the end.
  */
-export function createSlots(max: number) {
+export function createSlots(first: number) {
+  let max = first;
   let free = max;
+  let ended = 0;
+  let wanted = false;
+  let itemMs = 0;
   let waiting: { order: number; gone: () => boolean; grant: () => void }[] = [];
 
   function grantNext(): void {
@@ -16,21 +20,43 @@ export function createSlots(max: number) {
   }
 
   return {
-    max,
+    get max(): number {
+      return max;
+    },
+    /** What an item takes from its start to its answer, smoothed; 0: none has answered a promise yet. */
+    get itemMs(): number {
+      return itemMs;
+    },
     get free(): number {
       return free;
     },
     take(): void {
       free -= 1;
     },
-    release(): void {
+    /** An item is over, which took so long. */
+    release(ms = 0): void {
+      ended += 1;
+      itemMs += (ms - itemMs) / (itemMs === 0 ? 1 : 64);
       free += 1;
       grantNext();
+    },
+    /** From now on there are so many. Fewer: no more are given until enough have come back. */
+    resize(to: number): void {
+      free += to - max;
+      max = to;
+      for (let grants = Math.min(free, waiting.length); grants > 0; grants -= 1) grantNext();
+    },
+    /** How many items ended since the last time, and whether any had to wait for a slot. */
+    takeCounts(): { ended: number; wanted: boolean } {
+      const counts = { ended, wanted: wanted || waiting.length > 0 };
+      [ended, wanted] = [0, false];
+      return counts;
     },
     /** A grant that is not used. */
     pass: grantNext,
     /** Resolves when a slot may be free, or when it was dismissed; look again. */
     wait(order: number, gone: () => boolean): Promise<void> {
+      wanted = true;
       return new Promise((grant) => waiting.push({ order, gone, grant }));
     },
     /** Sends away those that will start nothing more: behind an older chunk they would wait as long as that takes. */

@@ -12,6 +12,7 @@ import { createPinWatch } from '../src/pin-watch.ts';
 import { pinsOf } from '../src/pins.ts';
 import { prefetchFor } from '../src/serving.ts';
 import { createSlots } from '../src/slots.ts';
+import { createConcurrency, flushesFor } from '../src/tuning.ts';
 
 describe('backoffMs', () => {
   it('doubles with each attempt, keeps half as jitter, and ends at an hour', () => {
@@ -33,12 +34,99 @@ describe('backoffMs', () => {
 });
 
 describe('handsFor', () => {
-  it('is enough for twice the items in handlers and a quarter of a second, within 8…64', () => {
-    expect(handsFor({ concurrency: 100, threads: 0, itemsOfAChunk: 1000, chunksPerSecond: 0 })).toBe(8);
-    expect(handsFor({ concurrency: 100, threads: 0, itemsOfAChunk: 10, chunksPerSecond: 0 })).toBe(20);
-    expect(handsFor({ concurrency: 100, threads: 6, itemsOfAChunk: 1000, chunksPerSecond: 0 })).toBe(12);
-    expect(handsFor({ concurrency: 4, threads: 0, itemsOfAChunk: 3, chunksPerSecond: 100 })).toBe(25);
-    expect(handsFor({ concurrency: 10_000, threads: 0, itemsOfAChunk: 1, chunksPerSecond: 9999 })).toBe(64);
+  const idle = {
+    concurrency: 100,
+    threads: 0,
+    itemsOfAChunk: 1000,
+    bytesOfAChunk: 60_000,
+    chunksPerSecond: 0,
+    roundTripMs: 0.3,
+  };
+  it.each([
+    ['nothing is measured', {}, 8],
+    ['small chunks hold twice the items in handlers', { itemsOfAChunk: 10 }, 20],
+    ['each thread has one that runs and one that waits', { threads: 6 }, 12],
+    ['a quarter of a second of work is here', { chunksPerSecond: 100 }, 26],
+    ['and what two round trips take', { chunksPerSecond: 100, roundTripMs: 200 }, 65],
+    ['never more than 256', { concurrency: 10_000, itemsOfAChunk: 1 }, 256],
+    ['nor than 32 MiB of text', { chunksPerSecond: 1000, bytesOfAChunk: 2 ** 20 }, 32],
+    ['but always 8', { chunksPerSecond: 1000, bytesOfAChunk: 2 ** 25 }, 8],
+  ])('%s', (_, measured, chunks) => {
+    expect(handsFor({ ...idle, ...measured })).toBe(chunks);
+  });
+});
+
+describe('flushesFor', () => {
+  it('is two that the server works at and those on their way, within 2…8', () => {
+    expect(flushesFor({ flushMs: 0, roundTripMs: 0.3 })).toBe(2);
+    expect(flushesFor({ flushMs: 40, roundTripMs: 0.3 })).toBe(2);
+    expect(flushesFor({ flushMs: 90, roundTripMs: 50 })).toBe(5);
+    expect(flushesFor({ flushMs: 210, roundTripMs: 200 })).toBe(8);
+  });
+});
+
+describe('concurrency that is auto', () => {
+  /** Items of `ms` in a handler that does no more than `most` of them a second, for so many seconds. */
+  function settlesAt({
+    ms,
+    most,
+    seconds = 60,
+    busy = 0.2,
+  }: {
+    ms: number;
+    most: number;
+    seconds?: number;
+    busy?: number;
+  }) {
+    const next = createConcurrency();
+    const limits = [100];
+    for (let second = 0; second < seconds; second += 1) {
+      const perSecond = Math.min(most, (limits.at(-1)! / ms) * 1000);
+      limits.push(next({ perSecond, wanted: true, busy }));
+    }
+    return limits;
+  }
+
+  it('grows as long as more items end for it, and stops at what the handlers can get', () => {
+    expect(Math.max(...settlesAt({ ms: 50, most: Infinity }))).toBe(2000);
+    // 10 000 a second at 50 ms are 500 at once.
+    const limits = settlesAt({ ms: 50, most: 10_000 });
+    expect(limits.at(-1)).toBeGreaterThanOrEqual(500);
+    expect(Math.max(...limits)).toBeLessThanOrEqual(500 * 1.5 * 1.5);
+  });
+
+  it('goes back from a step that brought nothing, and tries again after a while only', () => {
+    const limits = settlesAt({ ms: 10, most: 5000 });
+    expect(limits.filter((limit) => limit === 100).length).toBeGreaterThan(54);
+    expect(limits.filter((limit) => limit === 150).length).toBeLessThan(5);
+  });
+
+  it('stays where nothing waits for it, and where the loop has no time', () => {
+    expect(settlesAt({ ms: 50, most: Infinity, busy: 0.95 }).at(-1)).toBe(100);
+    const next = createConcurrency();
+    for (let second = 0; second < 5; second += 1) expect(next({ perSecond: 100, wanted: false, busy: 0.1 })).toBe(100);
+  });
+});
+
+describe('slots', () => {
+  it('that become more let those in who wait; that become fewer give none until enough have come back', async () => {
+    const slots = createSlots(1);
+    slots.take();
+    const got: number[] = [];
+    for (const order of [2, 1, 3]) void slots.wait(order, () => false).then(() => (slots.take(), got.push(order)));
+    slots.resize(3);
+    await new Promise(setImmediate);
+    expect([got, slots.free]).toEqual([[1, 2], 0]);
+    slots.resize(1);
+    slots.release(5);
+    slots.release(5);
+    await new Promise(setImmediate);
+    expect([got, slots.free]).toEqual([[1, 2], 0]);
+    slots.release(5);
+    await new Promise(setImmediate);
+    expect(got).toEqual([1, 2, 3]);
+    expect(slots.takeCounts()).toEqual({ ended: 3, wanted: true });
+    expect(slots.takeCounts()).toEqual({ ended: 0, wanted: false });
   });
 });
 
@@ -151,7 +239,7 @@ describe('slots', () => {
     const got: string[] = [];
     const young = slots.wait(9, never).then(() => got.push('young'));
     const old = slots.wait(3, never).then(() => (got.push('old'), slots.pass()));
-    slots.release();
+    slots.release(1);
     await Promise.all([young, old]);
     expect(got).toEqual(['old', 'young']);
   });

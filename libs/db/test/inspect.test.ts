@@ -130,7 +130,7 @@ describe('inspectWork', () => {
     expect(await inspectWork(database.db, { leaseMs: 5000 })).toEqual({
       installationId: database.installation.id,
       partitions: 3,
-      workers: [{ name: 'one', draining: false, lagP99Ms: 70.5 }],
+      workers: [{ name: 'one', draining: false, facts: { lagP99Ms: 70.5 } }],
       unowned: [1, 2],
       batchesRunning: 2,
       itemsOpen: 12,

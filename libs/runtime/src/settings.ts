@@ -158,12 +158,17 @@ export const settingTable = {
   WORKERS: whole(0, 64, 3, 'processes', 'Workers that `npm start` runs'),
   HANDLERS: text('libs/handlers/src', 'folders, by comma', 'Where handlers are loaded from'),
   WORKER_ID: text('', 'name', 'Name of this worker in logs and /v1/workers; unset: host-pid-random'),
-  WORKER_CONCURRENCY: wholeOrAuto(1, 10_000, 'items', 'Items in handlers at once, a worker'),
+  WORKER_CONCURRENCY: wholeOrAuto(
+    1,
+    10_000,
+    'items',
+    'Items in handlers at once, a worker; auto: from 100 on, more as long as more of them end for it',
+  ),
   WORKER_CHUNKS: wholeOrAuto(
     1,
     1000,
     'chunks',
-    'Chunks claimed or on their way at once, a worker; hides the distance to the servers',
+    'Chunks claimed or on their way at once, a worker; hides the distance to the servers; auto: what is settled in two round trips and 250 ms',
   ),
   WORKER_INDEX: optionalWhole(
     0,

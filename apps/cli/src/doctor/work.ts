@@ -1,7 +1,9 @@
 import type { WorkFacts } from '@bullpen/db';
-import { countText, itemsText, rangesText } from '../text/numbers.ts';
+import { countText, itemsText, rangesText, rateText } from '../text/numbers.ts';
 
 import { bad, ok, warn, type Finding } from './finding.ts';
+
+type Facts = WorkFacts['workers'][number]['facts'];
 
 const lagWarnMs = 50;
 
@@ -28,18 +30,37 @@ function judgeWorkers({ workers, unowned, partitions, batchesRunning, itemsOpen 
     return [judge('workers', `none is live; ${open}`, 'pnpm worker')];
   }
   const found = `${itemsText(live.length, 'worker')} live, ${open}`;
-  const late = live.filter(({ lagP99Ms }) => lagP99Ms !== null && lagP99Ms > lagWarnMs);
+  const late = live.filter(({ facts }) => lagOf(facts) > lagWarnMs);
   return [
     ok('workers', found),
     unowned.length === 0
       ? ok('partitions', `all ${countText(partitions)} are owned`)
       : bad('partitions', `${rangesText(unowned)} of ${partitions} are owned by nobody`, 'pnpm worker'),
-    ...late.map(({ name, lagP99Ms }) =>
+    ...live.flatMap(({ name, facts }) => tunedOf(name, facts)),
+    ...late.map(({ name, facts }) =>
       warn(
         'event loop',
-        `of ${name} is up to ${Math.round(lagP99Ms!)} ms late (p99; ${lagWarnMs} is much): its handlers compute for long`,
+        `of ${name} is up to ${Math.round(lagOf(facts))} ms late (p99; ${lagWarnMs} is much): its handlers compute for long`,
         'WORKER_CONCURRENCY=10 pnpm worker --scale 2   instead, or let them pause now and then',
       ),
+    ),
+  ];
+}
+
+/** 0 where the worker does not say it. */
+const lagOf = ({ lagP99Ms = 0 }: Facts): number => lagP99Ms;
+
+/** What a worker has measured, and what it chose for it where its settings say `auto`. */
+function tunedOf(name: string, facts: Facts): Finding[] {
+  const { tuned, chunksMax, itemsPerSecond, roundTripMs } = facts;
+  if (tuned === undefined) return [];
+  const how = (auto: boolean): string => (auto ? 'auto' : 'set');
+  const time = tuned.itemMs === 0 ? '' : `, ${tuned.itemMs} ms each`;
+  return [
+    ok(
+      'limits',
+      `${name}: ${itemsText(tuned.concurrencyMax)} in handlers (${how(tuned.concurrency)})${time}, ${itemsText(chunksMax, 'chunk')} in hand (${how(tuned.chunks)}), ` +
+        `${itemsText(tuned.flushesMax, 'flush', 'flushes')} under way; PostgreSQL is ${roundTripMs.postgres} ms away, ${rateText(itemsPerSecond)} items/s now`,
     ),
   ];
 }

@@ -54,7 +54,7 @@ const toWorker = ({ seen, facts, startedAt, ...row }: WorkerRow): WorkerAnswer =
   pid: row.pid,
   startedAt: startedAt.toISOString(),
   heartbeatAt: seen.toISOString(),
-  concurrency: row.concurrency,
+  concurrency: facts.tuned?.concurrencyMax ?? row.concurrency,
   chunksInFlight: facts.chunksInFlight,
   partitions: row.partitions,
   itemsDone: facts.itemsDone,

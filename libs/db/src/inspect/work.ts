@@ -1,12 +1,18 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
+import type { WorkerFacts } from '../statements/heartbeat.ts';
 
 export interface WorkFacts {
   /** Null before the first start. */
   installationId: string | null;
   partitions: number;
-  /** Workers that were seen within a lease. `lagP99Ms` is null where the worker does not say it. */
-  workers: { name: string; draining: boolean; lagP99Ms: number | null }[];
+  /** Workers that were seen within a lease. */
+  workers: {
+    name: string;
+    draining: boolean;
+    /** What it said with its last heartbeat. */
+    facts: WorkerFacts;
+  }[];
   /** Partitions that no live worker owns. */
   unowned: number[];
   batchesRunning: number;
@@ -29,7 +35,7 @@ export async function inspectWork(db: Database, { leaseMs }: { leaseMs: number }
       where state = 'running' and succeeded + failed < total and not exists (select from live where b.handler = any(live.handlers) and not live.draining)
       group by handler order by handler)
     select (select id from installation) as "installationId", (select count(*)::int from partitions) as partitions,
-      (select coalesce(json_agg(json_build_object('name', name, 'draining', draining, 'lagP99Ms', facts -> 'lagP99Ms')
+      (select coalesce(json_agg(json_build_object('name', name, 'draining', draining, 'facts', facts)
         order by started_at, id), '[]') from live) as workers,
       (select coalesce(json_agg(p.no order by p.no), '[]') from partitions p
         where p.owner is null or p.owner not in (select id from live)) as unowned,

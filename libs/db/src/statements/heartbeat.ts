@@ -15,6 +15,16 @@ export interface WorkerFacts {
   turnaroundMs: number;
   /** `redis` is null where the queues are in PostgreSQL. */
   roundTripMs: { redis: number | null; postgres: number };
+  /** Items in handlers at once, chunks in hand and flushes in flight are fitted to what it measures; versions before this one do not say it. */
+  tuned?: {
+    /** Which of them are `auto`; flushes are always. */
+    concurrency: boolean;
+    chunks: boolean;
+    concurrencyMax: number;
+    flushesMax: number;
+    /** Of an item that answers a promise; 0: there was none. */
+    itemMs: number;
+  };
   /** Why it has nothing to do with any partition; null, or not said by an older version: it has. */
   idle?: string | null;
   /** 99 of 100 of its timers are at most this late; versions before this one do not say it. */
