@@ -2,6 +2,7 @@ export { openDatabase, defaultSchema, type Database, type OpenDatabase } from '.
 export { checkDatabase } from './check.ts';
 export { auditCounts, type CountsAudit } from './inspect/counts.ts';
 export { inspectServer, type ServerFacts } from './inspect/server.ts';
+export { inspectSpace, type SpaceFacts } from './inspect/space.ts';
 export { inspectWaits, type WaitFacts } from './inspect/waits.ts';
 export { inspectWork, type WorkFacts } from './inspect/work.ts';
 export { checkSameQueue, processName } from './same-queue.ts';
@@ -32,5 +33,6 @@ export type { NewWorker } from './statements/register.ts';
 export type { Repaired } from './statements/repair.ts';
 export type { ResultRow, ResultsRequest } from './statements/results.ts';
 export type { Holding } from './statements/stall.ts';
+export { expiredMax } from './statements/remove.ts';
 export type { Window } from './statements/windows.ts';
 export type { WorkerRow } from './statements/workers.ts';

@@ -21,8 +21,8 @@ import {
  * Batch  `running ⇄ paused → completed | cancelled`, `completed → running` by retry.
  * Chunk  `pending → queued → running → done`; a rest is a new row, a chunk never goes back from `done`.
  *
- * What Drizzle cannot say was written into migrations/0000_tables by hand: `results` is partitioned by range of batch
- * number, the sequence `batches_no` ends where the last partition ends, fill factors, lz4.
+ * What Drizzle cannot say was written into the migrations by hand: `results` and `inputs` are partitioned by range of batch
+ * number, the sequence `batches_no` ends where the last range ends, fill factors, autovacuum, lz4 (docs/schema.md).
  */
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -73,6 +73,9 @@ export const batches = pgTable(
     uniqueIndex('batches_rolling')
       .on(t.handler)
       .where(sql`${t.kind} = 'jobs' and not ${t.sealed}`),
+    index('batches_ended')
+      .on(t.finishedAt)
+      .where(sql`${t.finishedAt} is not null`),
   ],
 );
 
@@ -127,6 +130,9 @@ export const chunks = pgTable(
     index('chunks_worker')
       .on(t.worker, t.partition)
       .where(sql`${t.state} = 'running'`),
+    index('chunks_done')
+      .on(t.batch)
+      .where(sql`${t.state} = 'done'`),
   ],
 );
 
@@ -172,7 +178,11 @@ export const idempotency = pgTable(
     /** It is free from then on: after a day, or a lease after the producer that reads was last heard of. */
     expiresAt: at('expires_at').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.owner, t.key] }), index('idempotency_expires').on(t.expiresAt)],
+  (t) => [
+    primaryKey({ columns: [t.owner, t.key] }),
+    index('idempotency_expires').on(t.expiresAt),
+    index('idempotency_batch').on(t.batch),
+  ],
 );
 
 /** One row an item that is final and has something to say; status 1 succeeded, 2 failed. */
@@ -199,6 +209,35 @@ export const results = pgTable(
       .where(sql`${t.status} = 2`),
   ],
 );
+
+/**
+ * Batch numbers from `first` to before `upto`: their results and inputs lie in two tables, which are named by `upto` and end
+ * as a whole (statements/ranges.ts).
+ */
+export const ranges = pgTable('ranges', {
+  first: integer().primaryKey(),
+  upto: integer().notNull(),
+  /** It has one number, of a batch that was known to be large. */
+  own: boolean().notNull(),
+  createdAt: at('created_at')
+    .notNull()
+    .default(sql`clock_timestamp()`),
+  /** When it was seen that no number of it can be drawn any more. */
+  passedAt: at('passed_at'),
+  /** Nothing lives in it, and its tables are empty: they can be dropped. */
+  emptied: boolean().notNull().default(false),
+});
+
+/** Numbers that no batch has any more, and whose rows are to go. */
+export const garbage = pgTable('garbage', {
+  no: integer().primaryKey(),
+  /** Id that the batch had. */
+  id: uuid().notNull(),
+  /** In a range that others live in, its results and inputs are deleted row by row from then on. */
+  rowsAt: at('rows_at').notNull(),
+  /** Nothing can write under this number any more: its chunks, and all that is small, are gone. */
+  cleared: boolean().notNull().default(false),
+});
 
 /** One row a worker process, under a new id each start. */
 export const workers = pgTable('workers', {

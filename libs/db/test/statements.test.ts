@@ -371,7 +371,7 @@ describe('the schema', () => {
       is_nullable: string;
     }[];
     const found = rows
-      .filter((row) => row.table_name !== 'migrations' && !row.table_name.startsWith('results_'))
+      .filter((row) => row.table_name !== 'migrations' && !/^(results|inputs)_/.test(row.table_name))
       .map(
         (row) =>
           `${row.table_name}.${row.column_name} ${row.data_type} ${row.is_nullable === 'YES' ? 'null' : 'not null'}`,

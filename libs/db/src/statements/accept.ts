@@ -4,6 +4,10 @@ import { jsonTexts, list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { prepareExtended } from './extend.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
+import { prepareOpenUpload } from './upload.ts';
+
+/** A batch of so many items gets a range of its own: its space comes back at once when it is deleted. */
+const largeItems = 250_000;
 
 /** What both forms say of a batch. */
 export interface NewBatch {
@@ -36,6 +40,8 @@ export interface NewChunk {
  * Repeatable: the batch's id is made before the first try. A second run meets the id, inserts no chunks and answers
  * the same number. A request that comes twice has the same key instead (keys.ts).
  *
+ * A large batch takes its number from an upload with its id: so a range that was made for nothing is found (upload.ts).
+ *
  * A new batch starts at the smallest `pass` of those that run: it is next, and gets nothing for the time in which it
  * did not exist.
  */
@@ -56,17 +62,32 @@ export function prepareAccept(db: Database) {
     c: sql`insert into chunks (batch, first, size, src) select b.no, u.first, u.size, u.first from b, u where b.fresh`,
   });
   const extended = prepareExtended(db);
+  const openUpload = prepareOpenUpload(db);
+
+  /** Runs an accept that takes its number from nothing (null) or from an upload; again where that upload is gone. */
+  async function numbered(
+    { id, total }: NewBatch,
+    accept: (no: number | null) => Promise<number | null>,
+  ): Promise<number> {
+    for (let tries = 1; ; tries += 1) {
+      const own = total < largeItems ? null : await openUpload({ id, key: null, leaseMs: 0, large: true });
+      const no = await extended(() => accept(own));
+      if (no !== null) return no;
+      if (tries === 5) throw new Error('the upload of a large batch was cleaned up each time before it became one');
+    }
+  }
+
   return {
     /** `total` items without inputs of their own, in chunks of `size`. Answers the batch's number. */
     acceptCount: (batch: NewBatch, size: number): Promise<number> =>
-      extended(async () => numberOf(await counted.execute({ ...bound(batch), size }), batch)),
+      numbered(batch, async (no) => numberOf(await counted.execute({ ...bound(batch), no, size }), batch)),
     /** Items with inputs. Answers the batch's number. */
     acceptInputs: (batch: NewBatch, chunks: readonly NewChunk[]): Promise<number> =>
-      extended(async () => {
+      numbered(batch, async (no) => {
         const firsts = list(chunks.map((chunk) => chunk.first));
         const sizes = list(chunks.map((chunk) => chunk.size));
         const items = jsonTexts(chunks.map((chunk) => chunk.items));
-        return numberOf(await given.execute({ ...bound(batch), firsts, sizes, items }), batch);
+        return numberOf(await given.execute({ ...bound(batch), no, firsts, sizes, items }), batch);
       }),
   };
 }
@@ -80,25 +101,30 @@ const bound = ({ key, open, ...batch }: NewBatch) => ({
 
 type Row = { no: number | null; batch: string | null; hash: string | null };
 
-function numberOf([row]: readonly Row[], { id }: NewBatch): number {
+/** Null: the upload that has its number is gone. */
+function numberOf([row]: readonly Row[], { id }: NewBatch): number | null {
   refuseTaken(row, id);
-  return row!.no!;
+  return row!.no;
 }
 
 /** The key as CTE `k`, the batch as CTE `b`, then the given parts, which read `b`. */
 function statement(db: Database, name: string, parts: Record<string, SQL>) {
   const k = keyRow(db, { upload: false });
+  const no = sql`${sql.placeholder('no')}::int`;
+  const id = sql`${sql.placeholder('id')}::uuid`;
+  const taken = db.$with('taken', {}).as(sql`
+    delete from uploads where no = ${no} and id = ${id} and not dead and ${keyIsMine} returning no`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (id, name, handler, state, sealed, total, params, options, pass)
-    select ${sql.placeholder('id')}::uuid, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
+    insert into batches (no, id, name, handler, state, sealed, total, params, options, pass)
+    select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
       ${sql.placeholder('options')}::text::json, coalesce((select min(pass) from batches where state = 'running'), 0)
-    where ${keyIsMine}
+    where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id
     returning no, (xmax = 0) as fresh`);
   const rest = Object.entries(parts).map(([alias, part]) => db.$with(alias, {}).as(part));
   return db
-    .with(k, b, ...rest)
+    .with(k, taken, b, ...rest)
     .select({ no: b.no, batch: k.batch, hash: k.hash, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(sql`(select 1) one`)
     .leftJoin(b, sql`true`)

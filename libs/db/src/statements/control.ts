@@ -66,14 +66,15 @@ export function prepareCancel(db: Database) {
  *
  * Repeatable: a second run finds no failed result. Answers how many items are tried again.
  *
- * Items of one inputs row share a chunk, at most 1 000, so that each chunk has one `src`.
+ * Items of one inputs row share a chunk, at most 1 000, so that each chunk has one `src`. The number stands there as a parameter
+ * too, so that the plan has one table of results instead of all.
  */
 export function prepareRetry(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const open = db.$with('open', {}).as(sql`
     select no from batches where no = ${batch} and state in ('running', 'paused', 'completed') for update`);
   const gone = db.$with('gone', {}).as(sql`
-    delete from results r using open where r.batch = open.no and r.status = 2 returning r.index, r.src`);
+    delete from results r using open where r.batch = ${batch} and r.batch = open.no and r.status = 2 returning r.index, r.src`);
   const again = db.$with('again', {}).as(sql`
     insert into chunks (batch, first, size, src, picks)
     select ${batch}, min(index), count(*), src, array_agg(index order by index)

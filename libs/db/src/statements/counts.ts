@@ -102,13 +102,13 @@ export interface BatchFilter {
   kind: 'batch' | 'jobs';
   state?: BatchState | undefined;
   handler?: string | undefined;
-  /** Only batches older than this number. */
-  before?: number | undefined;
+  /** Only batches older than the one with this id. */
+  before?: string | undefined;
   limit: number;
 }
 
 /**
- * Batches, newest first. A read.
+ * Batches, newest first: ids sort by time, numbers of ranges of their own do not. A read.
  *
  * Not prepared: it differs by its filters, and is not on the path of a job.
  */
@@ -117,12 +117,12 @@ export function prepareBatches(db: Database) {
     const conditions: SQL[] = [eq(batches.kind, filter.kind)];
     if (filter.state) conditions.push(eq(batches.state, filter.state));
     if (filter.handler) conditions.push(eq(batches.handler, filter.handler));
-    if (filter.before !== undefined) conditions.push(lt(batches.no, filter.before));
+    if (filter.before !== undefined) conditions.push(lt(batches.id, filter.before));
     const query = db
       .select(columns)
       .from(batches)
       .where(and(...conditions))
-      .orderBy(desc(batches.no))
+      .orderBy(desc(batches.id))
       .limit(filter.limit);
     return query;
   };

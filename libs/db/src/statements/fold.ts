@@ -66,12 +66,13 @@ export function prepareUnfolded(db: Database) {
  *
  * The delete names its rows, so a partial that came after the read stays for the next fold. It happens only where the
  * summary was written: the row lock on the summary makes the second of two wait and then see the new version.
+ * The lock on the batch keeps a summary from coming after the batch was deleted.
  */
 export function prepareFold(db: Database) {
   const written = db.$with('written', { batch: summaries.batch }).as(sql`
     insert into summaries (batch, version, folded)
     select no, ${sql.placeholder('version')}::int + 1, ${sql.placeholder('folded')}::text::json
-    from batches where no = ${sql.placeholder('batch')}::int
+    from batches where no = ${sql.placeholder('batch')}::int for key share
     on conflict (batch) do update set version = excluded.version, folded = excluded.folded
       where summaries.version = excluded.version - 1
     returning batch`);

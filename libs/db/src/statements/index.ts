@@ -21,13 +21,16 @@ import { prepareMark } from './mark.ts';
 import { prepareOwn } from './own.ts';
 import { preparePartitions } from './partitions.ts';
 import { prepareProbe } from './probe.ts';
+import { prepareFreeRange, prepareFreeRanges } from './ranges.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
 import { prepareAbandon, prepareRepair } from './repair.ts';
+import { prepareExpire, prepareRemove } from './remove.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
 import { prepareRollJobs } from './roll-jobs.ts';
 import { prepareSettled } from './settled.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
+import { prepareLeftovers, prepareSweep } from './sweep.ts';
 import { prepareGoLive, prepareKeepUploads, prepareOpenUpload, preparePut } from './upload.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
@@ -92,6 +95,12 @@ export function createStatements(db: Database, patience: Patience) {
     resume: again(prepareResume(db)),
     cancel: again(prepareCancel(db)),
     retry: again(prepareRetry(db)),
+    remove: again(prepareRemove(db)),
+    expire: again(prepareExpire(db)),
+    leftovers: again(prepareLeftovers(db)),
+    sweep: again(prepareSweep(db)),
+    freeRanges: again(prepareFreeRanges(db)),
+    freeRange: again(prepareFreeRange(db)),
   };
 }
 
