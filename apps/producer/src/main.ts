@@ -32,6 +32,7 @@ import {
 import { createApp } from './http/app.ts';
 import { createUploads } from './intake/uploads.ts';
 import { tuneServer } from './http/server.ts';
+import { createClean } from './publish/clean.ts';
 import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
@@ -97,7 +98,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
 
   const uploads = createUploads({ statements, settings });
   const keep = createLoop({ name: 'keep uploads', log, once: () => uploads.keepOnce() });
-  const clean = createLoop({ name: 'clean uploads', log, once: () => uploads.cleanOnce() });
+  const clean = createLoop({ name: 'clean up', log, once: createClean({ statements, settings, log }) });
 
   const lookAtQueues = async (): Promise<readonly string[]> =>
     (await publisher.reachable())
@@ -115,6 +116,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
     queues: publisher.queues,
     onAccepted: () => publish.nudge(),
+    onDeleted: () => clean.nudge(),
     readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),
   });
   const server = createServer(app);

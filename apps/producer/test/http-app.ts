@@ -10,6 +10,7 @@ import { createDatabase, type TestDatabase } from '@bullpen/testkit';
 import { z } from 'zod';
 import { createApp, type HttpDeps } from '../src/http/app.ts';
 import { tuneServer } from '../src/http/server.ts';
+import { createClean } from '../src/publish/clean.ts';
 import { createUploads, type Uploads } from '../src/intake/uploads.ts';
 import { createReducer, type Reducer } from '../src/reduce/reducer.ts';
 
@@ -54,6 +55,8 @@ export interface TestApp {
   client: ReturnType<typeof createClient>;
   database: TestDatabase;
   uploads: Uploads;
+  /** A round of the clean-up; answers after how many ms to run it again. */
+  clean: () => Promise<number>;
   accepted: () => number;
   close: () => Promise<void>;
 }
@@ -75,6 +78,7 @@ export async function openApp(
     log: createLog({ name: 'test', level: 'silent', pretty: false }),
     queues: [],
     onAccepted: () => (accepted += 1),
+    onDeleted: () => undefined,
     readiness: () => Promise.resolve([]),
     reducer,
     ...change,
@@ -88,6 +92,11 @@ export async function openApp(
     client: createClient({ url }),
     database,
     uploads,
+    clean: createClean({
+      statements: database.statements,
+      settings,
+      log: createLog({ name: 'test', level: 'silent', pretty: false }),
+    }),
     accepted: () => accepted,
     close: async () => {
       server.closeAllConnections();

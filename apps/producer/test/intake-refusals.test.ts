@@ -29,7 +29,7 @@ afterAll(() => app.close());
 
 /** All that is stored, but what the clean-up has not come to yet. */
 async function everything(): Promise<unknown> {
-  while ((await app.uploads.cleanOnce()) < 1000) continue;
+  while ((await app.clean()) < 1000) continue;
   const tables = ['batches', 'chunks', 'inputs', 'results', 'uploads', 'idempotency'];
   const rows = tables.map((table) =>
     app.database.db.execute(

@@ -35,8 +35,7 @@ const rowsOf = async (): Promise<Record<string, number>> => {
 /** What is there once nothing is left of uploads that were given up. */
 async function rowsAfterCleaning(): Promise<Record<string, number>> {
   await eventually('nothing is left of the upload', async () => {
-    await app.uploads.cleanOnce();
-    return (await rowsOf())['uploads'] === 0;
+    return (await app.clean()) === 1000 && (await rowsOf())['uploads'] === 0;
   });
   return rowsOf();
 }

@@ -60,6 +60,11 @@ export function createClient({ url }: { url: string }) {
       { waitSeconds, signal }: { waitSeconds?: number; signal?: AbortSignal | undefined } = {},
     ): Promise<Batch> => read(batchPath(id), { wait: waitSeconds }, signalOf(signal)),
 
+    /** Deletes a batch that has ended, with its results. */
+    async deleteBatch(id: string): Promise<void> {
+      await send(batchPath(id), {}, { method: 'DELETE' });
+    },
+
     listBatches: (query: BatchesQuery = {}): Promise<BatchPage> => read('/v1/batches', query),
 
     results: (id: string, query: ResultsQuery = {}): Promise<ResultPage> => read(resultsPath(id), query),

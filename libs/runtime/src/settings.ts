@@ -225,6 +225,13 @@ export const settingTable = {
     'connections',
     'PostgreSQL connections of a process; queues in PostgreSQL add 5',
   ),
+  RETENTION_DAYS: whole(
+    0,
+    3650,
+    30,
+    'days',
+    'How long a batch is kept after it has ended; then it is deleted with its results. 0: for ever',
+  ),
   METRICS_WINDOW_MS: whole(100, 3_600_000, 10_000, 'ms', 'A worker logs one line of figures each window'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'info', 'What is logged'),
   BULLPEN_URL: url(
@@ -235,7 +242,7 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'RETENTION_DAYS', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
+  'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 
 type Pascal<S extends string> = S extends `${infer Head}_${infer Tail}`

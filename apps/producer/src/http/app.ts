@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import { guardAccess } from './access.ts';
-import { listBatches, showBatch } from './batches.ts';
+import { deleteBatch, listBatches, showBatch } from './batches.ts';
 import { appendItems, closeBatch } from './append.ts';
 import { addBoard } from './board.ts';
 import { createBodyReader } from '../intake/body.ts';
@@ -49,7 +49,7 @@ export function createApp(given: HttpDeps): Express {
   app.use(guardAccess);
   addResource(app, '/readyz', { get: showReady(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, withBody) });
-  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries) });
+  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries), delete: deleteBatch(deps) });
   addResource(app, '/v1/batches/:id/items', { post: appendItems(deps, withBody) });
   addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps) });
   addResource(app, '/v1/jobs/:handler', { post: submitJob(deps, { withBody, jobs, watcher: itemWatcher }) });

@@ -3,10 +3,11 @@ import type { BatchRow, Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
 import { sendJson, sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { decodeIdCursor, encodeCursor } from './cursor.ts';
 import { hasTag, tagOf } from './etag.ts';
 import { HttpProblem } from './problem.ts';
-import { readQuery } from './query.ts';
+import type { HttpDeps } from './deps.ts';
+import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
 import type { Summaries } from './summaries.ts';
 import type { Watcher } from './watch.ts';
@@ -20,7 +21,7 @@ export function listBatches(statements: Statements): Route {
   return async (req, res) => {
     const { state, handler, kind, limit, cursor } = readQuery(req, batchesQuerySchema);
     const scope = ['batches', state ?? '', handler ?? '', kind];
-    let before = cursor === undefined ? undefined : decodeCursor(scope, cursor);
+    let before = cursor === undefined ? undefined : decodeIdCursor(scope, cursor);
     const texts: string[] = [];
     let bytes = 0;
     for (let more = true; more;) {
@@ -31,7 +32,7 @@ export function listBatches(statements: Statements): Route {
         const text = JSON.stringify(toBatch(row));
         texts.push(text);
         bytes += text.length;
-        before = row.no;
+        before = row.id;
       }
       more = rows.length > wanted;
       if (texts.length >= limit || bytes >= pageMaxBytes) {
@@ -72,6 +73,26 @@ function sendFresh(req: Request, res: Response, batch: Batch): void {
   res.statusCode = 304;
   res.end();
 }
+
+/** `DELETE /v1/batches/{id}`: it has ended, and nobody sees it any more. Its space comes back by the loop that cleans up. */
+export function deleteBatch({ statements, onDeleted }: Pick<HttpDeps, 'statements' | 'onDeleted'>): Route {
+  return async (req, res) => {
+    readQuery(req, noQuery);
+    const { id } = await findBatch(statements, req);
+    const deleted = await statements.remove(id);
+    // One that was there and is not any more: another request, or a first try whose reply was lost, has deleted it.
+    const left = deleted ? null : await statements.counts(id);
+    if (left !== null) throw new HttpProblem('invalid-state', whyKept(left));
+    onDeleted();
+    res.statusCode = 204;
+    res.end();
+  };
+}
+
+const whyKept = ({ state, kind }: BatchRow): string =>
+  kind === 'jobs'
+    ? 'The batch of single items can be deleted when it is closed and completed: it closes by itself'
+    : `The batch is ${state}: only one that is completed or cancelled can be deleted`;
 
 /** The batch that the path names; 404 where there is none. */
 export async function findBatch(statements: Statements, req: Request): Promise<BatchRow> {

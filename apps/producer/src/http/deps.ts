@@ -34,6 +34,8 @@ export interface HttpDeps {
   queues: readonly BoardQueue[];
   /** A batch has committed: publish it. */
   onAccepted: () => void;
+  /** A batch was deleted: give its space back. */
+  onDeleted: () => void;
   /** What is in the way of work, one line each; [] is ready. */
   readiness: () => Promise<readonly string[]>;
   newId?: (() => string) | undefined;

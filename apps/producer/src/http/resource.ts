@@ -5,11 +5,16 @@ import { HttpProblem } from './problem.ts';
 export type Route = (req: Request, res: Response) => void | Promise<void>;
 
 /** The methods of one path; every other method is answered 405 with what is allowed. */
-export function addResource(app: Express, path: string, routes: { get?: Route; post?: Route }): void {
+export function addResource(app: Express, path: string, routes: { get?: Route; post?: Route; delete?: Route }): void {
   const { get, post } = routes;
-  const allowed = [...(get ? ['GET', 'HEAD'] : []), ...(post ? ['POST'] : [])].join(', ');
+  const allowed = [
+    ...(get ? ['GET', 'HEAD'] : []),
+    ...(post ? ['POST'] : []),
+    ...(routes.delete ? ['DELETE'] : []),
+  ].join(', ');
   if (get) app.get(path, get);
   if (post) app.post(path, post);
+  if (routes.delete) app.delete(path, routes.delete);
   app.all(path, (req, res) => refuseMethod(req, res, allowed));
 }
 

@@ -40,7 +40,10 @@ export interface StreamRequest {
  * Results in index order, at the pace of the client and in flat memory. What breaks off ends without the last chunk of
  * HTTP, so that a client sees it.
  */
-export function createResultStreams(statements: Pick<Statements, 'results' | 'inputs'>, limits: StreamLimits = {}) {
+export function createResultStreams(
+  statements: Pick<Statements, 'results' | 'inputs' | 'plan'>,
+  limits: StreamLimits = {},
+) {
   const bounds = { streamsMax, patienceMs, ...limits };
   const throughGate = createGate(readsMax);
   let streams = 0;
@@ -56,6 +59,8 @@ export function createResultStreams(statements: Pick<Statements, 'results' | 'in
       if (!(await writeAll(res, part.bytes))) return;
       part = await read(part.next);
     }
+    // Deleted meanwhile: results that are gone must not look like the end.
+    if ((await statements.plan(source.batch)) === null) return void res.destroy();
     res.end(complete ? '' : form.incomplete);
   }
 

@@ -11,6 +11,9 @@ import { checkParams, effectiveOptions, findHandler } from './new-batch.ts';
 import { readBody } from './source.ts';
 import { readStream, type Stream, upload } from './upload.ts';
 
+/** A body of so many bytes, as it is sent, gets a range of batch numbers of its own: its space comes back at once. */
+const largeBytes = 32 * 1024 * 1024;
+
 /** A stream as a request asks for it, checked but for its body. */
 function streamOf(req: Request, said: NewStream, { media, handler }: { media: Media; handler: Handler }) {
   const key = keyOf(req);
@@ -58,6 +61,7 @@ export async function acceptStream(
       id,
       key,
       hash,
+      large: Number(req.headers['content-length'] ?? 0) >= largeBytes,
       finish({ items, chunks, columns }) {
         if (items === 0 && !open) throw noItems();
         refuseManyChunks(chunks, deps);

@@ -73,13 +73,13 @@ export type Finish = (came: {
 export async function upload(
   deps: StreamDeps,
   stream: Stream,
-  given: { id: string; key: string | null; hash: Hash | undefined; finish: Finish },
+  given: { id: string; key: string | null; hash: Hash | undefined; large: boolean; finish: Finish },
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
   const { statements, settings } = deps;
-  const { id, key } = given;
+  const { id, key, large } = given;
   let live = false;
   try {
-    const opened = await underKey(() => statements.openUpload({ id, key, leaseMs: settings.leaseMs }));
+    const opened = await underKey(() => statements.openUpload({ id, key, leaseMs: settings.leaseMs, large }));
     if ('receipt' in opened) return opened;
     const no = opened.answer;
     const puts = createPuts({ ...deps.uploads, no });

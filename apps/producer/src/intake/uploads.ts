@@ -8,8 +8,6 @@ import { createUploading } from './puts.ts';
 const uploadsMax = 32;
 /** A statement that takes longer has met a server that froze. */
 const patienceMs = 15_000;
-/** After a clean-up that found nothing, and between two that did. */
-const cleanMs = { idle: 1000, more: 20 } as const;
 
 export interface UploadSettings {
   leaseMs: number;
@@ -20,9 +18,8 @@ export interface UploadSettings {
 export type Uploads = ReturnType<typeof createUploads>;
 
 /**
- * The streams that this process reads: what they share, and the two loops by which the database knows whose producer is
- * there. `keepOnce` says so for those that are open, `cleanOnce` takes away what nobody has heard of for a lease, or what was
- * given up; both answer after how many ms to run again.
+ * The streams that this process reads: what they share, and the loop by which the database knows that their producer is there;
+ * `keepOnce` answers after how many ms to run it again.
  */
 export function createUploads({ statements, settings }: { statements: Statements; settings: UploadSettings }) {
   const open = new Set<number>();
@@ -54,9 +51,6 @@ export function createUploads({ statements, settings }: { statements: Statements
       const { leaseMs } = settings;
       if (open.size > 0) await statements.keepUploads({ nos: [...open], leaseMs });
       return Math.min(1000, leaseMs / 5);
-    },
-    async cleanOnce(): Promise<number> {
-      return (await statements.cleanUploads({ leaseMs: settings.leaseMs })) ? cleanMs.more : cleanMs.idle;
     },
   };
 }
