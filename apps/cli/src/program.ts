@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addAppend, addClose } from './commands/append.ts';
+import { addDelete } from './commands/delete.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -68,6 +69,7 @@ function createProgram(context: Context): Command {
   addAppend(program, context);
   addClose(program, context);
   addJob(program, context);
+  addDelete(program, context);
   program.commandsGroup('See what it does:');
   addWatch(program, context);
   addList(program, context);

@@ -10,7 +10,7 @@ import type { Finding } from '../src/doctor/finding.ts';
 import { judgeConnections, judgeServer } from '../src/doctor/postgres.ts';
 import { judgeRedis } from '../src/doctor/redis.ts';
 import { judgeSession, judgeSettings } from '../src/doctor/settings.ts';
-import { judgeWork } from '../src/doctor/work.ts';
+import { judgeSpace, judgeWork } from '../src/doctor/work.ts';
 import { callCli, dataFolder } from './run-cli.ts';
 
 interface Report {
@@ -52,6 +52,7 @@ describe('doctor', () => {
       'partitions',
       'chunks',
       'counts',
+      'space',
       'redis',
     ])
       expect(found(report, check), check).toMatchObject([{ level: 'ok' }]);
@@ -223,6 +224,11 @@ describe('the verdict', () => {
       stranded: { chunks: 0, items: 0 },
       workers: [working('a', { lagP99Ms: 50 }), working('b', { lagP99Ms: 51 }), working('c', { tuned })],
     }; // prettier-ignore
+    expect(judgeSpace({ overdue: 0, ranges: 2 })).toMatchObject({ level: 'ok', check: 'space' });
+    expect(judgeSpace({ overdue: 1, ranges: 2 })).toMatchObject({
+      level: 'warn',
+      found: expect.stringMatching(/^1 deleted batch /),
+    });
     const findings = judgeWork(facts, 0);
     expect(levels(findings)).toEqual(['ok workers', 'bad partitions', 'ok limits', 'warn event loop', 'ok chunks']);
     expect(findings[1]!.found).toBe('3-5 of 12 are owned by nobody');

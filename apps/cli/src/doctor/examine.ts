@@ -6,6 +6,7 @@ import {
   createStatements,
   type Database,
   inspectServer,
+  inspectSpace,
   inspectWaits,
   inspectWork,
   migrationState,
@@ -21,10 +22,18 @@ import type { Place } from './place.ts';
 import { judgeConnections, judgeCounts, judgeMigrations, judgeServer, judgeWaits } from './postgres.ts';
 import { judgeRedis } from './redis.ts';
 import { judgeSession, judgeSettings, sessionSettings } from './settings.ts';
-import { judgeWork } from './work.ts';
+import { judgeSpace, judgeWork } from './work.ts';
 
 /** Bounds of what is looked at, so that the doctor itself is no load: it ends within some 20 s on any database. */
-const limits = { auditMs: 10_000, auditNewest: 100, blockedMs: 5000, idleMs: 60_000, queuedMs: 10_000, shareMs: 3000 };
+const limits = {
+  auditMs: 10_000,
+  auditNewest: 100,
+  blockedMs: 5000,
+  idleMs: 60_000,
+  queuedMs: 10_000,
+  overdueMs: 600_000,
+  shareMs: 3000,
+};
 
 /** Looks at everything, in the order in which one thing rests on the other. Reads only. */
 export async function examine(settings: Settings, place: Place): Promise<Finding[]> {
@@ -75,6 +84,7 @@ async function examineWork(db: Database, server: ServerFacts, settings: Settings
     await examineProducer(place.producerUrl, producers > 0, facts.batchesRunning > 0),
     ...judgeWork(facts, await countLost(db, { installationId, partitions: facts.partitions }, place)),
     ...judgeCounts(audit, limits.auditMs),
+    judgeSpace(await inspectSpace(db, { afterMs: limits.overdueMs })),
   ];
 }
 

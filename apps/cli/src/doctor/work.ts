@@ -1,4 +1,4 @@
-import type { WorkFacts } from '@bullpen/db';
+import type { SpaceFacts, WorkFacts } from '@bullpen/db';
 import { countText, itemsText, rangesText, rateText } from '../text/numbers.ts';
 
 import { bad, ok, warn, type Finding } from './finding.ts';
@@ -20,6 +20,17 @@ export function judgeWork(facts: WorkFacts, lost: number | null): Finding[] {
     ),
     judgeChunks(facts.stranded, lost),
   ];
+}
+
+/** Whether the space of what was deleted comes back. */
+export function judgeSpace({ overdue, ranges }: SpaceFacts): Finding {
+  if (overdue === 0)
+    return ok('space', `nothing that was deleted waits for long, ${itemsText(ranges, 'range')} of batches`);
+  return warn(
+    'space',
+    `${itemsText(overdue, 'deleted batch', 'deleted batches')} still take space: no producer runs, or somebody reads in one long transaction`,
+    'pnpm producer   (or end the transaction, such as a backup: it goes on by itself then)',
+  );
 }
 
 function judgeWorkers({ workers, unowned, partitions, batchesRunning, itemsOpen }: WorkFacts): Finding[] {
