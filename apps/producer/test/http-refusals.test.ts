@@ -255,8 +255,7 @@ describe('reading', () => {
 
   test.each([
     ['PUT', '/v1/batches', 'GET, HEAD, POST'],
-    ['DELETE', '/v1/batches/ID', 'GET, HEAD'],
-    ['PATCH', '/v1/batches/ID', 'GET, HEAD'],
+    ['PATCH', '/v1/batches/ID', 'GET, HEAD, DELETE'],
     ['POST', '/v1/batches/ID/results', 'GET, HEAD'],
     ['OPTIONS', '/v1/workers', 'GET, HEAD'],
     ['POST', '/', 'GET, HEAD'],

@@ -120,7 +120,7 @@ BEGIN
     RETURN 'emptied';
   END IF;
   IF EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-      WHERE l.relation = ANY (tables || 'results'::regclass || 'inputs'::regclass) AND a.pid <> pg_backend_pid()
+      WHERE l.relation = ANY (tables || 'results'::regclass || 'inputs'::regclass) AND a.pid <> pg_backend_pid() AND a.datname = current_database()
         AND coalesce(a.xact_start < clock_timestamp() - interval '1 second', true)) THEN RETURN 'busy'; END IF;
   LOCK TABLE ONLY results, ONLY inputs IN ACCESS EXCLUSIVE MODE;
   FOREACH leaf IN ARRAY tables LOOP

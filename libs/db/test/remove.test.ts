@@ -233,8 +233,12 @@ describe('a range', () => {
     const watched = (async () => {
       let waits = 0;
       for (; !over;)
-        waits += (await only<{ n: number }>(database, sql`select count(*)::int as n from pg_locks where not granted`))
-          .n;
+        waits += (
+          await only<{ n: number }>(
+            database,
+            sql`select count(*)::int as n from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.datname = current_database()`,
+          )
+        ).n;
       return waits;
     })();
     for (let round = 0; round < 20; round += 1) await cleanAll(database);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Claimed, Flushed } from '@bullpen/db';
-import type { TestDatabase } from '@bullpen/testkit';
+import { type TestDatabase, texts } from '@bullpen/testkit';
 import type { SQL } from 'drizzle-orm';
 
 export interface Accepted {
@@ -46,7 +46,7 @@ export function finish(
   const settled = held.map(({ no, claim, first, size }) => {
     const indexes = Array.from({ length: size }, (_, i) => first + i);
     const failures = fail ? indexes.map((index) => ({ index, error: { code: 'bad', message: 'as asked' } })) : [];
-    return { no, claim, first, succeeded: fail ? 0 : size, outputs: fail ? '[]' : JSON.stringify(indexes), indexes: fail ? [] : null, failures, rests: [], partial };
+    return { no, claim, first, succeeded: fail ? 0 : size, outputs: fail ? '' : texts(indexes), indexes: fail ? [] : null, failures, rests: [], partial };
   }); // prettier-ignore
   return statements.flush(settled);
 }
