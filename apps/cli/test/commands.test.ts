@@ -133,6 +133,33 @@ describe('watch', () => {
   });
 });
 
+describe('delete', () => {
+  test('says what it has deleted, or why it cannot', async () => {
+    const { url } = await smallServer({ [`DELETE ${one}`]: () => ({ status: 204, body: '' }) });
+    expect(await callCli(['delete', batchId, '--url', url])).toEqual({
+      code: 0,
+      stdout: `Deleted: batch ${batchId}.\n`,
+      stderr: '',
+    });
+    const { stdout } = await callCli(['delete', batchId, '--url', url, '--json']);
+    expect(JSON.parse(stdout)).toEqual({ batchId, deleted: true });
+    const problem = {
+      type: '/problems/invalid-state',
+      title: 'No',
+      status: 409,
+      detail: 'The batch is running',
+      instance: one,
+    };
+    const busy = await smallServer({
+      [`DELETE ${one}`]: () => ({ status: 409, type: 'application/problem+json', body: problem }),
+    });
+    expect(await callCli(['delete', batchId, '--url', busy.url])).toMatchObject({
+      code: 1,
+      stderr: 'No: The batch is running (HTTP 409)\n',
+    });
+  });
+});
+
 describe('results', () => {
   const lines = Array.from({ length: 5000 }, (_, index) =>
     JSON.stringify({ index, status: 'succeeded', output: 'x'.repeat(100) }),
