@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { createClient } from '@bullpen/api';
 import { defineHandler, type Handler } from '@bullpen/handlers';
 import { createLog, readSettings } from '@bullpen/runtime';
-import { createDatabase, type TestDatabase } from '@bullpen/testkit';
+import { createDatabase, type TestDatabase, texts } from '@bullpen/testkit';
 import { z } from 'zod';
 import { createApp, type HttpDeps } from '../src/http/app.ts';
 import { tuneServer } from '../src/http/server.ts';
@@ -195,7 +195,7 @@ export async function work(
         claim,
         first,
         succeeded: good.length,
-        outputs: options.acknowledge ? '[]' : `[${good.map((index) => `{"i":${index}}`).join(',')}]`,
+        outputs: options.acknowledge ? '' : texts(good.map((i) => ({ i }))),
         indexes: options.acknowledge ? [] : good,
         failures: failed.map((index) => ({ index, error: { code: 'bad', message: 'as asked' } })),
         rests: [],
