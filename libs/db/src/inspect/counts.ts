@@ -39,7 +39,7 @@ export async function auditCounts(
       with looked_at as (
         select no, id, state, sealed, total, succeeded + failed as counted from batches where state in ('running', 'paused')
         union
-        (select no, id, state, sealed, total, succeeded + failed from batches order by id desc limit ${newest}))
+        (select no, id, state, sealed, total, succeeded + failed from batches order by created_at desc limit ${newest}))
       select b.id, b.state, b.sealed, b.total::float8 as total, b.counted::float8 as counted,
         coalesce(sum(c.size) filter (where c.state = 'done'), 0)::float8 as done,
         coalesce(sum(c.size) filter (where c.state <> 'done'), 0)::float8 as open
