@@ -24,7 +24,7 @@ export async function build(handlerFolders) {
 const touch = (out) => utimes(out, new Date(), new Date()).catch(() => {});
 const touchEveryMs = 300_000;
 /** As long as this process runs. */
-export const keep = (out) => void setInterval(() => touch(out), touchEveryMs).unref();
+export const keep = (out) => void setInterval(() => void touch(out), touchEveryMs).unref();
 
 /** What a build is made of, by file, with a text that changes when the file does: for whoever wants to know when to build anew. */
 export async function look(handlerFolders) {
@@ -150,11 +150,8 @@ async function sources(handlers) {
 async function sourcesOf(folder) {
   const packages = await readdir(folder);
   const places = packages.flatMap((name) => ['src', 'kit'].map((inner) => join(folder, name, inner)));
-  const files = await Promise.all([
-    ...places.map(filesOf),
-    ...packages.map((name) => [join(folder, name, 'package.json')]),
-  ]);
-  return files.flat().filter(existsSync);
+  const files = await Promise.all(places.map(filesOf));
+  return [...files.flat(), ...packages.map((name) => join(folder, name, 'package.json'))].filter(existsSync);
 }
 
 /** All files below a folder; none when it does not exist: who needs it says so. */

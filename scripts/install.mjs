@@ -79,7 +79,7 @@ function pnpmInstall({ folder, args: more }, alsoHeldBy) {
   child.stderr.on('data', collect);
   const end = (signal) => {
     try {
-      process.kill(-child.pid, 'SIGTERM');
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
     } catch {
       // It is gone already.
     }
