@@ -20,7 +20,9 @@ beforeAll(async () => {
     jobsPerCall: 10,
   });
   await eventually('the queues answer', () => publisher.reachable());
-  await publisher.publish([{ chunk: 1, generation: 1, partition: 2, handler: 'echo', batch: 'b', items: 3 }]);
+  await publisher.publish([
+    { chunk: 1, generation: 1, partition: 2, handler: 'echo', batch: 'b', batchNo: 1, items: 3 },
+  ]);
   app = await openApp({ queues: publisher.queues });
 });
 afterAll(async () => {

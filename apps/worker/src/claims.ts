@@ -10,6 +10,7 @@ export interface Held extends Claimed {
 
 interface Asked {
   no: number;
+  batchNo: number | null;
   resolve: (held: Held | 'suspect' | null) => void;
   reject: (error: unknown) => void;
 }
@@ -47,7 +48,8 @@ export function createClaims(deps: ClaimsDeps) {
       const started = performance.now();
       const nos = batch.map((each) => each.no);
       const { workerId: worker, handlers } = deps;
-      const rows = await deps.statements.claim({ nos, claim, worker, handlers, alone });
+      const batches = batchesOf(batch);
+      const rows = await deps.statements.claim({ nos, batches, claim, worker, handlers, alone });
       deps.figures.claimed(rows.length, performance.now() - started);
       const byNo = new Map(rows.map((row) => [row.no, row]));
       for (const { no, resolve } of batch) {
@@ -82,12 +84,12 @@ export function createClaims(deps: ClaimsDeps) {
   return {
     /**
      * The chunk, or null when it is not to be had: taken, done, or its batch does not run. `suspect`: it is to be had only
-     * by a worker that has nothing else in hand, which says so by `alone`.
+     * by a worker that has nothing else in hand, which says so by `alone`. `batchNo`: of its batch, where it is known.
      */
-    claim: (no: number, alone: boolean): Promise<Held | 'suspect' | null> =>
+    claim: (no: number, batchNo: number | null, alone: boolean): Promise<Held | 'suspect' | null> =>
       new Promise((resolve, reject) => {
-        if (alone) return void send([{ no, resolve, reject }], true);
-        asked.push({ no, resolve, reject });
+        if (alone) return void send([{ no, batchNo, resolve, reject }], true);
+        asked.push({ no, batchNo, resolve, reject });
         schedule();
       }),
     /** Says that a chunk has left this worker's hands. */
@@ -98,3 +100,9 @@ export function createClaims(deps: ClaimsDeps) {
 }
 
 export type Claims = ReturnType<typeof createClaims>;
+
+/** Of all of them, each once; null where one is not known. */
+function batchesOf(asked: readonly Asked[]): number[] | null {
+  const batches = new Set(asked.map(({ batchNo }) => batchNo));
+  return batches.has(null) ? null : ([...batches] as number[]);
+}

@@ -41,14 +41,17 @@ export async function processChunk(
   closing: () => boolean,
   deps: ProcessDeps,
 ): Promise<void> {
-  const { chunk } = job;
+  const { chunk, batchNo = null } = job;
   if (closing() || !(await deps.hands.take(closing))) return await deps.handBack(job);
   let fate: Fate | 'back' = 'back';
   try {
     const mayStart = (): boolean => deps.mayStart() && !closing();
     if (deps.inHand.has(chunk)) fate = 'over';
     else if (!closing())
-      fate = await claimAndRun({ chunk, publishedAt, order: (orders += 1), alone: false }, { ...deps, mayStart });
+      fate = await claimAndRun(
+        { chunk, batchNo, publishedAt, order: (orders += 1), alone: false },
+        { ...deps, mayStart },
+      );
   } finally {
     deps.hands.release();
   }
@@ -60,6 +63,8 @@ type Fate = 'over' | 'suspect';
 
 export interface Claiming {
   chunk: number;
+  /** Of its batch, where it is known. */
+  batchNo: number | null;
   publishedAt: number;
   /** Older chunks go first. */
   order: number;
@@ -68,12 +73,15 @@ export interface Claiming {
 }
 
 /** `suspect`: it was left where it was. */
-export async function claimAndRun({ chunk, publishedAt, order, alone }: Claiming, deps: ClaimDeps): Promise<Fate> {
+export async function claimAndRun(
+  { chunk, batchNo, publishedAt, order, alone }: Claiming,
+  deps: ClaimDeps,
+): Promise<Fate> {
   const entry: { batch: number | null } = { batch: null };
   deps.inHand.set(chunk, entry);
   let held: Held | 'suspect' | null = null;
   try {
-    held = await deps.claims.claim(chunk, alone);
+    held = await deps.claims.claim(chunk, batchNo, alone);
     if (held === null) return 'over';
     if (held === 'suspect') return held;
     entry.batch = held.batch;

@@ -140,6 +140,23 @@ describe('the fence', () => {
     expect(await database.statements.claim({ nos, claim: randomUUID(), worker, handlers: ['echo'] })).toEqual([]);
   });
 
+  it('a claim finds its inputs whatever is said of their batches', async () => {
+    const database = await databaseForTest();
+    const { statements } = database;
+    const given = (items: string) => [{ first: 0, size: 1, items }];
+    const batch = { name: null, handler: 'echo', total: 1, params: null, options: '{}' };
+    const a = await statements.acceptInputs({ id: randomUUID(), ...batch }, given('["a"]'));
+    const b = await statements.acceptInputs({ id: randomUUID(), ...batch }, given('["b"]'));
+    const marked = await mark(database);
+    expect(marked.map((chunk) => chunk.batch.no)).toEqual([a, b]);
+    const claim = randomUUID();
+    const request = { nos: marked.map((chunk) => chunk.no), claim, worker: randomUUID(), handlers: ['echo'] };
+    for (const batches of [[a, b], [a], [4711], null]) {
+      const held = await statements.claim({ ...request, batches });
+      expect(held.map(({ inputs }) => inputs[0]!.items)).toEqual(['["a"]', '["b"]']);
+    }
+  });
+
   it('a worker without the handler gives the chunk back', async () => {
     const database = await databaseForTest();
     await accept(database, 10, 10);

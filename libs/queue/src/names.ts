@@ -13,5 +13,7 @@ export interface JobData {
   chunk: number;
   generation: number;
   batch: string;
+  /** Number of the batch, by which the claim finds its inputs sooner; a hint. Versions before this one do not say it. */
+  batchNo?: number;
   items: number;
 }

@@ -11,6 +11,7 @@ export interface ChunkJob {
   partition: number;
   handler: string;
   batch: string;
+  batchNo: number;
   items: number;
 }
 
@@ -29,6 +30,14 @@ const addDeadlineMs = 5000;
 /** Job states in which a job will still run. With kept completed jobs, that the key exists says nothing. */
 const alive = new Set(['waiting', 'active', 'prioritized', 'delayed', 'waiting-children', 'paused']);
 
+const dataOf = ({ chunk, generation, batch, batchNo, items }: ChunkJob): JobData => ({
+  chunk,
+  generation,
+  batch,
+  batchNo,
+  items,
+});
+
 export type Publisher = ReturnType<typeof createPublisher>;
 
 /** The queues of all partitions, from the side that adds. */
@@ -39,7 +48,7 @@ export function createPublisher(options: PublisherOptions) {
   async function addSlice(partition: number, jobs: readonly ChunkJob[]): Promise<void> {
     const bulk = jobs.map((job) => ({
       name: job.handler,
-      data: { chunk: job.chunk, generation: job.generation, batch: job.batch, items: job.items } satisfies JobData,
+      data: dataOf(job),
       opts: { jobId: jobId(job.chunk, job.generation) },
     }));
     await withDeadline(addDeadlineMs, 'addBulk', queues[partition]!.addBulk(bulk));

@@ -28,6 +28,7 @@ const jobs = (n: number, generation = 1): ChunkJob[] =>
     partition: chunk % 3,
     handler: 'echo',
     batch: 'b',
+    batchNo: 1,
     items: 10,
   }));
 
@@ -128,7 +129,9 @@ describe.each(['redis', 'postgres'] as const)('publish and consume on %s', (kind
 
   it('gets a job again whose reply was lost after the server had handed it out', async () => {
     const { backend, publisher, consume, installationId } = await open();
-    await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
+    await publisher.publish([
+      { chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', batchNo: 1, items: 1 },
+    ]);
     const link = openLink(backend, installationId, 'consumer');
     const lossy = link.openWorker(1, async () => undefined, { autorun: false, lockDuration: 1000 });
     expect(await lossy.getNextJob('whoever')).toBeDefined();
@@ -144,7 +147,9 @@ describe.each(['redis', 'postgres'] as const)('publish and consume on %s', (kind
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
     consume(1, () => held);
-    await publisher.publish([{ chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', items: 1 }]);
+    await publisher.publish([
+      { chunk: 1, generation: 1, partition: 1, handler: 'echo', batch: 'b', batchNo: 1, items: 1 },
+    ]);
     await eventually('it is active', async () => (await publisher.queues[1]!.getActiveCount()) === 1);
     const asked = [{ no: 1, generation: 1, partition: 1, orphaned: false }];
     expect(await publisher.findLost(asked)).toEqual([]);
@@ -160,7 +165,9 @@ test.runIf(hasRedis)(
     const backend = { kind: 'redis', url: await dropReplyTo(testRedisUrl(), jobId(7, 1)) } as const;
     const consumers = createConsumers({ backend, installationId, leaseMs: 1000, onError: () => undefined });
     const consumer = consumers.open(0, 8, async () => undefined);
-    await publisher.publish([{ chunk: 7, generation: 1, partition: 0, handler: 'echo', batch: 'b', items: 1 }]);
+    await publisher.publish([
+      { chunk: 7, generation: 1, partition: 0, handler: 'echo', batch: 'b', batchNo: 1, items: 1 },
+    ]);
     await eventually('the connection is cut', async () => !(await consumers.reachable()));
     await consumer.close();
     await consumers.close();
@@ -179,7 +186,7 @@ test.runIf(hasRedis)('keeps what Redis holds per chunk under 1 KB', async () => 
 });
 
 describe('a database that refuses connections for a while', () => {
-  const job = { generation: 1, partition: 0, handler: 'echo', batch: 'b', items: 1 };
+  const job = { generation: 1, partition: 0, handler: 'echo', batch: 'b', batchNo: 1, items: 1 };
 
   async function open() {
     const database = await createDatabase();

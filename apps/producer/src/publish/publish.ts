@@ -63,6 +63,7 @@ async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Se
     partition: chunk.partition,
     handler: chunk.batch.handler,
     batch: chunk.batch.id,
+    batchNo: chunk.batch.no,
     items: chunk.size,
   }));
   const { failed, error } = await deps.publisher.publish(jobs);

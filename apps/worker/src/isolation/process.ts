@@ -37,7 +37,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
 
   async function run(chunk: number, publishedAt: number): Promise<void> {
     const before = runner.figures.totals.items;
-    await claimAndRun({ chunk, publishedAt, order: 0, alone: true }, runner.running);
+    await claimAndRun({ chunk, batchNo: null, publishedAt, order: 0, alone: true }, runner.running);
     running = null;
     answer({ over: chunk, items: runner.figures.totals.items - before });
   }

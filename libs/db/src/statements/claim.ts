@@ -30,6 +30,8 @@ export interface ClaimRequest {
   claim: string;
   worker: string;
   handlers: readonly string[];
+  /** Batches of these chunks, where all are known: a hint. Default null. */
+  batches?: readonly number[] | null;
   /** The worker has nothing else in hand and will take nothing: suspects may be claimed too. Default true. */
   alone?: boolean;
 }
@@ -45,9 +47,13 @@ export const suspectFrom = 2;
  * A chunk whose batch does not run, or whose handler the worker does not have, goes back to `pending` in the same
  * statement. A suspect that is not claimed alone stays queued and is answered as not taken. Ids are locked in order, so
  * that two claims cannot deadlock. Inputs come along, a row each: no other read is needed.
+ *
+ * The batches, as a parameter, let the planner leave out the tables of all other inputs, 14 µs each. Where they turn out to be
+ * wrong the claim is asked for again without them.
  */
 export function prepareClaim(db: Database) {
   const claim = sql`${sql.placeholder('claim')}::uuid`;
+  const batches = sql`${sql.placeholder('batches')}::int[]`;
   const asked = db.$with('asked', { no: chunks.no }).as(sql`
     select no, ok, ok and crashes >= ${sql.raw(String(suspectFrom))} and not ${sql.placeholder('alone')}::boolean as suspect
     from (
@@ -85,19 +91,27 @@ export function prepareClaim(db: Database) {
     .from(taken)
     .leftJoin(
       inputs,
-      sql`${taken.state} = 'running' and ${inputs.batch} = ${taken.batch} and ${inputs.first} = any(coalesce(${taken.srcs}, array[${taken.src}]))`,
+      sql`${taken.state} = 'running' and ${inputs.batch} = ${taken.batch} and (${batches} is null or ${inputs.batch} = any(${batches})) and ${inputs.first} = any(coalesce(${taken.srcs}, array[${taken.src}]))`,
     )
     .where(sql`${taken.state} <> 'pending'`)
     .orderBy(taken.no, inputs.first)
     .prepare('claim');
 
-  return async ({ nos, handlers, alone = true, ...request }: ClaimRequest): Promise<Claimed[]> => {
-    const rows = await query.execute({ ...request, alone, nos: list(nos), handlers: names(handlers) });
-    const claimed: (Claimed & { inputs: Inputs[] })[] = [];
-    for (const { inputsFirst, items, ...chunk } of rows) {
-      if (claimed.at(-1)?.no !== chunk.no) claimed.push({ ...chunk, inputs: [] });
-      if (items !== null) claimed.at(-1)!.inputs.push({ first: inputsFirst!, items });
-    }
-    return claimed;
+  return async ({ nos, handlers, batches = null, alone = true, ...request }: ClaimRequest): Promise<Claimed[]> => {
+    const asked = { ...request, alone, nos: list(nos), handlers: names(handlers) };
+    const rows = await query.execute({ ...asked, batches: batches && list(batches) });
+    const isWrong = batches !== null && rows.some(({ batch }) => !batches.includes(batch));
+    return claimedOf(isWrong ? await query.execute({ ...asked, batches: null }) : rows);
   };
+}
+
+type Row = Omit<Claimed, 'inputs'> & { inputsFirst: number | null; items: string | null };
+
+function claimedOf(rows: readonly Row[]): Claimed[] {
+  const claimed: (Claimed & { inputs: Inputs[] })[] = [];
+  for (const { inputsFirst, items, ...chunk } of rows) {
+    if (claimed.at(-1)?.no !== chunk.no) claimed.push({ ...chunk, inputs: [] });
+    if (items !== null) claimed.at(-1)!.inputs.push({ first: inputsFirst!, items });
+  }
+  return claimed;
 }

@@ -8,7 +8,7 @@ export interface Marked {
   generation: number;
   partition: number;
   size: number;
-  batch: { id: string; handler: string };
+  batch: { no: number; id: string; handler: string };
 }
 
 /**
@@ -69,7 +69,7 @@ export function prepareMark(db: Database) {
       generation: marked.generation,
       partition: sql<number>`${marked.partition}`,
       size: marked.size,
-      batch: { id: batches.id, handler: batches.handler },
+      batch: { no: batches.no, id: batches.id, handler: batches.handler },
     })
     .from(marked)
     .innerJoin(batches, sql`${batches.no} = ${marked.batch}`)
