@@ -49,7 +49,7 @@ export function openRun(held: Held, plan: Plan, outputMaxBytes: number): Run {
     plan,
     inputs: held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] })),
     state: new Uint8Array(size),
-    texts: new Array<string>(size),
+    texts: [],
     bytes: 0,
     outputMaxBytes,
     errors: new Map(),
