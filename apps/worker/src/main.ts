@@ -36,6 +36,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     max: settings.databasePoolMax,
     name: processName('worker', backend.kind, settings.workerId),
     durable: false,
+    keepsPlans: true,
   });
   await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
   await prepareQueues(backend);

@@ -415,3 +415,48 @@ describe('the schema', () => {
     for (const name of named) expect(rows.map((row) => row.indexname)).toContain(name);
   });
 });
+
+describe('plans that are kept', () => {
+  it('read only what they need, though they were made on small tables', async () => {
+    const database = await databaseForTest();
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
+    const statements = createStatements(kept.db, { reconnectMs: 1000 });
+    const worker = randomUUID();
+    await register(statements, worker);
+    const work = async (): Promise<void> => {
+      const claim = randomUUID();
+      const marked = await mark(database, 4);
+      const batches = [...new Set(marked.map((chunk) => chunk.batch.no))];
+      const held = await statements.claim({
+        nos: marked.map(({ no }) => no),
+        batches,
+        claim,
+        worker,
+        handlers: ['echo'],
+      });
+      await statements.heartbeat({ worker, claims: [claim], batches, facts, orphanMs: 1000 });
+      await statements.flush(held.map((chunk) => whole(chunk, claim)));
+      await statements.lost(marked);
+    };
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      await database.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_user_tables where relname in ('chunks', 'inputs', 'results_1000')`,
+      );
+      return Number(row!.rows);
+    };
+    for (let times = 0; times < 8; times += 1) {
+      await accept(database, 40, 10);
+      // Of one page nothing is sooner read than all of it.
+      if (times === 0) await database.db.execute(sql`analyze`);
+      await work();
+    }
+    await accept(database, 100_000, 1);
+    await database.db.execute(sql`select pg_stat_force_next_flush()`);
+    const before = await rowsRead();
+    await work();
+    expect((await rowsRead()) - before).toBeLessThan(200);
+    await kept.close();
+  });
+});

@@ -17,7 +17,13 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const { databaseUrl } = settings;
   if (databaseUrl === undefined) throw new Refusal('set DATABASE_URL: a worker starts this process by itself');
   const handlers = await loadHandlers(settings.handlers.split(','));
-  const database = openDatabase({ url: databaseUrl, max: 2, name: `bullpen worker ${name}`, durable: false });
+  const database = openDatabase({
+    url: databaseUrl,
+    max: 2,
+    name: `bullpen worker ${name}`,
+    durable: false,
+    keepsPlans: true,
+  });
   const statements = createStatements(database.db, { reconnectMs: Infinity });
   let running: { chunk: number; stopped: boolean; over: Promise<void> } | null = null;
   let draining = false;
