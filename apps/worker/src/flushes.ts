@@ -10,6 +10,8 @@ export interface FlushesDeps {
   maxItems: number;
   maxBytes: number;
   intervalMs: number;
+  /** Chunks that this worker has in hand: those that wait here, and those that may still come. */
+  inHand: () => number;
   figures: Figures;
 }
 
@@ -23,7 +25,7 @@ interface Waiting {
 
 /**
  * Flushes settled chunks, many in one statement: when `maxItems` or `maxBytes` have come together, or `intervalMs` after
- * the first of them. Back-pressure is the number of chunks a worker may hold: a chunk is held until it is flushed.
+ * the first of them; and at once where nothing else is in hand for which to wait. Back-pressure is the number of chunks a worker may hold: a chunk is held until it is flushed.
  */
 export function createFlushes(deps: FlushesDeps) {
   let waiting: Waiting[] = [];
@@ -31,13 +33,16 @@ export function createFlushes(deps: FlushesDeps) {
   let bytes = 0;
   let timer: NodeJS.Timeout | null = null;
   let inFlight = 0;
+  /** Chunks in these statements. */
+  let flying = 0;
   let inFlightMax = inFlightFirst;
   let times: number[] = [];
 
   function pump(): void {
     if (waiting.length === 0 || inFlight >= inFlightMax) return;
     const full = items >= deps.maxItems || bytes >= deps.maxBytes;
-    if (full) return void send();
+    const isAll = waiting.length + flying >= deps.inHand();
+    if (full || isAll) return void send();
     timer ??= setTimeout(() => {
       timer = null;
       if (inFlight < inFlightMax) void send();
@@ -50,12 +55,14 @@ export function createFlushes(deps: FlushesDeps) {
     const batch = cut();
     if (batch.length === 0) return;
     inFlight += 1;
+    flying += batch.length;
     try {
       await settle(batch);
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
       inFlight -= 1;
+      flying -= batch.length;
       pump();
     }
   }

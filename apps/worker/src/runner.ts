@@ -70,14 +70,15 @@ export function createRunner(deps: RunnerDeps) {
   const timeouts = createTimeouts();
   const marks = createMarks();
   const plans = createPlans({ statements, handlers, caches: createCaches(), timeouts, marks, log, figures });
+  const inHand = new Map<number, { batch: number | null }>();
   const flushes = createFlushes({
     statements,
     maxItems: settings.flushMaxItems,
     maxBytes: settings.flushMaxBytes,
     intervalMs: settings.flushIntervalMs,
+    inHand: () => inHand.size,
     figures,
   });
-  const inHand = new Map<number, { batch: number | null }>();
   const speed = createSpeed(figures.totals);
   const tuning = createTuning({ settings, slots, hands, flushes });
   const facts = (): WorkerFacts => {

@@ -119,6 +119,7 @@ describe('a flush', () => {
       maxItems: 1,
       maxBytes: 1,
       intervalMs: 0,
+      inHand: () => Infinity,
       figures: createFigures(),
     });
     const plan = planOf(sum);

@@ -25,11 +25,14 @@ const nextMs = { more: 0, low: 20, busy: 60, idle: 250, refused: 1000 } as const
  * Start, recovery, loss of the queues, resume, retry and rebalancing are all this. Answers after how many ms to look again.
  */
 export async function publishOnce(deps: PublishDeps): Promise<number> {
-  await deps.statements.due();
-  const { windows, batchesRunning } = await deps.statements.windows({ leaseMs: deps.settings.leaseMs });
-  if (batchesRunning === 0) return nextMs.idle;
+  const { leaseMs } = deps.settings;
+  const [{ windows, batchesRunning }, isReachable] = await Promise.all([
+    deps.statements.windows({ leaseMs }),
+    deps.publisher.reachable(),
+    deps.statements.due(),
+  ]);
   // Nothing is marked while the queues are away: it would only stand there as queued.
-  if (!(await deps.publisher.reachable())) return nextMs.idle;
+  if (batchesRunning === 0 || !isReachable) return nextMs.idle;
   const held = windows.reduce((sum, { queued, running }) => sum + queued + running, 0);
   let next: number = nextMs.busy;
   for (const room of findRoom(windows)) {
