@@ -47,6 +47,7 @@ beforeAll(() => {
     'worker/src/watchdog/thread.ts',
     'worker/src/isolation/process.ts',
     'producer/src/reduce/thread.ts',
+    'worker/src/threads/thread.ts',
   ]) {
     mkdirSync(join(clone, 'apps', dirname(file)));
     writeFileSync(join(clone, 'apps', file), '');
