@@ -37,8 +37,10 @@ export async function startHouse(servers: Servers, options: HouseOptions) {
   };
   const producer = await startApp('producer', 'producer', env);
   const workers: App[] = [];
+  let numbered = 0;
   async function addWorker(more: Record<string, string> = {}): Promise<void> {
-    const at = workers.length;
+    const at = numbered;
+    numbered += 1;
     workers.push(await startApp('worker', `worker ${at + 1}`, { ...env, ...options.envOfWorker?.(at), ...more }));
   }
   const dismiss = async (): Promise<void> => void (await Promise.all(workers.splice(0).map((app) => app.stop())));
