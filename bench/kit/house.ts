@@ -8,8 +8,8 @@ export interface HouseOptions {
   workers: number;
   /** Of all processes. */
   env?: Record<string, string>;
-  /** Of each worker, by its number from 0. */
-  envOfWorker?: (at: number) => Record<string, string>;
+  /** Of each worker, by its number from 0 and by where the servers are. */
+  envOfWorker?: (at: number, servers: { databaseUrl: string }) => Record<string, string>;
 }
 
 /** What one batch took, from the request to the moment at which the client knew of its end. */
@@ -41,7 +41,8 @@ export async function startHouse(servers: Servers, options: HouseOptions) {
   async function addWorker(more: Record<string, string> = {}): Promise<void> {
     const at = numbered;
     numbered += 1;
-    workers.push(await startApp('worker', `worker ${at + 1}`, { ...env, ...options.envOfWorker?.(at), ...more }));
+    const own = options.envOfWorker?.(at, { databaseUrl: database.url });
+    workers.push(await startApp('worker', `worker ${at + 1}`, { ...env, ...own, ...more }));
   }
   const dismiss = async (): Promise<void> => void (await Promise.all(workers.splice(0).map((app) => app.stop())));
   await Promise.all(Array.from({ length: options.workers }, () => addWorker()));

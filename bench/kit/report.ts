@@ -10,12 +10,17 @@ export function reportLines({ tables, verdicts, remarks }: Report): string[] {
   ];
 }
 
-/** The first figure with its spread, the others as medians; a figure that a row does not have is a dash. */
+/** Words, then the first figure with its spread, the others as medians; what a row does not have is a dash. */
 function tableLines(rows: readonly Measured[]): string[] {
+  const heads = [...new Set(rows.flatMap(({ words = {} }) => Object.keys(words)))];
   const names = [...new Set(rows.flatMap(({ runs }) => runs.flatMap((run) => Object.keys(run))))];
   const cells = [
-    ['', ...names],
-    ...rows.map((row) => [row.label, ...names.map((name, at) => cellOf(row, name, at === 0))]),
+    ['', ...heads, ...names],
+    ...rows.map((row) => [
+      row.label,
+      ...heads.map((head) => row.words?.[head] ?? '–'),
+      ...names.map((name, at) => cellOf(row, name, at === 0)),
+    ]),
   ];
   return aligned(cells);
 }

@@ -28,6 +28,8 @@ export type Figures = Record<string, number>;
 export interface Measured {
   label: string;
   runs: Figures[];
+  /** Words of this row, by the head of their column. */
+  words?: Record<string, string>;
   /** What its rate may be compared with only beside this. */
   note?: string;
 }
@@ -52,5 +54,7 @@ export interface Scenario {
   title: string;
   /** Numbers of docs/rates.md that it shows. */
   targets: string[];
+  /** Runs only when it is named: it takes long, and shows no target. */
+  isAside?: true;
   run: (bench: Bench) => Promise<Report>;
 }
