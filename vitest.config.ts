@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['apps/*/test/**/*.test.ts', 'libs/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['{apps,libs}/*/test/**/*.test.ts', '{bench,scripts}/test/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['libs/testkit/src/global-setup.ts'],
     reporters: ['default', './libs/testkit/src/closing-line.ts'],
     // Tests run real servers and processes on two cores: more files at once only slow each other down.

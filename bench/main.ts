@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { resultsFolder } from './kit/kept.ts';
 import { describeMachine } from './kit/machine.ts';
 import { refusals } from './kit/refuse.ts';
 import { reportLines, verdictLines } from './kit/report.ts';
@@ -7,12 +8,22 @@ import type { Asked, Report, Scenario } from './kit/scenario.ts';
 import { openServers } from './kit/servers.ts';
 import { scenarios } from './scenarios/index.ts';
 
-const usage = `Usage: pnpm bench [all | scenario …] [options]
+const listed = ({ name, title, targets }: Scenario): string =>
+  `  ${name.padEnd(12)} ${title}${targets.length > 0 ? ` (${targets.join(', ')})` : ''}`;
+/** What \`all\` means. */
+const common = scenarios.filter(({ isAside }) => !isAside);
+const aside = scenarios.filter(({ isAside }) => isAside);
+
+const usage = `Usage: pnpm bench [all | scenario … | plot] [options]
 
 Measures Bullpen on this machine, beside what else does such work, in turns. Without a name: all quick ones, in less than
-five minutes. Figures go to the terminal and, as JSON, to bench/results/.
+five minutes. Figures go to the terminal and, as JSON, to bench/results/; plot draws the newest into docs/plots/.
 
-${scenarios.map(({ name, title, targets }) => `  ${name.padEnd(12)} ${title} (${targets.join(', ') || 'no target'})`).join('\n')}
+${common.map(listed).join('\n')}
+
+Only when named:
+
+${aside.map(listed).join('\n')}
 
 Options:
   --runs N      runs of each variant, of which the median counts (default 3; quick 1)
@@ -23,7 +34,8 @@ Options:
 
 Examples:
   pnpm bench rate --runs 5
-  pnpm bench all`;
+  pnpm bench all
+  pnpm bench plot`;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -37,6 +49,7 @@ async function main(args: string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
+  if (command.plot) return (await import('./plot.ts')).plot(console.error);
   const problems = refusals(process.env, process.execArgv);
   if (problems.length > 0) {
     console.error(problems.join('\n'));
@@ -72,14 +85,22 @@ async function measure(chosen: readonly Scenario[], asked: Asked, save: boolean)
 }
 
 async function keep({ name, title }: Scenario, asked: Asked, machine: object, report: Report): Promise<void> {
-  const folder = new URL('./results/', import.meta.url);
-  await mkdir(folder, { recursive: true });
+  await mkdir(resultsFolder, { recursive: true });
   const at = new Date().toISOString();
-  const file = new URL(`${at.slice(0, 10)}-${name}${asked.quick ? '-quick' : ''}.json`, folder);
+  const file = new URL(`${at.slice(0, 10)}-${name}${asked.quick ? '-quick' : ''}.json`, resultsFolder);
   await writeFile(file, `${JSON.stringify({ name, title, at, asked, machine, ...report }, null, 1)}\n`);
 }
 
-function read(args: string[]): { help: boolean; chosen: readonly Scenario[]; asked: Asked; save: boolean } | string {
+interface Command {
+  help: boolean;
+  /** Draw what was measured, and measure nothing. */
+  plot: boolean;
+  chosen: readonly Scenario[];
+  asked: Asked;
+  save: boolean;
+}
+
+function read(args: string[]): Command | string {
   const whole = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
@@ -94,12 +115,15 @@ function read(args: string[]): { help: boolean; chosen: readonly Scenario[]; ask
         throw new Error(`--${name} must be a whole number from 1, not "${text}"`);
       return text === undefined ? undefined : Number(text);
     };
-    const unknown = positionals.find((name) => name !== 'all' && !scenarios.some((each) => each.name === name));
+    const plot = positionals.includes('plot');
+    if (plot && positionals.length > 1) return 'plot draws what was measured before: it stands alone.';
+    const known = ['all', 'plot', ...scenarios.map(({ name }) => name)];
+    const unknown = positionals.find((name) => !known.includes(name));
     if (unknown !== undefined) return `There is no benchmark "${unknown}".`;
     const quick = values.quick ?? positionals.length === 0;
     const chosen =
       positionals.length === 0 || positionals.includes('all')
-        ? scenarios
+        ? common
         : scenarios.filter(({ name }) => positionals.includes(name));
     const asked = {
       items: number('items'),
@@ -107,7 +131,7 @@ function read(args: string[]): { help: boolean; chosen: readonly Scenario[]; ask
       runs: number('runs') ?? (quick ? 1 : 3),
       quick,
     };
-    return { help: values.help ?? false, chosen, asked, save: !args.includes('--no-save') };
+    return { help: values.help ?? false, plot, chosen, asked, save: !args.includes('--no-save') };
   } catch (error) {
     return (error as Error).message;
   }

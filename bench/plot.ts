@@ -1,0 +1,28 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { newest, readKept } from './kit/kept.ts';
+import { plots } from './kit/plots.ts';
+import { draw } from './peers/draw.mjs';
+
+const folder = new URL('../docs/plots/', import.meta.url);
+
+/** Draws what was measured last into docs/plots. Answers the exit code: 66 when nothing was measured yet. */
+export async function plot(say: (line: string) => void): Promise<number> {
+  const kept = newest(await readKept());
+  const drawable = plots.filter(({ scenario }) => kept.has(scenario));
+  if (drawable.length === 0) {
+    const names = plots.map(({ scenario }) => scenario).join(' ');
+    say(`There is nothing to draw: bench/results has no figures yet. Measure first: pnpm bench ${names}`);
+    return 66; // EX_NOINPUT
+  }
+  await mkdir(folder, { recursive: true });
+  for (const { file, scenario, spec } of plots) {
+    const figures = kept.get(scenario);
+    if (figures === undefined) {
+      say(`docs/plots/${file} is not drawn: no figures yet. Measure first: pnpm bench ${scenario}`);
+      continue;
+    }
+    await writeFile(new URL(file, folder), `${await draw(spec(figures))}\n`);
+    say(`docs/plots/${file}: ${figures.title}, measured at ${figures.at}`);
+  }
+  return 0;
+}
