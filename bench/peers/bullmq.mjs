@@ -6,7 +6,7 @@ import postgres from 'postgres';
 import { buffered, outputOf } from './item.mjs';
 
 const results = pgTable('peer_results', {
-  index: integer().primaryKey(),
+  index: integer().notNull(),
   status: smallint().notNull(),
   attempt: smallint().notNull(),
   output: json(),

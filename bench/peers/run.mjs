@@ -18,7 +18,7 @@ if (role === 'worker') {
 } else {
   const sql = postgres(place.databaseUrl, { max: 2, onnotice() {} });
   await sql`drop table if exists peer_results`;
-  await sql`create table peer_results (index int primary key, finished_at timestamptz default now(), status smallint not null, attempt smallint not null, output json)`;
+  await sql`create table peer_results (batch int not null default 1, index int not null, finished_at timestamptz default now(), status smallint not null, attempt smallint not null, output json, primary key (batch, index))`;
   await peer.prepare(place);
   let stored = 0;
   let allStored;
