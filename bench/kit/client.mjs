@@ -1,6 +1,7 @@
 // A client in a process of its own: node client.mjs WHAT … with one line of JSON as its answer.
 //   upload URL LINES   NDJSON lines of 112 bytes to URL, as fast as they are taken
 //   download URL MB/s  reads URL to its end, at most so fast; 0: as fast as it comes
+//   readers URL COUNT KB/s   so many read URL at once, each at most so fast, until the process is ended
 //   posts URL COUNT AT-ONCE BODY   COUNT requests, so many at once; times in ms, sorted
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -9,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const [what, url, ...args] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
 const started = performance.now();
-const answer = await { upload, download, posts }[what](...args);
+const answer = await { upload, download, readers, posts }[what](...args);
 console.log(JSON.stringify({ ms: performance.now() - started, ...answer }));
 process.exit();
 
@@ -32,12 +33,26 @@ async function upload(lines) {
   return { bytes, id: JSON.parse(text).id };
 }
 
-async function download(mbPerSecond) {
+/** Says `reading` when each has its first bytes. */
+async function readers(count, kbPerSecond) {
+  const first = [];
+  const all = Array.from({ length: Number(count) }, () => {
+    let begun;
+    first.push(new Promise((resolve) => (begun = resolve)));
+    return download(Number(kbPerSecond) / 1024, begun);
+  });
+  await Promise.all(first);
+  console.log('reading');
+  await Promise.all(all);
+}
+
+async function download(mbPerSecond, begun = () => undefined) {
   const asking = request(url, { headers: { accept: 'application/x-ndjson' } }).end();
   const [response] = await once(asking, 'response');
   let bytes = 0;
   for await (const part of response) {
     bytes += part.length;
+    begun();
     const due = Number(mbPerSecond) === 0 ? 0 : (bytes / 2 ** 20 / Number(mbPerSecond)) * 1000;
     const early = due - (performance.now() - started);
     if (early > 5) await sleep(early);

@@ -1,4 +1,5 @@
-import { download } from '../kit/client.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { slowReaders } from '../kit/client.ts';
 import type { House } from '../kit/house.ts';
 import { inHouse, params, warm } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
@@ -13,12 +14,14 @@ const scenario: Scenario = {
 };
 export default scenario;
 
-const readers = 50;
+/** At first each reader gets what fits into the buffers between, 4 MB and more, as fast as it can be read. */
+const settleMs = 500;
 
 async function run(bench: Bench): Promise<Report> {
+  const readers = bench.asked.quick ? 10 : 50;
   const rows = await interleave(bench, [
     variant(bench, 'plain', async () => async () => undefined),
-    variant(bench, `${readers} slow readers`, readSlowly),
+    variant(bench, `${readers} slow readers`, (house) => readSlowly(house, readers)),
     variant(bench, 'a key, a seed, 25 attempts', async () => async () => undefined, {
       maxAttempts: 25,
       backoffMs: 10,
@@ -50,15 +53,13 @@ const variant = (
     }),
 });
 
-/** Fifty clients read the results of an earlier batch, 20 kB a second each, and none of them gets far. */
-async function readSlowly({ client, sql, url }: House): Promise<() => Promise<unknown>> {
+/** Clients read the results of an earlier batch, 20 kB a second each, and none of them gets far. */
+async function readSlowly({ client, sql, url }: House, readers: number): Promise<() => Promise<unknown>> {
   const { id } = await client.submit({ handler: 'echo', count: 1000 });
   const rows = 500_000;
   await sql`insert into results (batch, index, finished_at, status, attempt, output)
     select no, i + 1000, now(), 1, 1, ${JSON.stringify(params)}::text::json from batches, generate_series(0, ${rows - 1}::int) i where id = ${id}`;
-  const leave = new AbortController();
-  const reading = Array.from({ length: readers }, () =>
-    download(`${url}/v1/batches/${id}/results`, 0.02, leave.signal).catch(() => undefined),
-  );
-  return () => (leave.abort(), Promise.all(reading));
+  const leave = await slowReaders(`${url}/v1/batches/${id}/results`, readers, 20);
+  await sleep(readers * settleMs);
+  return leave;
 }

@@ -106,7 +106,7 @@ function cpuVerdicts(rows: readonly Measured[]): Verdict[] {
     {
       target: 'P2',
       asks: 'shares of 3 equal workers 30–37 %',
-      found: `${least.toFixed(0)}–${most.toFixed(0)} %`,
+      found: `${least.toFixed(1)}–${most.toFixed(1)} %`,
       ok: least >= 30 && most <= 37,
     },
   ];

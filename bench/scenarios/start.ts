@@ -35,7 +35,7 @@ async function run(bench: Bench): Promise<Report> {
     const next = await interleave(
       bench,
       [{ label: 'npm start, to ready', measure: () => timed(clone, env, 'start') }],
-      Math.max(3, bench.asked.runs),
+      bench.asked.runs,
     );
     const [demo, ready] = [first, next].map(([measured]) =>
       median(measured!.runs.map((figures) => figures['seconds']!)),
