@@ -51,6 +51,8 @@ export function openDatabase(options: DatabaseOptions) {
       application_name: options.name,
       search_path: options.schema ?? defaultSchema,
       ...(options.keepsPlans ? plansKept : plansFresh),
+      // Until results of a minute ago are analyzed, a page of them would be a bitmap and a sort of all that follow it.
+      enable_bitmapscan: 'off',
       // It costs more than it gives here.
       // A word: postgres.js leaves out parameters that are false.
       jit: 'off',

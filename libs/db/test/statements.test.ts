@@ -416,6 +416,34 @@ describe('the schema', () => {
   });
 });
 
+describe('a page of results', () => {
+  it('reads no more than the page, before anything is known of the table', async () => {
+    const database = await databaseForTest();
+    await database.db.execute(sql`alter table results_1000 set (autovacuum_enabled = false)`);
+    await database.db.execute(sql`insert into results (batch, index, finished_at, status, attempt, output)
+      select 1, i, now(), 1, 1, '{"score": 1234}'::json from generate_series(0, 199999) i`);
+    const rowsRead = async (): Promise<number> => {
+      await database.db.execute(sql`select pg_stat_clear_snapshot()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + idx_tup_fetch) as rows from pg_stat_user_tables where relname = 'results_1000'`,
+      );
+      return Number(row!.rows);
+    };
+    const reader = openDatabase({ url: database.url, max: 1, name: 'reader', durable: true });
+    const statements = createStatements(reader.db, { reconnectMs: 1000 });
+    const told = async (): Promise<number> => {
+      await reader.db.execute(sql`select pg_stat_force_next_flush()`);
+      await reader.db.execute(sql`select 1`);
+      return rowsRead();
+    };
+    const before = await told();
+    const rows = await statements.results({ batch: 1, after: 100_000, limit: 1000, status: 'all', maxBytes: 1e6 });
+    expect(rows).toHaveLength(1000);
+    expect((await told()) - before).toBeLessThan(3000);
+    await reader.close();
+  });
+});
+
 describe('plans that are kept', () => {
   it('read only what they need, though they were made on small tables', async () => {
     const database = await databaseForTest();
