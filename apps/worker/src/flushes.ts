@@ -25,7 +25,8 @@ interface Waiting {
 
 /**
  * Flushes settled chunks, many in one statement: when `maxItems` or `maxBytes` have come together, or `intervalMs` after
- * the first of them; and at once where nothing else is in hand for which to wait. Back-pressure is the number of chunks a worker may hold: a chunk is held until it is flushed.
+ * the first of them; and at once where nothing else is in hand for which to wait. Back-pressure is the number of chunks a
+ * worker may hold: a chunk is held until it is flushed.
  */
 export function createFlushes(deps: FlushesDeps) {
   let waiting: Waiting[] = [];

@@ -30,7 +30,8 @@ const plansFresh = { plan_cache_mode: 'force_custom_plan' };
 
 /**
  * To plan a flush takes 1.5 ms, a claim 0.7. A plan that is kept must be good at any size of the tables, also when it was made
- * while they were empty: so only by keys, row by row. Words, since postgres.js leaves out what is false.
+ * while they were empty: so only by keys, row by row. Words (`off`), since
+ * postgres.js leaves out what is false.
  */
 const plansKept = {
   plan_cache_mode: 'force_generic_plan',
@@ -54,7 +55,6 @@ export function openDatabase(options: DatabaseOptions) {
       // Until results of a minute ago are analyzed, a page of them would be a bitmap and a sort of all that follow it.
       enable_bitmapscan: 'off',
       // It costs more than it gives here.
-      // A word: postgres.js leaves out parameters that are false.
       jit: 'off',
       statement_timeout: statementTimeoutMs,
       synchronous_commit: options.durable ? 'on' : 'off',

@@ -22,7 +22,7 @@ export function createUploading(limits: { bytesMax: number; connectionsMax: numb
 }
 
 /**
- * Stores the chunks of one upload as they are cut: about a MiB a statement, three under way, while the next lines are read.
+ * Stores the chunks of one upload as they are cut: about half a MiB a statement, three under way, while the next lines are read.
  * `add` holds the reader back where they are not stored fast enough, or where all uploads together hold too much.
  */
 export function createPuts(deps: { put: Statements['put']; uploading: Uploading; no: number }) {

@@ -41,7 +41,7 @@ const faultsNamed = 3;
 const textsPerLook = 32;
 
 /**
- * Reads inputs block by block: each is checked and cut into chunks, in slices of 5 ms, so that other requests are served.
+ * Reads inputs block by block: each is checked and cut into chunks, in slices of 2 ms, so that other requests are served.
  * Throws HttpProblem with the numbers of the lines that are in the way.
  */
 export async function readItems(blocks: AsyncIterable<Block>, rules: ReadRules): Promise<WhatCame> {

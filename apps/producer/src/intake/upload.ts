@@ -1,5 +1,4 @@
 import type { Hash } from 'node:crypto';
-
 import type { NewBatch, Receipt } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
 import type { HttpDeps } from '../http/deps.ts';

@@ -12,7 +12,7 @@ export function prepareForget(db: Database) {
       and not exists (select from chunks c where c.worker = w.id and c.state = 'running') returning id`);
   const over = db.$with('over', {}).as(sql`
     delete from idempotency where ctid = any(array(
-      select ctid from idempotency where expires_at < clock_timestamp() - interval '1 minute' limit 10000 for update skip locked))`);
+      select ctid from idempotency where expires_at < statement_timestamp() - interval '1 minute' limit 10000 for update skip locked))`);
   const query = db.with(gone, over).select({ id: gone.id }).from(gone).prepare('forget');
   return async (): Promise<void> => void (await query.execute());
 }

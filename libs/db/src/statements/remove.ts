@@ -30,7 +30,7 @@ export function prepareRemove(db: Database) {
 export function prepareExpire(db: Database) {
   const age = sql`make_interval(days => ${sql.placeholder('days')}::int)`;
   const old = sql`no = any(array(
-    select no from batches where finished_at < clock_timestamp() - ${age} and ${hasEnded} order by finished_at limit ${sql.raw(String(expiredMax))}))`;
+    select no from batches where finished_at < statement_timestamp() - ${age} and ${hasEnded} order by finished_at limit ${sql.raw(String(expiredMax))}))`;
   const query = prepareBury(db, 'expire', old, sql`clock_timestamp() + interval '1 day'`);
   return async (days: number): Promise<number> => (await query.execute({ days })).length;
 }
