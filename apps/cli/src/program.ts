@@ -69,7 +69,6 @@ function createProgram(context: Context): Command {
   addAppend(program, context);
   addClose(program, context);
   addJob(program, context);
-  addDelete(program, context);
   program.commandsGroup('See what it does:');
   addWatch(program, context);
   addList(program, context);
@@ -79,5 +78,7 @@ function createProgram(context: Context): Command {
   addWorkers(program, context);
   addPartitions(program, context);
   addHandlers(program, context);
+  program.commandsGroup('Clean up:');
+  addDelete(program, context);
   return program;
 }
