@@ -1,16 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { ServiceError, SettingsError } from '@bullpen/runtime';
 import { resultsFolder } from './kit/kept.ts';
 import { describeMachine } from './kit/machine.ts';
 import { refusals } from './kit/refuse.ts';
 import { reportLines, verdictLines } from './kit/report.ts';
 import type { Asked, Report, Scenario } from './kit/scenario.ts';
 import { openServers } from './kit/servers.ts';
-import { scenarios } from './scenarios/index.ts';
+import { notBuilt, scenarios } from './scenarios/index.ts';
 
 const listed = ({ name, title, targets }: Scenario): string =>
   `  ${name.padEnd(12)} ${title}${targets.length > 0 ? ` (${targets.join(', ')})` : ''}`;
-/** What \`all\` means. */
+/** What `all` means. */
 const common = scenarios.filter(({ isAside }) => !isAside);
 const aside = scenarios.filter(({ isAside }) => isAside);
 
@@ -37,7 +38,12 @@ Examples:
   pnpm bench all
   pnpm bench plot`;
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  // What the servers cannot do is told in a line; anything else is ours to look for.
+  if (!(error instanceof ServiceError || error instanceof SettingsError)) throw error;
+  console.error(error.message);
+  return 78; // EX_CONFIG
+});
 
 async function main(args: string[]): Promise<number> {
   const command = read(args);
@@ -80,7 +86,7 @@ async function measure(chosen: readonly Scenario[], asked: Asked, save: boolean)
   } finally {
     await servers.stop();
   }
-  if (chosen.length > 1) console.log(['', 'All targets', ...verdictLines(verdicts)].join('\n'));
+  if (chosen.length > 1) console.log(['', 'All targets', ...verdictLines([...verdicts, ...notBuilt])].join('\n'));
   return 0;
 }
 
@@ -105,9 +111,16 @@ function read(args: string[]): Command | string {
   const flag = { type: 'boolean' } as const;
   try {
     const { values, positionals } = parseArgs({
-      args: args.filter((arg) => arg !== '--no-save'),
+      args,
       allowPositionals: true,
-      options: { runs: whole, items: whole, workers: whole, quick: flag, help: { ...flag, short: 'h' } },
+      options: {
+        runs: whole,
+        items: whole,
+        workers: whole,
+        quick: flag,
+        'no-save': flag,
+        help: { ...flag, short: 'h' },
+      },
     });
     const number = (name: 'runs' | 'items' | 'workers'): number | undefined => {
       const text = values[name];
@@ -131,7 +144,7 @@ function read(args: string[]): Command | string {
       runs: number('runs') ?? (quick ? 1 : 3),
       quick,
     };
-    return { help: values.help ?? false, plot, chosen, asked, save: !args.includes('--no-save') };
+    return { help: values.help ?? false, plot, chosen, asked, save: values['no-save'] !== true };
   } catch (error) {
     return (error as Error).message;
   }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
-import { outputOf } from '../peers/item.mjs';
 import type { House } from './house.ts';
+import { params } from './in-house.ts';
 
 const rowsOfPart = 10_000;
 /** A batch number that no batch has. */
@@ -13,8 +13,8 @@ const batch = 0;
  */
 export async function copyRows(house: House, rows: number): Promise<number> {
   const now = new Date().toISOString();
-  const line = (index: number): string =>
-    `${batch}\t${index}\t${now}\t1\t1\t${JSON.stringify(outputOf(index, 0))}\t\\N\t\\N\t\\N\n`;
+  const output = JSON.stringify(params);
+  const line = (index: number): string => `${batch}\t${index}\t${now}\t1\t1\t${output}\t\\N\t\\N\t\\N\n`;
   const parts = Array.from({ length: Math.ceil(rows / rowsOfPart) }, (_, part) => {
     const first = part * rowsOfPart;
     return Buffer.from(

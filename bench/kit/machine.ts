@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { settingTable } from '@bullpen/runtime';
 import type { Servers } from './servers.ts';
 
 /** What the figures were measured on. Names neither the host nor a user. */
@@ -15,11 +16,21 @@ export async function describeMachine(servers: Servers): Promise<Record<string, 
     system: `${type()} ${release()}`,
     node: process.versions.node,
     postgresql: server!.version,
-    settings: settings.map(({ name, setting, unit }) => `${name} ${setting}${unit ? ` × ${unit}` : ''}`).join(', '),
+    'postgresql settings': settings
+      .map(({ name, setting, unit }) => `${name} ${setting}${unit ? ` × ${unit}` : ''}`)
+      .join(', '),
+    'bullpen settings': settingsOf(process.env) || 'defaults',
     bullmq: versionOf('../../libs/queue/node_modules/bullmq/package.json'),
     drizzle: versionOf('../../libs/db/node_modules/drizzle-orm/package.json'),
   };
 }
+
+/** Those that are not left at their defaults. Where the servers are is nobody's business. */
+const settingsOf = (env: NodeJS.ProcessEnv): string =>
+  Object.keys(settingTable)
+    .filter((name) => env[name] && !name.endsWith('_URL'))
+    .map((name) => `${name}=${env[name]}`)
+    .join(', ');
 
 const versionOf = (path: string): string =>
   (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;

@@ -1,17 +1,20 @@
-import { execFile } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Servers } from './servers.ts';
 
-const folder = fileURLToPath(new URL('../peers/', import.meta.url));
+const file = fileURLToPath(new URL('../peers/run.mjs', import.meta.url));
+/** One that has lost an item would be waited for for ever. */
+const timeoutMs = 600_000;
 
 /** Modules in bench/peers. */
 export type PeerName = 'sketch' | 'bullmq' | 'pg-boss' | 'graphile-worker' | 'groupmq';
 
 export interface PeerRun {
   itemsPerSecond: number;
-  /** Items it takes in a second, alone. */
+  /** Items that it takes in a second, while it works at them. */
   submittedPerSecond: number;
+  /** How it does the work: what its rate can be compared with only beside this. */
   kept: string;
 }
 
@@ -23,10 +26,14 @@ export async function runPeer(
 ): Promise<PeerRun> {
   const database = await servers.createDatabase();
   try {
-    const args = ['run.mjs', 'main', name, items, workers, iterations].map(String);
+    const args = ['main', name, items, workers, iterations].map(String);
     const env = { ...process.env, DATABASE_URL: database.url, REDIS_URL: servers.redisUrl };
-    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder, env });
-    const { seconds, submitSeconds, rows, kept } = JSON.parse(stdout) as Record<string, number> & { kept: string };
+    const child = fork(file, args, { env, stdio: ['ignore', 'pipe', 'inherit', 'ipc'], timeout: timeoutMs });
+    let said = '';
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    if (code !== 0) throw new Error(`${name} ended with ${code ?? 'a signal'} before its last item`);
+    const { seconds, submitSeconds, rows, kept } = JSON.parse(said) as Record<string, number> & { kept: string };
     if (rows !== items) throw new Error(`${name} stored ${rows} rows of ${items}`);
     return { itemsPerSecond: items / seconds!, submittedPerSecond: items / submitSeconds!, kept };
   } finally {

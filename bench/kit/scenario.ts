@@ -30,11 +30,9 @@ export interface Measured {
   runs: Figures[];
   /** Words of this row, by the head of their column. */
   words?: Record<string, string>;
-  /** What its rate may be compared with only beside this. */
-  note?: string;
 }
 
-/** A line of docs: the target, and what came out. `ok` null: nothing was asked, or it is not built. */
+/** A line of docs/rates.md: the target, and what came out. `ok` null: nothing to be held, only to be compared with. */
 export interface Verdict {
   target: string;
   asks: string;

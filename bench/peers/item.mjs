@@ -14,7 +14,7 @@ export function simulate(seed, iterations) {
 }
 
 export const outputOf = (index, iterations) => {
-  const score = simulate(index, iterations);
+  const score = 100_000 + simulate(index, iterations);
   return { score, turns: index % 13, winner: `team${score % 4}` };
 };
 

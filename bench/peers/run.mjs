@@ -11,6 +11,9 @@ const [items, workers, iterations] = numbers.map(Number);
 const { default: peer } = await import(`./${name}.mjs`);
 const place = { databaseUrl: process.env.DATABASE_URL, redisUrl: process.env.REDIS_URL };
 
+// Whoever started this is gone: nobody wants to know any more.
+process.on('disconnect', () => process.exit());
+
 if (role === 'worker') {
   const stop = await peer.work({ ...place, iterations, done: (count) => process.send(count) });
   process.once('message', () => void stop().then(() => process.exit()));

@@ -1,4 +1,4 @@
-import type { Scenario } from '../kit/scenario.ts';
+import type { Scenario, Verdict } from '../kit/scenario.ts';
 import bytes from './bytes.ts';
 import cost from './cost.ts';
 import distance from './distance.ts';
@@ -26,4 +26,10 @@ export const scenarios: readonly Scenario[] = [
   levers,
   statements,
   bytes,
+];
+
+/** Targets of what is not there yet. */
+export const notBuilt: readonly Verdict[] = [
+  { target: 'P5', asks: 'ack over 12 ordered partitions', found: 'order is not built yet', ok: null },
+  { target: 'P6', asks: 'rate limit held as granted and as seen', found: 'rate limits are not built yet', ok: null },
 ];

@@ -23,6 +23,7 @@ async function run(bench: Bench): Promise<Report> {
   const { quick, items = quick ? 300_000 : 1_000_000 } = bench.asked;
   const counts = bench.asked.workers === undefined ? [1, 3] : [bench.asked.workers];
   const remarks: string[] = [];
+  const how = new Map<string, string>();
   const ours = counts.map((workers): Variant => ({
     label: `Bullpen, ${workersText(workers)}`,
     measure: () => inHouse(bench, { workers }, (house) => echo(house, items, remarks)),
@@ -35,9 +36,9 @@ async function run(bench: Bench): Promise<Report> {
     label: 'Redis: LPUSH of 100 bytes, 50 in a pipeline',
     measure: async () => ({ 'commands/s': await pushesPerSecond(bench.servers.redisUrl) }),
   };
-  const peers = counts.flatMap((workers) => peerVariants(bench, workers));
+  const peers = counts.flatMap((workers) => peerVariants(bench, workers, how));
   const rows = await interleave(bench, [...ours, copy, ...peers, redis]);
-  return { tables: [{ title: scenario.title, rows }], verdicts: verdictsOf(rows), remarks };
+  return { tables: [{ title: scenario.title, rows }], verdicts: verdictsOf(rows), remarks: [...remarks, ...told(how)] };
 }
 
 async function echo(house: House, items: number, remarks: string[]) {
@@ -48,14 +49,22 @@ async function echo(house: House, items: number, remarks: string[]) {
   return { 'items/s': ran.itemsPerSecond, ...figures };
 }
 
-function peerVariants({ servers, asked }: Bench, workers: number): Variant[] {
+/** How each of the others does the work. */
+const told = (how: ReadonlyMap<string, string>): string[] => [...how].map(([name, kept]) => `${name}: ${kept}`);
+
+function peerVariants({ servers, asked }: Bench, workers: number, how: Map<string, string>): Variant[] {
   const names: PeerName[] = asked.quick ? ['sketch', 'bullmq'] : (Object.keys(itemsOf) as PeerName[]);
   return names.map((name) => ({
     label: `${name}, ${workersText(workers)}`,
     measure: async () => {
       const items = asked.quick ? itemsOf[name] * 0.3 : itemsOf[name];
-      const { itemsPerSecond } = await runPeer(servers, name, { items, workers, iterations: 0 });
-      return { 'items/s': itemsPerSecond };
+      const { itemsPerSecond, submittedPerSecond, kept } = await runPeer(servers, name, {
+        items,
+        workers,
+        iterations: 0,
+      });
+      how.set(name, kept);
+      return { 'items/s': itemsPerSecond, 'handed over/s': submittedPerSecond };
     },
   }));
 }
