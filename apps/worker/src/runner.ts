@@ -81,15 +81,13 @@ export function createRunner(deps: RunnerDeps) {
   });
   const speed = createSpeed(figures.totals);
   const tuning = createTuning({ settings, slots, hands, flushes });
+  const roundTripMs = (): number => heartbeat.leastMs() ?? deps.facts().roundTripMs.postgres;
   const facts = (): WorkerFacts => {
-    const rates = speed.measure();
     const said = deps.facts();
-    const postgres = heartbeat.leastMs() ?? said.roundTripMs.postgres;
-    tuning.adjust({ roundTripMs: postgres, chunksPerSecond: rates.chunksPerSecond });
     return {
       chunksMax: hands.limit(),
       itemsDone: figures.totals.items,
-      ...rates,
+      ...speed.rates(),
       turnaroundMs: figures.turnaroundMs,
       lagP99Ms: figures.lagP99Ms,
       ...(isolated ? { isolated } : {}),
@@ -101,7 +99,7 @@ export function createRunner(deps: RunnerDeps) {
         itemMs: Math.round(slots.itemMs * 100) / 100,
       },
       ...said,
-      roundTripMs: { ...said.roundTripMs, postgres: Math.round(postgres * 100) / 100 },
+      roundTripMs: { ...said.roundTripMs, postgres: Math.round(roundTripMs() * 100) / 100 },
     };
   };
   const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };
@@ -145,6 +143,7 @@ export function createRunner(deps: RunnerDeps) {
         name: 'heartbeat',
         log,
         once: async () => {
+          tuning.adjust({ roundTripMs: roundTripMs(), chunksPerSecond: speed.measure().chunksPerSecond });
           await heartbeat.beat();
           dismiss();
           return Math.min(1000, leaseMs / 5);

@@ -1,8 +1,9 @@
-/** Items and chunks a second, since the last time it was asked. */
+/** Items and chunks a second, between the last two times that it was measured. */
 export function createSpeed(totals: { items: number; chunks: number }) {
   let last = { at: performance.now(), items: 0, chunks: 0 };
   let rates = { itemsPerSecond: 0, chunksPerSecond: 0 };
   return {
+    rates: () => rates,
     measure(): { itemsPerSecond: number; chunksPerSecond: number } {
       const now = performance.now();
       const seconds = (now - last.at) / 1000;

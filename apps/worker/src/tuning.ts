@@ -13,6 +13,8 @@ const worthwhile = 1.15;
 const busyMax = 0.85;
 /** After a step that was not worth it, this many measurements without another. */
 const restFor = 20;
+/** After so many in which no item ended, what was found is forgotten: the next ones may call something else. */
+const forgetAfter = 10;
 
 export interface Pace {
   /** Items that ended in a handler, a second. */
@@ -32,8 +34,11 @@ export function createConcurrency(first = concurrencyFirst) {
   let current = first;
   let before: { limit: number; perSecond: number } | null = null;
   let rest = 0;
+  let idle = 0;
 
   return function next({ perSecond, wanted, busy }: Pace): number {
+    idle = perSecond === 0 ? idle + 1 : 0;
+    if (idle >= forgetAfter) [current, before, rest] = [first, null, 0];
     if (before !== null) {
       const isWorthIt = perSecond >= before.perSecond * worthwhile;
       if (!isWorthIt) [current, rest] = [before.limit, restFor];

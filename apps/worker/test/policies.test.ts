@@ -101,6 +101,13 @@ describe('concurrency that is auto', () => {
     expect(limits.filter((limit) => limit === 150).length).toBeLessThan(5);
   });
 
+  it('begins anew when nothing has run for a while', () => {
+    const next = createConcurrency();
+    for (let second = 0; second < 6; second += 1) next({ perSecond: 1000 * 1.5 ** second, wanted: true, busy: 0.1 });
+    const idle = Array.from({ length: 12 }, () => next({ perSecond: 0, wanted: false, busy: 0 }));
+    expect([idle[1]! > 500, idle.at(-1)]).toEqual([true, 100]);
+  });
+
   it('stays where nothing waits for it, and where the loop has no time', () => {
     expect(settlesAt({ ms: 50, most: Infinity, busy: 0.95 }).at(-1)).toBe(100);
     const next = createConcurrency();
