@@ -71,6 +71,9 @@ async function bundle(out, handlers) {
     format: 'esm',
     target: 'node20',
     sourcemap: 'linked',
+    sourcesContent: false,
+    minifyWhitespace: true,
+    minifySyntax: true,
     logLevel: 'warning',
     // Handlers may lie outside of this checkout; they find @bullpen/handlers and zod all the same.
     nodePaths: [join(ROOT, 'node_modules')],
@@ -129,14 +132,12 @@ const knownHandlers = (handlers) => ({
   },
 });
 
-/** Changes with every source, handler, package version and Node's major. */
+/** Changes with every source, handler, package version and Node's major, and with what of all that is a handler. */
 async function fingerprint(handlers) {
-  const hash = createHash('sha256').update(process.versions.node.split('.')[0]);
-  for (const file of await sources(handlers))
-    hash
-      .update(relative(ROOT, file))
-      .update('\0')
-      .update(await readFile(file));
+  const hash = createHash('sha256').update([process.versions.node.split('.')[0], ...handlers].join('\0'));
+  const files = await sources(handlers);
+  const texts = await Promise.all(files.map((file) => readFile(file)));
+  for (const [at, file] of files.entries()) hash.update(relative(ROOT, file)).update('\0').update(texts[at]);
   return hash.digest('hex').slice(0, 16);
 }
 

@@ -1,8 +1,3 @@
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
-import { createBullBoard } from '@bull-board/api';
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
-import { ExpressAdapter } from '@bull-board/express';
 import type { PartitionRow, Statements } from '@bullpen/db';
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { sendProblem } from './answer.ts';
@@ -11,9 +6,9 @@ import { contentPolicy } from './headers.ts';
 import { HttpProblem } from './problem.ts';
 import { refuseMethod } from './resource.ts';
 
+type BoardDeps = Pick<HttpDeps, 'queues' | 'statements' | 'settings'>;
+
 const boardPath = '/queues';
-/** Bull Board looks for its pages from the file that is running, which may be our one built file. */
-const uiBasePath = dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json'));
 /** The queues answer in milliseconds; the board itself would wait for ever for a server that is away. */
 const boardDeadlineMs = 4500;
 const ownersKeptMs = 1000;
@@ -22,22 +17,15 @@ const ownersKeptMs = 1000;
  * Bull Board at `/queues`, to look at only: its queues are read-only, and besides only GET passes. Its errors carry stacks
  * in development and are no problem+json, so that they are answered here.
  */
-export function addBoard(app: Express, deps: Pick<HttpDeps, 'queues' | 'statements' | 'settings'>): void {
-  const serverAdapter = new ExpressAdapter();
-  serverAdapter.setBasePath(boardPath);
-  const owners = createOwners(deps.statements, deps.settings.leaseMs);
-  const queues = deps.queues.map((queue, partition) => {
-    const adapter = new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false });
-    adapter.getDescription = () => owners.describe(partition);
-    return adapter;
-  });
-  createBullBoard({
-    queues,
-    serverAdapter,
-    options: { uiBasePath, uiConfig: { boardTitle: 'Bullpen', hideRedisDetails: true } },
-  });
-  const board = serverAdapter.getRouter() as Express;
-  board.disable('x-powered-by');
+export function addBoard(app: Express, { queues, statements, settings }: BoardDeps): void {
+  const owners = createOwners(statements, settings.leaseMs);
+  const describe = (partition: number): string => owners.describe(partition);
+  let pages: Promise<RequestHandler> | undefined;
+  const board: RequestHandler = (req, res, next) => {
+    // Loaded when somebody first looks: it would be a quarter of what each start loads.
+    pages ??= import('./board-pages.ts').then(({ createPages }) => createPages(boardPath, queues, describe));
+    void pages.then((all) => all(req, res, next), next);
+  };
   app.use(boardPath, guardBoard, owners.refresh, board);
 }
 
