@@ -18,7 +18,7 @@ const data = workerData as WatchdogData;
 const { chunk, words } = viewsOf(data.shared);
 const tickMs = 100;
 /** What talks to the database takes 150 ms of cpu to load: not while the worker starts, unless it is needed. */
-const loadAfterMs = 1000;
+const loadAfterMs = 3000;
 
 const judge = createStalls({ tickMs, leaseMs: data.leaseMs });
 let loading: Promise<LastActs> | null = null;
