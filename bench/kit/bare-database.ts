@@ -4,9 +4,9 @@ import type { Bench } from './scenario.ts';
 
 export interface BareDatabase {
   url: string;
-  /** As a producer runs them: each is planned anew. */
+  /** As a producer runs them. */
   statements: Statements;
-  /** As a worker runs them, which keeps its plans, over as many connections as were asked for. */
+  /** As a worker runs them, over as many connections as were asked for. */
   ofWorker: Statements;
   /** The benchmark's own, with our tables in its search path. */
   sql: Sql;
@@ -20,7 +20,7 @@ export async function onBareDatabase<Answer>(
 ): Promise<Answer> {
   const { url, drop } = await servers.createDatabase();
   await migrate(url);
-  const producer = openDatabase({ url, max: 1, name: 'bench producer', durable: true });
+  const producer = openDatabase({ url, max: 1, name: 'bench producer', durable: true, keepsPlans: true });
   const worker = openDatabase({ url, max: connections, name: 'bench worker', durable: false, keepsPlans: true });
   const sql = servers.connect(url, { connection: { search_path: 'bullpen' } });
   try {

@@ -82,6 +82,7 @@ function pathOf({ statements, ofWorker, worker }: World): Record<string, Call> {
 /** What runs each second or each round whether there is work or not, and what clients ask for. */
 function readsOf({ statements, ofWorker, worker, claim, batch, id, kept }: World): Record<string, Call> {
   const beat = { worker, claims: [claim], batches: [batch], facts, orphanMs: 3_600_000 };
+  const awaited = Array.from({ length: 10 }, (_, index) => ({ batch: id, index, closely: true }));
   const page = { batch: kept, status: 'all', after: 4999, limit: 1000, maxBytes: 4 * 2 ** 20 } as const;
   return {
     windows: async () => () => statements.windows({ leaseMs: 600_000 }),
@@ -92,12 +93,29 @@ function readsOf({ statements, ofWorker, worker, claim, batch, id, kept }: World
     unfolded: async () => () => statements.unfolded({ handlers: ['echo'], batch: null }),
     'counts of a batch': async () => () => statements.counts(id),
     'results, a page of 1 000': async () => () => statements.results(page),
+    'result of an item': async () => () => statements.outcome({ batch: kept, index: 4999 }),
+    'settled, 10 items': async () => () => statements.settled(awaited),
+    'failures of a batch': async () => () => statements.failures({ batch: kept, limit: 100 }),
+    'summary of a batch': async () => () => statements.reduced(id),
+    'ended, 1 batch': async () => () => statements.ended([id]),
+    workers: async () => () => statements.workers({ leaseMs: 600_000 }),
+    partitions: async () => () => statements.partitions({ leaseMs: 600_000 }),
+    expire: async () => () => statements.expire(1),
+    forget: async () => () => statements.forget(),
+    leftovers: async () => () => statements.leftovers(),
+    'clean uploads': async () => () => statements.cleanUploads({ leaseMs: 600_000 }),
+    'free ranges': async () => () => statements.freeRanges(),
     'list, 50 batches': async () => () => statements.batches({ kind: 'batch', limit: 50 }),
   };
 }
 
 const acceptsOf = ({ statements }: World): Record<string, Call> => ({
   'accept, 100 chunks by count': async () => () => statements.acceptCount(newBatch(100, accepted), chunkSize),
+  'append, 1 item': async () => {
+    const jobs = [{ input: '{"a":1}' }];
+    const batch = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
+    return () => statements.appendJobs({ batch, group: randomUUID(), jobs });
+  },
   'accept, 20 chunks of inputs': async () => () => statements.acceptInputs(newBatch(20, accepted), inputs),
 });
 

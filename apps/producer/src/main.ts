@@ -63,6 +63,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     max: settings.databasePoolMax,
     name: processName('producer', backend.kind),
     durable: true,
+    keepsPlans: true,
   });
   await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
   await prepareQueues(backend);

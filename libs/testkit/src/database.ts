@@ -28,7 +28,7 @@ export async function createDatabase(options: { partitions?: number; serverUrl?:
   const url = new URL(server);
   url.pathname = `/${name}`;
   await migrate(url.href);
-  const opened = openDatabase({ url: url.href, max: 8, name: 'test', durable: true });
+  const opened = openDatabase({ url: url.href, max: 8, name: 'test', durable: true, keepsPlans: true });
   const installation = await install(opened.db, options.partitions ?? null);
   const statements = createStatements(opened.db, { reconnectMs: 20_000 });
   const refuse = async (refusing: boolean): Promise<void> => {

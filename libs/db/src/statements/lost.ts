@@ -1,4 +1,4 @@
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { asc, eq, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list } from '../bind.ts';
 import { chunks, partitions } from '../schema.ts';
@@ -30,10 +30,8 @@ export function prepareQueued(db: Database) {
     .from(chunks)
     .innerJoin(partitions, eq(partitions.no, chunks.partition))
     .where(
-      and(
-        eq(chunks.state, 'queued'),
-        sql`${chunks.queuedAt} < clock_timestamp() - make_interval(secs => ${sql.placeholder('ageMs')}::float8 / 1000)`,
-      ),
+      sql`${chunks.state} = 'queued'
+        and ${chunks.queuedAt} < statement_timestamp() - make_interval(secs => ${sql.placeholder('ageMs')}::float8 / 1000)`,
     )
     .orderBy(asc(chunks.queuedAt))
     .limit(1000)
@@ -46,12 +44,15 @@ export function prepareQueued(db: Database) {
  * Also said of jobs that could not be added, and by a worker of jobs that it hands back.
  *
  * Repeatable: the generation tells a chunk that was marked anew since. Answers those that were put back.
+ *
+ * By its number (`any`), and not by the index of all that are queued (`|| ''`), which holds the dead ones too.
  */
 export function prepareLost(db: Database) {
+  const nos = sql`${sql.placeholder('nos')}::bigint[]`;
   const lost = db.$with('lost', { no: chunks.no, size: chunks.size }).as(sql`
     update chunks c set state = 'pending'
-    from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('generations')}::int[]) u(no, generation)
-    where c.no = u.no and c.generation = u.generation and c.state = 'queued' returning c.no, c.size`);
+    from unnest(${nos}, ${sql.placeholder('generations')}::int[]) u(no, generation)
+    where c.no = any(${nos}) and c.no = u.no and c.generation = u.generation and c.state || '' = 'queued' returning c.no, c.size`);
   const query = db.with(lost).select({ no: lost.no, size: lost.size }).from(lost).prepare('lost');
   return (jobs: readonly { no: number; generation: number }[]): Promise<{ no: number; size: number }[]> => {
     const sorted = [...jobs].sort((a, b) => a.no - b.no);

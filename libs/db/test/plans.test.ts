@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { createStatements, openDatabase } from '@bullpen/db';
+import { databaseForTest } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import { describe, expect, it } from 'vitest';
+import { accept, facts, mark, register, whole } from './path.ts';
+
+describe('a page of results', () => {
+  it('reads no more than the page, before anything is known of the table', async () => {
+    const database = await databaseForTest();
+    await database.db.execute(sql`alter table results_1000 set (autovacuum_enabled = false)`);
+    await database.db.execute(sql`insert into results (batch, index, finished_at, status, attempt, output)
+      select 1, i, now(), 1, 1, '{"score": 1234}'::json from generate_series(0, 199999) i`);
+    const rowsRead = async (): Promise<number> => {
+      await database.db.execute(sql`select pg_stat_clear_snapshot()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + idx_tup_fetch) as rows from pg_stat_user_tables where relname = 'results_1000'`,
+      );
+      return Number(row!.rows);
+    };
+    const reader = openDatabase({ url: database.url, max: 1, name: 'reader', durable: true });
+    const statements = createStatements(reader.db, { reconnectMs: 1000 });
+    const told = async (): Promise<number> => {
+      await reader.db.execute(sql`select pg_stat_force_next_flush()`);
+      await reader.db.execute(sql`select 1`);
+      return rowsRead();
+    };
+    const before = await told();
+    const rows = await statements.results({ batch: 1, after: 100_000, limit: 1000, status: 'all', maxBytes: 1e6 });
+    expect(rows).toHaveLength(1000);
+    expect((await told()) - before).toBeLessThan(3000);
+    await reader.close();
+  });
+});
+
+describe('plans that are kept', () => {
+  it('read only what they need, though they were made on small tables', async () => {
+    const database = await databaseForTest();
+    const { id: first } = await accept(database, 40, 10);
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
+    const statements = createStatements(kept.db, { reconnectMs: 1000 });
+    const worker = randomUUID();
+    await register(statements, worker);
+    const work = async (): Promise<void> => {
+      const claim = randomUUID();
+      const marked = await mark(database, 4);
+      const batches = [...new Set(marked.map((chunk) => chunk.batch.no))];
+      const held = await statements.claim({
+        nos: marked.map(({ no }) => no),
+        batches,
+        claim,
+        worker,
+        handlers: ['echo'],
+      });
+      await statements.heartbeat({ worker, claims: [claim], batches, facts, orphanMs: 1000 });
+      await statements.flush(held.map((chunk) => whole(chunk, claim)));
+      await statements.lost(marked);
+      await look(batches[0]!);
+    };
+    /** What a producer asks for, whether there is work or not. */
+    const look = async (batch: number): Promise<void> => {
+      await Promise.all([
+        statements.due(),
+        statements.windows({ leaseMs: 5000 }),
+        statements.repair({ leaseMs: 5000 }),
+      ]);
+      await Promise.all([
+        statements.queued({ ageMs: 0 }),
+        statements.forget(),
+        statements.expire(1),
+        statements.leftovers(),
+      ]);
+      await statements.settled([{ batch: first, index: 5, closely: false }]);
+      await statements.counts(first);
+      await statements.outcome({ batch, index: 5 });
+      await statements.results({ batch, after: 5, limit: 10, status: 'all', maxBytes: 1e6 });
+      const jobs = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
+      await statements.appendJobs({ batch: jobs, group: randomUUID(), jobs: [{ input: '1' }] });
+    };
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      await database.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_user_tables where relname in ('chunks', 'inputs', 'results_1000')`,
+      );
+      return Number(row!.rows);
+    };
+    for (let times = 0; times < 8; times += 1) {
+      await accept(database, 40, 10);
+      // Of one page nothing is sooner read than all of it.
+      if (times === 0) await database.db.execute(sql`analyze`);
+      await work();
+    }
+    await accept(database, 100_000, 1);
+    await database.db.execute(sql`select pg_stat_force_next_flush()`);
+    const before = await rowsRead();
+    await work();
+    expect((await rowsRead()) - before).toBeLessThan(1000);
+    await kept.close();
+  });
+});
