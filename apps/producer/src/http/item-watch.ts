@@ -1,10 +1,10 @@
 import type { Awaited, Statements } from '@bullpen/db';
 import { HttpProblem } from './problem.ts';
 
-/** Right after the accept a result is a few ms away; what takes longer is looked for less often. */
-const soonMs = 5;
+/** Right after the accept a result is some ms away; what takes longer is looked for less often, at most an eighth later than it could be. */
+const soonMs = 2;
 const laterMs = 50;
-const soonForMs = 500;
+const lateBy = 1 / 8;
 const waitersMax = 2000;
 /** Items of one read of which it is also looked whether they were only acknowledged: in turn, for it takes a walk through what is open. */
 const closelyMax = 100;
@@ -14,7 +14,8 @@ type Place = Pick<Awaited, 'batch' | 'index'>;
 interface Waiter {
   item: Place;
   since: number;
-  settle: (settled: boolean) => void;
+  /** With the number of its batch, or null: it is not known to be final. */
+  settle: (batch: number | null) => void;
 }
 
 export type ItemWatcher = ReturnType<typeof createItemWatcher>;
@@ -27,22 +28,25 @@ export function createItemWatcher(deps: {
   const waiters = new Set<Waiter>();
   let timer: NodeJS.Timeout | undefined;
   let looking = false;
-  deps.stopping?.addEventListener('abort', () => waiters.forEach(({ settle }) => settle(false)), { once: true });
+  let lookMs = 0;
+  deps.stopping?.addEventListener('abort', () => waiters.forEach(({ settle }) => settle(null)), { once: true });
 
   async function look(): Promise<void> {
     const asked = [...waiters];
     looking = true;
+    const began = performance.now();
     // Those that were looked at closely come last the next time.
     for (const waiter of asked.slice(0, closelyMax)) if (waiters.delete(waiter)) waiters.add(waiter);
     try {
       const settled = await deps.statements.settled(
         asked.map(({ item }, at) => ({ ...item, closely: at < closelyMax })),
       );
-      for (const at of settled) asked[at]!.settle(true);
+      for (const { at, batch } of settled) asked[at]!.settle(batch);
     } catch {
       // They are stored: who waits goes on, and is told where its item is when its time is over.
     }
     looking = false;
+    lookMs = performance.now() - began;
     lookLater();
   }
 
@@ -51,28 +55,29 @@ export function createItemWatcher(deps: {
     if (looking || waiters.size === 0) return;
     let youngest = 0;
     for (const { since } of waiters) youngest = Math.max(youngest, since);
-    timer = setTimeout(() => void look(), performance.now() - youngest < soonForMs ? soonMs : laterMs);
+    const ms = Math.max(soonMs, lookMs, (performance.now() - youngest) * lateBy);
+    timer = setTimeout(() => void look(), Math.min(laterMs, ms));
   }
 
   return {
-    /** Whether the item is final: true as soon as it is, false after `ms`, when the client has left, or when the process stops. */
-    wait(item: Place, ms: number, left: AbortSignal): Promise<boolean> {
+    /** The number of the item's batch as soon as the item is final; null after `ms`, when the client has left, or when the process stops. */
+    wait(item: Place, ms: number, left: AbortSignal): Promise<number | null> {
       if (waiters.size >= waitersMax)
         throw new HttpProblem('busy', 'Too many requests wait for single items', { headers: { 'Retry-After': '1' } });
-      if (left.aborted || deps.stopping?.aborted) return Promise.resolve(false);
+      if (left.aborted || deps.stopping?.aborted) return Promise.resolve(null);
       return new Promise((resolve) => {
         const waiter: Waiter = {
           item,
           since: performance.now(),
-          settle(settled) {
+          settle(batch) {
             waiters.delete(waiter);
             clearTimeout(expiry);
             left.removeEventListener('abort', onLeft);
-            resolve(settled);
+            resolve(batch);
           },
         };
-        const onLeft = (): void => waiter.settle(false);
-        const expiry = setTimeout(() => waiter.settle(false), ms);
+        const onLeft = (): void => waiter.settle(null);
+        const expiry = setTimeout(() => waiter.settle(null), ms);
         left.addEventListener('abort', onLeft);
         waiters.add(waiter);
         if (waiters.size === 1) lookLater();

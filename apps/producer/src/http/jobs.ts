@@ -58,7 +58,8 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
   };
 
   async function resultWithin(ms: number, item: { batch: string; index: number }, left: AbortSignal) {
-    return (await tools.watcher.wait(item, ms, left)) ? outcomeOf(deps.statements, item) : null;
+    const no = await tools.watcher.wait(item, ms, left);
+    return no === null ? null : outcomeOf(deps.statements, { ...item, no });
   }
 }
 
@@ -72,10 +73,13 @@ function inputOf(handler: Parameters<typeof createCheck>[0] & { name: string }, 
   throw new HttpProblem('invalid', `The input does not fit the handler ${handler.name}`, { errors });
 }
 
-/** The result of an item; null while there is none. */
-async function outcomeOf({ counts, outcome }: HttpDeps['statements'], item: { batch: string; index: number }) {
-  const batch = await counts(item.batch);
-  if (batch === null) return null;
-  const { row, open } = await outcome({ batch: batch.no, index: item.index });
-  return row ?? (open ? null : acknowledged(batch, item.index));
+/** The result of an item that is final; null when its batch is gone since. */
+async function outcomeOf(
+  { counts, outcome }: HttpDeps['statements'],
+  { batch: id, no, index }: { batch: string; no: number; index: number },
+) {
+  const { row } = await outcome({ batch: no, index });
+  if (row !== null) return row;
+  const batch = await counts(id);
+  return batch === null ? null : acknowledged(batch, index);
 }

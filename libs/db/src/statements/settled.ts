@@ -11,6 +11,12 @@ export interface Awaited {
   closely: boolean;
 }
 
+/** One that is final: its place in what was asked, and the number of its batch. */
+export interface ItemSettled {
+  at: number;
+  batch: number;
+}
+
 /**
  * Settled: which of these items are final. A read, for all callers that wait.
  *
@@ -20,28 +26,26 @@ export interface Awaited {
 export function prepareSettled(db: Database) {
   const open = sql`exists (
     select from (
-      select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null
+      select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null and c.first <= w.index
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'running'
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'queued'
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is not null) c
     where case when c.picks is null then w.index >= c.first and w.index < c.first + c.size else w.index = any(c.picks) end)`;
-  const wanted = db.$with('wanted', { at: sql<number>`at`.as('at') }).as(sql`
-    select at::int as at, b.no as batch, index, closely from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::int[], ${sql.placeholder('closely')}::boolean[])
+  const wanted = db.$with('wanted', { at: sql<number>`at`.as('at'), batch: sql<number>`batch`.as('batch') }).as(sql`
+    select at::int - 1 as at, b.no as batch, index, closely from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::int[], ${sql.placeholder('closely')}::boolean[])
       with ordinality w(id, index, closely, at) join batches b using (id)`);
   const query = db
     .with(wanted)
-    .select({ at: wanted.at })
+    .select({ at: wanted.at, batch: wanted.batch })
     .from(sql`wanted w`)
     .where(
       sql`exists (select from results r where r.batch = w.batch and r.index = w.index) or (w.closely and not ${open})`,
     )
     .prepare('settled');
-  return async (items: readonly Awaited[]): Promise<number[]> => {
-    const rows = await query.execute({
+  return (items: readonly Awaited[]): Promise<ItemSettled[]> =>
+    query.execute({
       batches: list(items.map(({ batch }) => batch)),
       indexes: list(items.map(({ index }) => index)),
       closely: list(items.map(({ closely }) => String(closely))),
     });
-    return rows.map(({ at }) => at - 1);
-  };
 }
