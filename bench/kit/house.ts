@@ -15,6 +15,8 @@ export interface HouseOptions {
 /** What one batch took, from the request to the moment at which the client knew of its end. */
 export interface Ran {
   batch: Batch;
+  /** From the request to its 202. */
+  acceptMs: number;
   seconds: number;
   itemsPerSecond: number;
   usage: Record<string, Taken>;
@@ -71,11 +73,12 @@ export async function startHouse(servers: Servers, options: HouseOptions) {
       const usage = watchUsage(watched());
       const started = performance.now();
       const { id } = await client.submit(body);
+      const acceptMs = performance.now() - started;
       const batch = await ended(client, id);
       const seconds = (performance.now() - started) / 1000;
       if (batch.counts.succeeded !== batch.counts.total)
         throw new Error(`the batch ended as ${batch.state} with ${JSON.stringify(batch.counts)}`);
-      return { batch, seconds, itemsPerSecond: batch.counts.total / seconds, usage: usage.stop() };
+      return { batch, acceptMs, seconds, itemsPerSecond: batch.counts.total / seconds, usage: usage.stop() };
     },
 
     /** Stops the workers: what they reach the servers by may be closed then. */

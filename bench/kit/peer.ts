@@ -12,11 +12,15 @@ export type PeerName = 'sketch' | 'bullmq' | 'pg-boss' | 'graphile-worker' | 'gr
 
 export interface PeerRun {
   itemsPerSecond: number;
+  /** Of its first items, with new processes. */
+  firstPerSecond: number;
   /** Items that it takes in a second, while it works at them. */
   submittedPerSecond: number;
   /** How it does the work: what its rate can be compared with only beside this. */
   kept: string;
 }
+
+type PeerSaid = Omit<PeerRun, 'itemsPerSecond'> & { perSecond: number; missing: number };
 
 /** One run of a peer on a database of its own. Throws unless it has stored a row for each item. */
 export async function runPeer(
@@ -33,9 +37,9 @@ export async function runPeer(
     child.stdout!.setEncoding('utf8').on('data', (text: string) => (said += text));
     const [code] = (await once(child, 'close')) as [number | null];
     if (code !== 0) throw new Error(`${name} ended with ${code ?? 'a signal'} before its last item`);
-    const { seconds, submitSeconds, rows, kept } = JSON.parse(said) as Record<string, number> & { kept: string };
-    if (rows !== items) throw new Error(`${name} stored ${rows} rows of ${items}`);
-    return { itemsPerSecond: items / seconds!, submittedPerSecond: items / submitSeconds!, kept };
+    const { perSecond, missing, ...rest } = JSON.parse(said) as PeerSaid;
+    if (missing !== 0) throw new Error(`${name} has stored ${missing} rows too few`);
+    return { itemsPerSecond: perSecond, ...rest };
   } finally {
     await database.drop();
   }

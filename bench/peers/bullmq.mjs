@@ -24,14 +24,14 @@ export default {
     await queue.close();
     connection.disconnect();
   },
-  async submit({ redisUrl, items }) {
+  async submit({ redisUrl, from, items }) {
     const connection = connect(redisUrl);
     const queue = new Queue('peer', { connection });
     const slices = Array.from({ length: Math.ceil(items / 1000) }, (_, at) => at * 1000);
     const slice = (first) =>
       Array.from({ length: Math.min(1000, items - first) }, (_, at) => ({
         name: 'item',
-        data: { index: first + at },
+        data: { index: from + first + at },
         opts: jobOptions,
       }));
     await Promise.all(

@@ -13,13 +13,13 @@ export default {
     await utils.migrate();
     await utils.release();
   },
-  async submit({ databaseUrl, items }) {
+  async submit({ databaseUrl, from, items }) {
     const utils = await makeWorkerUtils({ connectionString: databaseUrl, logger });
     for (let first = 0; first < items; first += 5000)
       await utils.addJobs(
         Array.from({ length: Math.min(5000, items - first) }, (_, at) => ({
           identifier: 'peer',
-          payload: { index: first + at },
+          payload: { index: from + first + at },
         })),
       );
     await utils.release();

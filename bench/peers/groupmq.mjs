@@ -18,12 +18,12 @@ export default {
     if (keys.length > 0) await redis.del(...keys);
     redis.disconnect();
   },
-  async submit({ redisUrl, items }) {
+  async submit({ redisUrl, from, items }) {
     const { redis, queue } = open(redisUrl);
-    let next = 0;
+    let next = from;
     await Promise.all(
       Array.from({ length: 200 }, async () => {
-        while (next < items) {
+        while (next < from + items) {
           const index = next++;
           await queue.add({ groupId: `g${index % groups}`, data: { index } });
         }

@@ -18,13 +18,13 @@ export default {
     await boss.purgeQueue('peer');
     await boss.stop();
   },
-  async submit({ databaseUrl, items }) {
+  async submit({ databaseUrl, from, items }) {
     const boss = await open(databaseUrl, 4);
     for (let first = 0; first < items; first += 5000)
       await boss.insert(
         Array.from({ length: Math.min(5000, items - first) }, (_, at) => ({
           name: 'peer',
-          data: { index: first + at },
+          data: { index: from + first + at },
         })),
       );
     await boss.stop();

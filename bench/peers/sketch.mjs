@@ -21,18 +21,19 @@ export default {
     await queue.close();
     connection.disconnect();
   },
-  async submit({ databaseUrl, redisUrl, items }) {
+  async submit({ databaseUrl, redisUrl, from, items }) {
     const sql = postgres(databaseUrl, { max: 1 });
     const connection = connect(redisUrl);
     const queue = new Queue('sketch', { connection });
+    const firstId = from / size;
     const chunks = Math.ceil(items / size);
     await sql`insert into sketch_chunks (id, first, size)
-      select g, g * ${size}::int, least(${size}::int, ${items}::int - g * ${size}::int) from generate_series(0, ${chunks - 1}::int) g`;
+      select ${firstId}::int + g, ${from}::int + g * ${size}::int, least(${size}::int, ${items}::int - g * ${size}::int) from generate_series(0, ${chunks - 1}::int) g`;
     await queue.addBulk(
-      Array.from({ length: chunks }, (_, chunk) => ({
+      Array.from({ length: chunks }, (_, at) => ({
         name: 'chunk',
-        data: { chunk },
-        opts: { ...jobOptions, jobId: `c-${chunk}` },
+        data: { chunk: firstId + at },
+        opts: { ...jobOptions, jobId: `c-${firstId + at}` },
       })),
     );
     await queue.close();

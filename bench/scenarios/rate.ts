@@ -1,6 +1,6 @@
 import { copyRows } from '../kit/copy.ts';
 import type { House } from '../kit/house.ts';
-import { inHouse, params, warm, workersText } from '../kit/in-house.ts';
+import { inHouse, params, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import { type PeerName, runPeer } from '../kit/peer.ts';
 import { phasesOf } from '../kit/phases.ts';
@@ -41,12 +41,13 @@ async function run(bench: Bench): Promise<Report> {
   return { tables: [{ title: scenario.title, rows }], verdicts: verdictsOf(rows), remarks: [...remarks, ...told(how)] };
 }
 
+/** The first batch of new processes, then another: the one in which they are warm. */
 async function echo(house: House, items: number, remarks: string[]) {
-  await warm(house);
+  const first = await house.run({ handler: 'echo', count: items, params });
   const ran = await house.run({ handler: 'echo', count: items, params });
   const { figures, limit } = phasesOf(house, ran);
   remarks.push(`${workersText(house.workers.length)}: ${limit}`);
-  return { 'items/s': ran.itemsPerSecond, ...figures };
+  return { 'items/s': ran.itemsPerSecond, 'first/s': first.itemsPerSecond, ...figures };
 }
 
 /** How each of the others does the work. */
@@ -58,13 +59,13 @@ function peerVariants({ servers, asked }: Bench, workers: number, how: Map<strin
     label: `${name}, ${workersText(workers)}`,
     measure: async () => {
       const items = asked.quick ? itemsOf[name] * 0.3 : itemsOf[name];
-      const { itemsPerSecond, submittedPerSecond, kept } = await runPeer(servers, name, {
+      const { itemsPerSecond, firstPerSecond, submittedPerSecond, kept } = await runPeer(servers, name, {
         items,
         workers,
         iterations: 0,
       });
       how.set(name, kept);
-      return { 'items/s': itemsPerSecond, 'handed over/s': submittedPerSecond };
+      return { 'items/s': itemsPerSecond, 'first/s': firstPerSecond, 'handed over/s': submittedPerSecond };
     },
   }));
 }

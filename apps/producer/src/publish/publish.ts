@@ -36,12 +36,13 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
   const held = windows.reduce((sum, { queued, running }) => sum + queued + running, 0);
   let next: number = nextMs.busy;
   for (const room of findRoom(windows)) {
-    const started = performance.now();
+    const startedAt = performance.now();
     const marked = await markInto(deps, room, batchesRunning);
     if (marked.length === 0) continue;
     if (room.slots.length > held) next = nextMs.low;
+    const markedAt = performance.now();
     const failed = await addJobs(deps, marked);
-    deps.report.add(marked, failed, started);
+    deps.report.add(marked, failed, { startedAt, markedAt });
     if (failed.size > 0) return nextMs.refused;
     // Room was left, and each batch gave all that one round may take of it.
     if (marked.length < room.slots.length && marked.length >= batchesRunning) next = nextMs.more;

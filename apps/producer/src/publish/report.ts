@@ -8,6 +8,14 @@ interface Published {
   scheduled: number;
   failed: number;
   already: number;
+  markMs: number;
+  addMs: number;
+}
+
+/** When a round began, and when its chunks were marked; what follows until now is BullMQ. */
+export interface RoundTimes {
+  startedAt: number;
+  markedAt: number;
 }
 
 /** A batch that nothing was published of for this long has been published. */
@@ -15,7 +23,8 @@ const quietMs = 1000;
 
 /**
  * One log line per published batch, and one each window while a long one is being published: items scheduled, items
- * whose job could not be added (they are tried again), and items that had been scheduled before.
+ * whose job could not be added (they are tried again), and items that had been scheduled before. `markMs` is its part of
+ * the time in PostgreSQL, `addMs` in BullMQ.
  */
 export function createReport(log: Log, facts: { parallelism: number; queueSize: number; windowMs: number }) {
   const open = new Map<string, Published>();
@@ -24,16 +33,18 @@ export function createReport(log: Log, facts: { parallelism: number; queueSize: 
     const durationMs = Math.max(1, Math.round(batch.last - batch.started));
     const { handler, scheduled, failed, already } = batch;
     const itemsPerSec = Math.round((scheduled / durationMs) * 1000);
+    const [markMs, addMs] = [batch.markMs, batch.addMs].map((ms) => Math.round(ms * 10) / 10);
     const { parallelism, queueSize } = facts;
     log.info(
-      { batchId, handler, scheduled, failed, already, durationMs, itemsPerSec, parallelism, queueSize },
+      { batchId, handler, scheduled, failed, already, durationMs, markMs, addMs, itemsPerSec, parallelism, queueSize },
       'published',
     );
   }
 
   return {
-    add(marked: readonly Marked[], failed: ReadonlySet<number>, startedAt: number): void {
+    add(marked: readonly Marked[], failed: ReadonlySet<number>, { startedAt, markedAt }: RoundTimes): void {
       const now = performance.now();
+      const perChunk = { mark: (markedAt - startedAt) / marked.length, add: (now - markedAt) / marked.length };
       for (const chunk of marked) {
         let batch = open.get(chunk.batch.id);
         if (batch === undefined) {
@@ -46,10 +57,14 @@ export function createReport(log: Log, facts: { parallelism: number; queueSize: 
               scheduled: 0,
               failed: 0,
               already: 0,
+              markMs: 0,
+              addMs: 0,
             }),
           );
         }
         batch.last = now;
+        batch.markMs += perChunk.mark;
+        batch.addMs += perChunk.add;
         if (failed.has(chunk.no)) batch.failed += chunk.size;
         else if (chunk.generation > 1) batch.already += chunk.size;
         else batch.scheduled += chunk.size;
