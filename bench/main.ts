@@ -18,7 +18,8 @@ const aside = scenarios.filter(({ isAside }) => isAside);
 const usage = `Usage: pnpm bench [all | scenario … | plot] [options]
 
 Measures Bullpen on this machine, beside what else does such work, in turns. Without a name: all quick ones, in less than
-five minutes. Figures go to the terminal and, as JSON, to bench/results/; plot draws the newest into docs/plots/.
+five minutes. Figures go to the terminal and, as JSON, to bench/results/; plot draws the newest into docs/plots/ and
+writes them into the tables of README.md and docs/rates.md.
 
 ${common.map(listed).join('\n')}
 

@@ -1,11 +1,13 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { newest, readKept } from './kit/kept.ts';
+import { fillPage, pages } from './kit/pages.ts';
 import { plots } from './kit/plots.ts';
 import { draw } from './peers/draw.mjs';
 
-const folder = new URL('../docs/plots/', import.meta.url);
+const root = new URL('../', import.meta.url);
+const folder = new URL('docs/plots/', root);
 
-/** Draws what was measured last into docs/plots. Answers the exit code: 66 when nothing was measured yet. */
+/** Draws what was measured last into docs/plots, and writes its tables where the pages have marks for them. Answers the exit code: 66 when nothing was measured yet. */
 export async function plot(say: (line: string) => void): Promise<number> {
   const kept = newest(await readKept());
   const drawable = plots.filter(({ scenario }) => kept.has(scenario));
@@ -23,6 +25,14 @@ export async function plot(say: (line: string) => void): Promise<number> {
     }
     await writeFile(new URL(file, folder), `${await draw(spec(figures))}\n`);
     say(`docs/plots/${file}: ${figures.title}, measured at ${figures.at}`);
+  }
+  for (const page of pages) {
+    const file = new URL(page, root);
+    const before = await readFile(file, 'utf8');
+    const after = fillPage(before, kept);
+    if (after === before) continue;
+    await writeFile(file, after);
+    say(`${page}: the tables of what was measured`);
   }
   return 0;
 }

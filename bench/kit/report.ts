@@ -25,7 +25,7 @@ function tableLines(rows: readonly Measured[]): string[] {
   return aligned(cells);
 }
 
-function cellOf({ runs }: Measured, name: string, withSpread: boolean): string {
+export function cellOf({ runs }: Measured, name: string, withSpread: boolean): string {
   const values = runs.flatMap((run) => (run[name] === undefined ? [] : [run[name]]));
   if (values.length === 0) return '–';
   return withSpread ? spread(values) : figure(median(values));
