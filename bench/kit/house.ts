@@ -93,11 +93,14 @@ export async function startHouse(servers: Servers, options: HouseOptions) {
   };
 }
 
-/** Waits for the end of a batch. */
+/** Waits for the end of a batch. Throws when nothing of it moves for a minute. */
 export async function ended(client: ReturnType<typeof createClient>, id: string): Promise<Batch> {
-  for (;;) {
+  for (let before = ''; ;) {
     const batch = await client.getBatch(id, { waitSeconds: 60 });
     if (batch.state === 'completed' || batch.state === 'cancelled') return batch;
+    const counts = JSON.stringify(batch.counts);
+    if (counts === before) throw new Error(`the batch stands still at ${counts}`);
+    before = counts;
   }
 }
 
