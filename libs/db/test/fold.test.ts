@@ -54,6 +54,29 @@ describe('flush', () => {
 });
 
 describe('fold', () => {
+  it('stands in no circle of locks with flushes of the same batch', async () => {
+    const database = await databaseForTest();
+    const { statements, db } = database;
+    const { no } = await accept(database, 600, 1);
+    const claim = randomUUID();
+    const held = await claimAll(database, claim);
+    let flushing = true;
+    const flushOn = async (): Promise<void> => {
+      for (let chunk = held.pop(); chunk !== undefined; chunk = held.pop())
+        await statements.flush([settled(chunk, claim)]);
+    };
+    const foldOn = async (): Promise<void> => {
+      for (let version = 0; flushing; version += 1) await statements.fold({ batch: no, version, nos: [], folded: '1' });
+    };
+    const flushed = Promise.all([flushOn(), flushOn(), flushOn(), flushOn()]).then(() => (flushing = false));
+    await Promise.all([flushed, foldOn(), foldOn()]);
+    await db.execute(sql`select pg_stat_force_next_flush()`);
+    const [row] = await db.execute<{ deadlocks: string }>(
+      sql`select deadlocks from pg_stat_database where datname = current_database()`,
+    );
+    expect(Number(row!.deadlocks)).toBe(0);
+  });
+
   async function withPartials(database: TestDatabase, n: number): Promise<{ no: number; id: string }> {
     const batch = await accept(database, n, 1);
     const claim = randomUUID();

@@ -66,13 +66,14 @@ export function prepareUnfolded(db: Database) {
  *
  * The delete names its rows, so a partial that came after the read stays for the next fold. It happens only where the
  * summary was written: the row lock on the summary makes the second of two wait and then see the new version.
- * The lock on the batch keeps a summary from coming after the batch was deleted.
+ * The lock on the batch keeps a summary from coming after the batch was deleted. It is the one that a flush takes: beside
+ * `for key share`, which two can hold, a flush that locks the batch and then updates it waits for the next flush, and that one for it.
  */
 export function prepareFold(db: Database) {
   const written = db.$with('written', { batch: summaries.batch }).as(sql`
     insert into summaries (batch, version, folded)
     select no, ${sql.placeholder('version')}::int + 1, ${sql.placeholder('folded')}::text::json
-    from batches where no = ${sql.placeholder('batch')}::int for key share
+    from batches where no = ${sql.placeholder('batch')}::int for no key update
     on conflict (batch) do update set version = excluded.version, folded = excluded.folded
       where summaries.version = excluded.version - 1
     returning batch`);
