@@ -49,7 +49,7 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
 async function main(args: string[]): Promise<number> {
   const command = read(args);
   if (typeof command === 'string') {
-    console.error(`${command}\n\n${usage}`);
+    console.error(`${command}\nSee: pnpm bench --help`);
     return 2;
   }
   if (command.help) {
@@ -131,6 +131,7 @@ function read(args: string[]): Command | string {
     };
     const plot = positionals.includes('plot');
     if (plot && positionals.length > 1) return 'plot draws what was measured before: it stands alone.';
+    if (positionals.includes('all') && positionals.length > 1) return 'all names every benchmark: it stands alone.';
     const known = ['all', 'plot', ...scenarios.map(({ name }) => name)];
     const unknown = positionals.find((name) => !known.includes(name));
     if (unknown !== undefined) return `There is no benchmark "${unknown}".`;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { settingTable } from '@bullpen/runtime';
 import type { Servers } from './servers.ts';
 
@@ -13,6 +13,7 @@ export async function describeMachine(servers: Servers): Promise<Record<string, 
   return {
     cpu: `${cpus()[0]?.model ?? 'unknown'} × ${availableParallelism()}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    'load before': `${loadavg()[0]!.toFixed(2)} (average of a minute; other work makes all figures smaller, and not all alike)`,
     system: `${type()} ${release()}`,
     node: process.versions.node,
     postgresql: server!.version,

@@ -3,6 +3,7 @@ import { inHouse, params } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import type { Bench, Measured, Report, Scenario, Variant } from '../kit/scenario.ts';
 import { figure, median } from '../kit/stats.ts';
+import { factor } from '../kit/verdicts.ts';
 
 const scenario: Scenario = {
   name: 'distance',
@@ -23,12 +24,7 @@ async function run(bench: Bench): Promise<Report> {
   return {
     tables: [{ title: scenario.title, rows }],
     verdicts: [
-      {
-        target: 'P4',
-        asks: '50 ms away ≥ 0.8 × of here',
-        found: `${(far / near).toFixed(2)} ×`,
-        ok: far / near >= 0.8,
-      },
+      factor('P4', '50 ms away ≥ 0.8 × of here', far / near, 0.8),
       { target: 'P4', asks: '50 ms away ≥ 40 000 items/s', found: figure(far), ok: far >= 40_000 },
     ],
     remarks: [],

@@ -5,6 +5,7 @@ import { inHouse, params, warm } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import type { Bench, Report, Scenario, Variant } from '../kit/scenario.ts';
 import { median } from '../kit/stats.ts';
+import { factor } from '../kit/verdicts.ts';
 
 const scenario: Scenario = {
   name: 'features',
@@ -31,7 +32,7 @@ async function run(bench: Bench): Promise<Report> {
   const rate = (at: number): number => median(rows[at]!.runs.map((figures) => figures['items/s']!));
   const verdicts = rows.slice(1).map(({ label }, at) => {
     const found = rate(at + 1) / rate(0);
-    return { target: 'P10', asks: `${label}: ≥ 0.9 ×`, found: `${found.toFixed(2)} ×`, ok: found >= 0.9 };
+    return factor('P10', `${label}: ≥ 0.9 ×`, found, 0.9);
   });
   return { tables: [{ title: scenario.title, rows }], verdicts, remarks: [] };
 }

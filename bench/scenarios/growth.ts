@@ -4,6 +4,7 @@ import { interleave } from '../kit/interleave.ts';
 import { usedByRedis } from '../kit/redis.ts';
 import type { Bench, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
 import { median } from '../kit/stats.ts';
+import { factor } from '../kit/verdicts.ts';
 
 const scenario: Scenario = {
   name: 'growth',
@@ -97,7 +98,7 @@ const rateOf = ({ runs }: Measured, name = 'items/s'): number => {
 
 function ratio(asks: string, [base, other]: readonly Measured[]): Verdict {
   const found = rateOf(other!) / rateOf(base!);
-  return { target: 'P9', asks, found: `${found.toFixed(2)} ×`, ok: found >= 0.9 };
+  return factor('P9', asks, found, 0.9);
 }
 
 function memory(rows: readonly Measured[]): Verdict {

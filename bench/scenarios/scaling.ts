@@ -5,6 +5,7 @@ import { runPeer } from '../kit/peer.ts';
 import { phasesOf } from '../kit/phases.ts';
 import type { Bench, Figures, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
 import { median } from '../kit/stats.ts';
+import { factor } from '../kit/verdicts.ts';
 
 /** About 16 µs of cpu an item. */
 const iterations = 8000;
@@ -86,13 +87,6 @@ async function sharesOf({ client, workers }: House): Promise<Figures> {
 const rateOf = (rows: readonly Measured[], label: string): number =>
   median(rows.find((row) => row.label === label)!.runs.map((figures) => figures['items/s']!));
 
-const factor = (target: string, asks: string, found: number, least: number): Verdict => ({
-  target,
-  asks,
-  found: `${found.toFixed(2)} ×`,
-  ok: found >= least,
-});
-
 function cpuVerdicts(rows: readonly Measured[]): Verdict[] {
   const gain = (who: string): number => rateOf(rows, `${who}, 3 workers`) / rateOf(rows, `${who}, 1 worker`);
   const shares = rows.find((row) => row.label === 'Bullpen, 3 workers')!.runs;
@@ -102,7 +96,7 @@ function cpuVerdicts(rows: readonly Measured[]): Verdict[] {
   ];
   return [
     factor('P2', '16 µs of cpu: 1 → 3 workers ≥ 1.6 × on two cores', gain('Bullpen'), 1.6),
-    { target: 'P2', asks: 'the same with plain BullMQ', found: `${gain('plain BullMQ').toFixed(2)} ×`, ok: null },
+    factor('P2', 'the same with plain BullMQ', gain('plain BullMQ'), null),
     {
       target: 'P2',
       asks: 'shares of 3 equal workers 30–37 %',

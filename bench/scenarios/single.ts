@@ -6,6 +6,7 @@ import { inHouse, params } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import type { Bench, Figures, Report, Scenario, Variant } from '../kit/scenario.ts';
 import { median, quantile } from '../kit/stats.ts';
+import { factor } from '../kit/verdicts.ts';
 
 const scenario: Scenario = {
   name: 'single',
@@ -28,12 +29,7 @@ async function run(bench: Bench): Promise<Report> {
       { title: 'One after the other, until the result is there', rows: idle },
     ],
     verdicts: [
-      {
-        target: 'P7',
-        asks: 'single POSTs ≥ 0.6 × a bare Express route',
-        found: `${ratio.toFixed(2)} ×`,
-        ok: ratio >= 0.6,
-      },
+      factor('P7', 'single POSTs ≥ 0.6 × a bare Express route', ratio, 0.6),
       { target: 'P7', asks: 'POST to result, idle: p99 ≤ 20 ms', found: `${p99.toFixed(1)} ms`, ok: p99 <= 20 },
     ],
     remarks: [],

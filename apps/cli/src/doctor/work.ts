@@ -52,7 +52,7 @@ function judgeWorkers({ workers, unowned, partitions, batchesRunning, itemsOpen 
       warn(
         'event loop',
         `of ${name} is up to ${Math.round(lagOf(facts))} ms late (p99; ${lagWarnMs} is much): its handlers compute for long`,
-        'WORKER_CONCURRENCY=10 pnpm worker --scale 2   instead, or let them pause now and then',
+        'threads: 2   in the handler runs them beside the event loop; or let it pause now and then',
       ),
     ),
   ];
