@@ -1,7 +1,8 @@
 /**
- * How many chunks this worker holds at once, from claim to flush. `auto`, within 8…256: enough that twice the items that
+ * How many chunks this worker holds at once, from claim to flush. `auto`, within 2…256: enough that twice the items that
  * fit into handlers are there, and by Little's law what is settled in two round trips, one for the claim and one for the flush, and a
- * quarter of a second, so that claims and flushes on their way leave nobody idle. More would only keep chunks from others.
+ * quarter of a second, so that claims and flushes on their way leave nobody idle. More would only keep chunks from others: of chunks
+ * that run for long a second one is enough, unless some items of the first hold it up.
  */
 export function createHands(options: { chunks: number | 'auto'; concurrency: number; threads: () => number }) {
   let waiting: { gone: () => boolean; resolve: (got: boolean) => void }[] = [];
@@ -9,8 +10,7 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
   let { concurrency } = options;
   let itemsOfAChunk = concurrency;
   let bytesOfAChunk = 0;
-  let chunksPerSecond = 0;
-  let roundTripMs = 0;
+  let pace: Pace = { itemMs: 0, isStarved: false, chunksPerSecond: 0, roundTripMs: 0 };
 
   const limit = (): number =>
     options.chunks === 'auto'
@@ -19,8 +19,7 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
           threads: options.threads(),
           itemsOfAChunk,
           bytesOfAChunk,
-          chunksPerSecond,
-          roundTripMs,
+          ...pace,
         })
       : options.chunks;
 
@@ -58,9 +57,10 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
       itemsOfAChunk += (items - itemsOfAChunk) / 4;
       bytesOfAChunk += (bytes - bytesOfAChunk) / 4;
     },
-    /** Tells what was measured of late. */
-    fit(measured: { concurrency: number; chunksPerSecond: number; roundTripMs: number }): void {
-      ({ concurrency, chunksPerSecond, roundTripMs } = measured);
+    /** Tells what was measured of late, and whether handlers have room for more items. */
+    fit({ hasRoom, ...measured }: Omit<Pace, 'isStarved'> & { concurrency: number; hasRoom: boolean }): void {
+      const isStarved = hasRoom && held >= limit();
+      ({ concurrency, ...pace } = { ...measured, isStarved });
       grant();
     },
   };
@@ -68,20 +68,33 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 
 export type Hands = ReturnType<typeof createHands>;
 
+/** What was measured of late. */
+interface Pace {
+  /** Time of an item that answers a promise; 0: none has yet. */
+  itemMs: number;
+  /** Handlers have room, though all hands are full: a few items of each chunk hold it up. */
+  isStarved: boolean;
+  chunksPerSecond: number;
+  roundTripMs: number;
+}
+
+/** So much work is at hand, besides what runs. */
+const spareMs = 250;
+/** Where it is not known how long chunks take, or where items of few hold up the rest. */
+const leastUnknown = 8;
+
 /** What all chunks in hand may take as text; parsed it is several times that. */
 const handsMaxBytes = 32 * 1024 * 1024;
 
 /** One chunk that runs and one that waits for each thread, and what the law says; but no more than fit into memory. */
-export function handsFor(options: {
-  concurrency: number;
-  threads: number;
-  itemsOfAChunk: number;
-  bytesOfAChunk: number;
-  chunksPerSecond: number;
-  roundTripMs: number;
-}): number {
+export function handsFor(
+  options: Pace & { concurrency: number; threads: number; itemsOfAChunk: number; bytesOfAChunk: number },
+): number {
   const forItems = Math.ceil((2 * options.concurrency) / Math.max(1, options.itemsOfAChunk));
-  const forTheWay = Math.ceil(options.chunksPerSecond * (0.25 + (2 * options.roundTripMs) / 1000));
+  const forTheWay = Math.ceil(options.chunksPerSecond * ((spareMs + 2 * options.roundTripMs) / 1000));
+  const chunkMs = (options.itemMs * options.itemsOfAChunk) / options.concurrency;
+  const least =
+    options.isStarved || chunkMs === 0 ? leastUnknown : Math.min(leastUnknown, 1 + Math.ceil(spareMs / chunkMs));
   const fit = Math.floor(handsMaxBytes / Math.max(1, options.bytesOfAChunk));
-  return Math.min(256, Math.max(8, Math.min(fit, Math.max(forItems, 2 * options.threads, forTheWay))));
+  return Math.min(256, Math.max(least, Math.min(fit, Math.max(forItems, 2 * options.threads, forTheWay))));
 }

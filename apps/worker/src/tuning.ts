@@ -90,7 +90,13 @@ export function createTuning({ settings, slots, hands, flushes }: TuningDeps) {
       if (settings.workerConcurrency === 'auto') tryConcurrency();
       flushMs = flushes.takeMeanMs() ?? flushMs;
       flushes.resize(Math.min(flushesFor({ flushMs, roundTripMs }), Math.max(2, settings.databasePoolMax - 2)));
-      hands.fit({ concurrency: slots.max, chunksPerSecond, roundTripMs });
+      hands.fit({
+        concurrency: slots.max,
+        itemMs: slots.itemMs,
+        hasRoom: slots.free > 0,
+        chunksPerSecond,
+        roundTripMs,
+      });
     },
   };
 }

@@ -39,10 +39,15 @@ describe('handsFor', () => {
     threads: 0,
     itemsOfAChunk: 1000,
     bytesOfAChunk: 60_000,
+    itemMs: 0,
+    isStarved: false,
     chunksPerSecond: 0,
     roundTripMs: 0.3,
   };
   it.each([
+    ['a second one where each fills the handlers for long', { itemMs: 500 }, 2],
+    ['a few where each takes some time', { itemMs: 10 }, 4],
+    ['and 8 where a few items hold up the others', { itemMs: 500, isStarved: true }, 8],
     ['nothing is measured', {}, 8],
     ['small chunks hold twice the items in handlers', { itemsOfAChunk: 10 }, 20],
     ['each thread has one that runs and one that waits', { threads: 6 }, 12],
@@ -50,7 +55,7 @@ describe('handsFor', () => {
     ['and what two round trips take', { chunksPerSecond: 100, roundTripMs: 200 }, 65],
     ['never more than 256', { concurrency: 10_000, itemsOfAChunk: 1 }, 256],
     ['nor than 32 MiB of text', { chunksPerSecond: 1000, bytesOfAChunk: 2 ** 20 }, 32],
-    ['but always 8', { chunksPerSecond: 1000, bytesOfAChunk: 2 ** 25 }, 8],
+    ['but always 8 of those that take no time', { chunksPerSecond: 1000, bytesOfAChunk: 2 ** 25 }, 8],
   ])('%s', (_, measured, chunks) => {
     expect(handsFor({ ...idle, ...measured })).toBe(chunks);
   });
