@@ -85,8 +85,10 @@ async function fill({ client, sql }: House): Promise<void> {
   for (let made = 0; made < waiting.paused + waiting.backingOff; made += 1) {
     const { id } = await client.submit({ handler: 'echo', count: 1000, params: { ms: made } });
     if (made < waiting.paused) await sql`update batches set state = 'paused', reason = 'user' where id = ${id}`;
-    await sql`update chunks c set state = 'pending', not_before = now() + interval '1 hour' from batches b
-      where b.no = c.batch and b.id = ${id} and c.state in ('pending', 'queued')`;
+    // In the order in which all statements lock chunks.
+    await sql`update chunks set state = 'pending', not_before = now() + interval '1 hour' where no = any(array(
+      select c.no from chunks c join batches b on b.no = c.batch
+      where b.id = ${id} and c.state in ('pending', 'queued') order by c.no for update of c))`;
   }
   await sql`vacuum analyze chunks`;
 }
