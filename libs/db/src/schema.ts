@@ -278,7 +278,7 @@ export const partials = pgTable(
     batch: integer().notNull(),
     partial: json().notNull(),
   },
-  (t) => [index('partials_batch').on(t.batch)],
+  (t) => [index('partials_batch').on(t.batch, t.no)],
 );
 
 /** What was folded of a batch so far: its summary is this and its partials. */

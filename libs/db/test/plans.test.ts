@@ -98,4 +98,27 @@ describe('plans that are kept', () => {
     expect((await rowsRead()) - before).toBeLessThan(1000);
     await kept.close();
   });
+
+  it('fold a few of many partials, though they were made when there were none', async () => {
+    const database = await databaseForTest();
+    const { no } = await accept(database, 40, 10);
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: true, keepsPlans: true });
+    const statements = createStatements(kept.db, { reconnectMs: 1000 });
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select seq_tup_read + idx_tup_fetch as rows from pg_stat_user_tables where relname = 'partials'`,
+      );
+      return Number(row!.rows);
+    };
+    for (let times = 0; times < 8; times += 1) await statements.unfolded({ handlers: ['echo'], batch: no });
+    await database.db.execute(sql`insert into partials (batch, partial)
+      select case when i > 10 then ${no}::int else ${no}::int + 1 end, '{"n":1}' from generate_series(1, 20000) i`);
+    for (const batch of [no, null]) {
+      const before = await rowsRead();
+      await statements.unfolded({ handlers: ['echo'], batch });
+      expect((await rowsRead()) - before).toBeLessThan(2000);
+    }
+    await kept.close();
+  });
 });

@@ -28,10 +28,13 @@ export interface Unfolded {
  */
 export function prepareUnfolded(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
+  const known = sql`b.handler = any(${sql.placeholder('handlers')}::text[])`;
   const head = db.$with('head', { no: batches.no, handler: batches.handler }).as(sql`
-    select b.no, b.handler from partials p join batches b on b.no = p.batch
-    where b.handler = any(${sql.placeholder('handlers')}::text[]) and (${batch} is null or p.batch = ${batch})
-    order by p.no limit 1`);
+    (select b.no, b.handler from batches b
+    where b.no = ${batch} and ${known} and exists (select from partials p where p.batch = b.no))
+    union all
+    (select b.no, b.handler from (select no, batch from partials order by no offset 0) p join batches b on b.no = p.batch
+    where ${batch} is null and ${known} order by p.no limit 1)`);
   const part = db.$with('part', { no: partials.no, text: sql<string>`text`, before: sql<number>`before` }).as(sql`
     select no, text, sum(octet_length(text)) over (order by no) - octet_length(text) as before
     from (select no, partial::text as text from partials where batch = (select no from head) order by no limit ${sql.raw(String(unfoldedMax))}) p`);
