@@ -10,7 +10,8 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
   let { concurrency } = options;
   let itemsOfAChunk = concurrency;
   let bytesOfAChunk = 0;
-  let pace: Pace = { itemMs: 0, isStarved: false, chunksPerSecond: 0, roundTripMs: 0 };
+  let measured: Measured = { itemMs: 0, chunksPerSecond: 0, roundTripMs: 0 };
+  let starvedFor = 0;
 
   const limit = (): number =>
     options.chunks === 'auto'
@@ -19,7 +20,8 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
           threads: options.threads(),
           itemsOfAChunk,
           bytesOfAChunk,
-          ...pace,
+          isStarved: starvedFor > 0,
+          ...measured,
         })
       : options.chunks;
 
@@ -58,9 +60,9 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
       bytesOfAChunk += (bytes - bytesOfAChunk) / 4;
     },
     /** Tells what was measured of late, and whether handlers have room for more items. */
-    fit({ hasRoom, ...measured }: Omit<Pace, 'isStarved'> & { concurrency: number; hasRoom: boolean }): void {
-      const isStarved = hasRoom && held >= limit();
-      ({ concurrency, ...pace } = { ...measured, isStarved });
+    fit({ hasRoom, ...now }: Measured & { concurrency: number; hasRoom: boolean }): void {
+      starvedFor = hasRoom && held >= limit() ? starvedLooks : Math.max(0, starvedFor - 1);
+      ({ concurrency, ...measured } = now);
       grant();
     },
   };
@@ -69,11 +71,9 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 export type Hands = ReturnType<typeof createHands>;
 
 /** What was measured of late. */
-interface Pace {
+interface Measured {
   /** Time of an item that answers a promise; 0: none has yet. */
   itemMs: number;
-  /** Handlers have room, though all hands are full: a few items of each chunk hold it up. */
-  isStarved: boolean;
   chunksPerSecond: number;
   roundTripMs: number;
 }
@@ -82,13 +82,22 @@ interface Pace {
 const spareMs = 250;
 /** Where it is not known how long chunks take, or where items of few hold up the rest. */
 const leastUnknown = 8;
+/** Handlers that were starved get as many hands for so many measurements more: of fewer they would be starved again. */
+const starvedLooks = 10;
 
 /** What all chunks in hand may take as text; parsed it is several times that. */
 const handsMaxBytes = 32 * 1024 * 1024;
 
 /** One chunk that runs and one that waits for each thread, and what the law says; but no more than fit into memory. */
 export function handsFor(
-  options: Pace & { concurrency: number; threads: number; itemsOfAChunk: number; bytesOfAChunk: number },
+  options: Measured & {
+    concurrency: number;
+    threads: number;
+    itemsOfAChunk: number;
+    bytesOfAChunk: number;
+    /** Handlers have room, though all hands are full: a few items of each chunk hold it up. */
+    isStarved: boolean;
+  },
 ): number {
   const forItems = Math.ceil((2 * options.concurrency) / Math.max(1, options.itemsOfAChunk));
   const forTheWay = Math.ceil(options.chunksPerSecond * ((spareMs + 2 * options.roundTripMs) / 1000));

@@ -1,7 +1,7 @@
 import type { Awaited, Statements } from '@bullpen/db';
 import { HttpProblem } from './problem.ts';
 
-/** Right after the accept a result is some ms away; what takes longer is looked for less often, at most an eighth later than it could be. */
+/** Right after the accept a result is some ms away. What takes longer is looked for less often: each eighth of the youngest's age, each 50 ms at last. */
 const soonMs = 2;
 const laterMs = 50;
 const lateBy = 1 / 8;
@@ -27,12 +27,15 @@ export function createItemWatcher(deps: {
 }) {
   const waiters = new Set<Waiter>();
   let timer: NodeJS.Timeout | undefined;
+  let dueAt = Infinity;
   let looking = false;
   let lookMs = 0;
   deps.stopping?.addEventListener('abort', () => waiters.forEach(({ settle }) => settle(null)), { once: true });
 
   async function look(): Promise<void> {
     const asked = [...waiters];
+    dueAt = Infinity;
+    if (asked.length === 0) return;
     looking = true;
     const began = performance.now();
     // Those that were looked at closely come last the next time.
@@ -47,16 +50,22 @@ export function createItemWatcher(deps: {
     }
     looking = false;
     lookMs = performance.now() - began;
-    lookLater();
+    lookForYoungest();
   }
 
-  function lookLater(): void {
+  /** The next look, for one who has waited this long; never later than the one that is due already. */
+  function lookFor(waitedMs: number): void {
+    if (looking) return;
+    const now = performance.now();
+    const at = now + Math.min(laterMs, Math.max(soonMs, lookMs, waitedMs * lateBy));
+    if (at >= dueAt) return;
     clearTimeout(timer);
-    if (looking || waiters.size === 0) return;
-    let youngest = 0;
-    for (const { since } of waiters) youngest = Math.max(youngest, since);
-    const ms = Math.max(soonMs, lookMs, (performance.now() - youngest) * lateBy);
-    timer = setTimeout(() => void look(), Math.min(laterMs, ms));
+    dueAt = at;
+    timer = setTimeout(() => void look(), at - now);
+  }
+
+  function lookForYoungest(): void {
+    if (waiters.size > 0) lookFor(performance.now() - Math.max(...[...waiters].map(({ since }) => since)));
   }
 
   return {
@@ -80,7 +89,7 @@ export function createItemWatcher(deps: {
         const expiry = setTimeout(() => waiter.settle(null), ms);
         left.addEventListener('abort', onLeft);
         waiters.add(waiter);
-        if (waiters.size === 1) lookLater();
+        lookFor(0);
       });
     },
   };
