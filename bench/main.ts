@@ -5,7 +5,7 @@ import { resultsFolder } from './kit/kept.ts';
 import { describeMachine } from './kit/machine.ts';
 import { refusals } from './kit/refuse.ts';
 import { reportLines, verdictLines } from './kit/report.ts';
-import type { Asked, Report, Scenario } from './kit/scenario.ts';
+import { type Asked, type Report, runsOf, type Scenario } from './kit/scenario.ts';
 import { openServers } from './kit/servers.ts';
 import { notBuilt, scenarios } from './scenarios/index.ts';
 
@@ -143,7 +143,7 @@ function read(args: string[]): Command | string {
     const asked = {
       items: number('items'),
       workers: number('workers'),
-      runs: number('runs') ?? (quick ? 1 : 3),
+      runs: number('runs') ?? runsOf(quick),
       quick,
     };
     return { help: values.help ?? false, plot, chosen, asked, save: values['no-save'] !== true };

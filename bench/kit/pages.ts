@@ -1,6 +1,6 @@
 import type { Kept } from './kept.ts';
 import { cellOf } from './report.ts';
-import type { Verdict } from './scenario.ts';
+import { runsOf, type Verdict } from './scenario.ts';
 
 /**
  * Pages with marks between which figures stand: `<!-- bench rate -->` … `<!-- /bench -->`, with some of the columns only
@@ -30,8 +30,14 @@ function sourceText({ name, asked, at, machine }: Kept): string {
   return `\`${commandOf({ name, asked })}\`, ${at.slice(0, 10)}, ${runs}; ${place}.`;
 }
 
-const commandOf = ({ name, asked }: Pick<Kept, 'name' | 'asked'>): string =>
-  `pnpm bench ${name}${asked.quick ? ' --quick' : ''}`;
+const commandOf = ({ name, asked: { quick, runs, items, workers } }: Pick<Kept, 'name' | 'asked'>): string =>
+  [
+    `pnpm bench ${name}`,
+    ...(quick ? ['--quick'] : []),
+    ...(runs === runsOf(quick) ? [] : [`--runs ${runs}`]),
+    ...(items === undefined ? [] : [`--items ${items}`]),
+    ...(workers === undefined ? [] : [`--workers ${workers}`]),
+  ].join(' ');
 
 /** What all rows say alike stands above the table; rows that have none of the columns are left out. */
 function tableText({ title, rows: all }: Kept['tables'][number], only: readonly string[] | undefined): string {

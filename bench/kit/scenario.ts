@@ -9,6 +9,9 @@ export interface Asked {
   quick: boolean;
 }
 
+/** Runs where none were asked for. */
+export const runsOf = (quick: boolean): number => (quick ? 1 : 3);
+
 export interface Bench {
   servers: Servers;
   asked: Asked;

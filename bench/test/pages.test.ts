@@ -56,6 +56,13 @@ After.
     expect(filled).not.toContain('| 10 |');
   });
 
+  it('name the command with all that was asked of it', () => {
+    const asked = { items: 1000, workers: 2, runs: 5, quick: true };
+    expect(fillPage(page, new Map([['rate', { ...kept, asked }]]))).toContain(
+      '`pnpm bench rate --quick --runs 5 --items 1000 --workers 2`, 2026-11-22, median of 5 runs',
+    );
+  });
+
   it('say of each target what was found', () => {
     const filled = fillPage('<!-- bench targets -->\n<!-- /bench -->', new Map([['rate', kept]]));
     expect(filled).toContain('| P1 | more | 0.7 × | **misses** | `pnpm bench rate` |');

@@ -1,17 +1,10 @@
 import type { Window } from '@bullpen/db';
+import { idleFacts } from '@bullpen/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findRoom, windowMax, windowOf } from '../src/publish/room.ts';
 
-const facts = {
-  chunksInFlight: 0,
-  chunksMax: 8,
-  itemsDone: 0,
-  itemsPerSecond: 0,
-  chunksPerSecond: 0,
-  turnaroundMs: 100,
-  roundTripMs: { redis: 0, postgres: 0 },
-};
+const facts = { ...idleFacts, turnaroundMs: 100 };
 const owner = (id: string, handlers = ['echo'], more: Partial<typeof facts> = {}) => ({
   id,
   handlers,

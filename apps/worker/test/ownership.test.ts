@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createLog } from '@bullpen/runtime';
-import { databaseForTest, eventually, type TestDatabase } from '@bullpen/testkit';
+import { databaseForTest, eventually, idleFacts, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { expect, test } from 'vitest';
 import { createHelping } from '../src/helping.ts';
@@ -8,20 +8,20 @@ import { createOwnership } from '../src/ownership.ts';
 import { createServing } from '../src/serving.ts';
 
 const log = createLog({ name: 'test', level: 'silent', pretty: false });
-const facts = {
-  chunksInFlight: 0,
-  chunksMax: 8,
-  itemsDone: 0,
-  itemsPerSecond: 0,
-  chunksPerSecond: 0,
-  turnaroundMs: 0,
-  roundTripMs: { redis: 0, postgres: 0 },
-};
 
 /** A worker's ownership over a real database; what its consumers get is the test's business. */
 async function join({ statements }: TestDatabase, leaseMs: number, pins: number[] | null = null) {
   const workerId = randomUUID();
-  await statements.register({ id: workerId, name: 'w', host: 'h', pid: 1, handlers: [], concurrency: 1, facts, pins });
+  await statements.register({
+    id: workerId,
+    name: 'w',
+    host: 'h',
+    pid: 1,
+    handlers: [],
+    concurrency: 1,
+    facts: idleFacts,
+    pins,
+  });
   const consumers = new Map<number, { jobs: number; process: () => void; closed: boolean; drained: () => void }>();
   const serving = createServing({
     openConsumer: (partition, prefetch, process) => {

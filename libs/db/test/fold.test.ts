@@ -1,27 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { Claimed, Settled } from '@bullpen/db';
+import type { Settled } from '@bullpen/db';
 import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
+import { acceptBatch, claimSome, type Held, whole } from './work.ts';
 
 const handlers = ['echo'];
 
-async function accept({ statements }: TestDatabase, total: number, size: number): Promise<{ no: number; id: string }> {
-  const id = randomUUID();
-  const batch = { id, name: null, handler: 'echo', total, params: null, options: '{}' };
-  return { no: await statements.acceptCount(batch, size), id };
-}
-
-async function claimAll({ statements }: TestDatabase, claim: string): Promise<Claimed[]> {
-  const slots = Array.from({ length: 600 }, (_, i) => i % 12);
-  const marked = await statements.mark({ handlers, slots, each: 600, itemsMax: 1e6 });
-  const claimed = await statements.claim({ nos: marked.map(({ no }) => no), claim, worker: randomUUID(), handlers });
-  return claimed.sort((a, b) => a.first - b.first);
-}
-
-const settled = ({ no, first, size }: Claimed, claim: string, partial?: string): Settled => ({
-  no, claim, first, succeeded: size, outputs: '', indexes: [], failures: [], rests: [], ...(partial !== undefined && { partial }),
-}); // prettier-ignore
+/** No output is kept; the partial may be. */
+const settled = (held: Held, partial?: string): Settled =>
+  whole(held, { outputs: '', indexes: [], ...(partial !== undefined && { partial }) });
 
 const rowsOf = async ({ db }: TestDatabase): Promise<{ batch: number; partial: unknown }[]> =>
   (await db.execute(sql`select batch, partial from partials order by no`)) as unknown as {
@@ -32,15 +20,15 @@ const rowsOf = async ({ db }: TestDatabase): Promise<{ batch: number; partial: u
 describe('flush', () => {
   it('keeps the partial of a chunk that it settles, once, and none of one that another claim holds', async () => {
     const database = await databaseForTest();
-    const { no, id } = await accept(database, 30, 10);
+    const { no, id } = await acceptBatch(database, { total: 30, size: 10 });
     const [old, young] = [randomUUID(), randomUUID()];
-    const [a, b, c] = (await claimAll(database, old)) as [Claimed, Claimed, Claimed];
+    const [a, b, c] = (await claimSome(database, { claim: old })) as [Held, Held, Held];
     await database.db.execute(sql`update chunks set claim = ${young} where no = ${b.no}`);
-    const flush = [settled(a, old, '{"n":1}'), settled(b, old, '{"n":2}'), settled(c, old)];
+    const flush = [settled(a, '{"n":1}'), settled(b, '{"n":2}'), settled(c)];
     expect((await database.statements.flush(flush)).map((row) => row.no).sort((x, y) => x - y)).toEqual([a.no, c.no]);
     expect(await rowsOf(database)).toEqual([{ batch: no, partial: { n: 1 } }]);
     expect(await database.statements.flush(flush)).toEqual([]);
-    await database.statements.flush([settled(b, young, '{"n":3}')]);
+    await database.statements.flush([settled({ ...b, claim: young }, '{"n":3}')]);
     expect(await rowsOf(database)).toEqual([
       { batch: no, partial: { n: 1 } },
       { batch: no, partial: { n: 3 } },
@@ -57,13 +45,11 @@ describe('fold', () => {
   it('stands in no circle of locks with flushes of the same batch', async () => {
     const database = await databaseForTest();
     const { statements, db } = database;
-    const { no } = await accept(database, 600, 1);
-    const claim = randomUUID();
-    const held = await claimAll(database, claim);
+    const { no } = await acceptBatch(database, { total: 600, size: 1 });
+    const held = await claimSome(database);
     let flushing = true;
     const flushOn = async (): Promise<void> => {
-      for (let chunk = held.pop(); chunk !== undefined; chunk = held.pop())
-        await statements.flush([settled(chunk, claim)]);
+      for (let chunk = held.pop(); chunk !== undefined; chunk = held.pop()) await statements.flush([settled(chunk)]);
     };
     const foldOn = async (): Promise<void> => {
       for (let version = 0; flushing; version += 1) await statements.fold({ batch: no, version, nos: [], folded: '1' });
@@ -78,10 +64,9 @@ describe('fold', () => {
   });
 
   async function withPartials(database: TestDatabase, n: number): Promise<{ no: number; id: string }> {
-    const batch = await accept(database, n, 1);
-    const claim = randomUUID();
-    const claimed = await claimAll(database, claim);
-    await database.statements.flush(claimed.map((chunk, i) => settled(chunk, claim, `{"i":${i}}`)));
+    const batch = await acceptBatch(database, { total: n, size: 1 });
+    const claimed = await claimSome(database);
+    await database.statements.flush(claimed.map((chunk, i) => settled(chunk, `{"i":${i}}`)));
     return batch;
   }
 

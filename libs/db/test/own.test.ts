@@ -1,18 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { createDatabase, type TestDatabase } from '@bullpen/testkit';
+import { createDatabase, idleFacts, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const leaseMs = 5000;
-const facts = {
-  chunksInFlight: 0,
-  chunksMax: 8,
-  itemsDone: 0,
-  itemsPerSecond: 0,
-  chunksPerSecond: 0,
-  turnaroundMs: 0,
-  roundTripMs: { redis: 0, postgres: 0 },
-};
 
 let database: TestDatabase;
 beforeAll(async () => void (database = await createDatabase({ partitions: 12 })));
@@ -28,7 +19,7 @@ interface Actor {
 }
 const join = async (name: string, pins: number[] | null = null, handlers = ['echo']): Promise<Actor> => {
   const id = randomUUID();
-  await database.statements.register({ id, name, host: 'h', pid: 1, handlers, concurrency: 4, facts, pins });
+  await database.statements.register({ id, name, host: 'h', pid: 1, handlers, concurrency: 4, facts: idleFacts, pins });
   return { id, name };
 };
 const own = ({ id }: Actor, releasing: number[] = []) => database.statements.own({ worker: id, leaseMs, releasing });
@@ -181,7 +172,16 @@ describe('pins', () => {
     const pinned = await join('p', [4]);
     await database.db.execute(sql`delete from workers`);
     expect(await own(pinned)).toMatchObject({ mine: [], share: 0 });
-    const again = { id: pinned.id, name: 'p', host: 'h', pid: 1, handlers: ['echo'], concurrency: 4, facts, pins: [4] };
+    const again = {
+      id: pinned.id,
+      name: 'p',
+      host: 'h',
+      pid: 1,
+      handlers: ['echo'],
+      concurrency: 4,
+      facts: idleFacts,
+      pins: [4],
+    };
     await database.statements.register(again);
     expect(await own(pinned)).toMatchObject({ pinned: 1 });
   });

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { createStatements, openDatabase } from '@bullpen/db';
-import { databaseForTest } from '@bullpen/testkit';
+import { databaseForTest, idleFacts } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
-import { accept, facts, mark, register, whole } from './path.ts';
+import { acceptBatch, join, markSome, whole } from './work.ts';
 
 describe('a page of results', () => {
   it('reads no more than the page, before anything is known of the table', async () => {
@@ -36,14 +36,14 @@ describe('a page of results', () => {
 describe('plans that are kept', () => {
   it('read only what they need, though they were made on small tables', async () => {
     const database = await databaseForTest();
-    const { id: first } = await accept(database, 40, 10);
+    const { id: first } = await acceptBatch(database, { total: 40, size: 10 });
     const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
     const statements = createStatements(kept.db, { reconnectMs: 1000 });
     const worker = randomUUID();
-    await register(statements, worker);
+    await join({ statements }, worker);
     const work = async (): Promise<void> => {
       const claim = randomUUID();
-      const marked = await mark(database, 4);
+      const marked = await markSome(database, 4);
       const batches = [...new Set(marked.map((chunk) => chunk.batch.no))];
       const held = await statements.claim({
         nos: marked.map(({ no }) => no),
@@ -52,8 +52,8 @@ describe('plans that are kept', () => {
         worker,
         handlers: ['echo'],
       });
-      await statements.heartbeat({ worker, claims: [claim], batches, facts, orphanMs: 1000 });
-      await statements.flush(held.map((chunk) => whole(chunk, claim)));
+      await statements.heartbeat({ worker, claims: [claim], batches, facts: idleFacts, orphanMs: 1000 });
+      await statements.flush(held.map((chunk) => whole({ ...chunk, claim })));
       await statements.lost(marked);
       await look(batches[0]!);
     };
@@ -86,12 +86,12 @@ describe('plans that are kept', () => {
       return Number(row!.rows);
     };
     for (let times = 0; times < 8; times += 1) {
-      await accept(database, 40, 10);
+      await acceptBatch(database, { total: 40, size: 10 });
       // Of one page nothing is sooner read than all of it.
       if (times === 0) await database.db.execute(sql`analyze`);
       await work();
     }
-    await accept(database, 100_000, 1);
+    await acceptBatch(database, { total: 100_000, size: 1 });
     await database.db.execute(sql`select pg_stat_force_next_flush()`);
     const before = await rowsRead();
     await work();
@@ -101,7 +101,7 @@ describe('plans that are kept', () => {
 
   it('fold a few of many partials, though they were made when there were none', async () => {
     const database = await databaseForTest();
-    const { no } = await accept(database, 40, 10);
+    const { no } = await acceptBatch(database, { total: 40, size: 10 });
     const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: true, keepsPlans: true });
     const statements = createStatements(kept.db, { reconnectMs: 1000 });
     const rowsRead = async (): Promise<number> => {

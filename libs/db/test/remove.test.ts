@@ -65,7 +65,7 @@ describe('a batch that is removed', () => {
   it('may be in hands and queues still, after a cancel: what comes late changes nothing', async () => {
     const { statements } = database;
     const { id, no } = await acceptBatch(database, { total: 40, size: 10 });
-    const held = await claimSome(database, 2);
+    const held = await claimSome(database, { n: 2 });
     expect(await statements.mark({ handlers: ['echo'], slots: [0], each: 1, itemsMax: 1000 })).toHaveLength(1);
     await statements.cancel(no);
     expect(await statements.remove(id)).toBe(true);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Claimed, Settled } from '@bullpen/db';
-import { checkLedger, databaseForTest, type TestDatabase, texts } from '@bullpen/testkit';
+import { checkLedger, databaseForTest, idleFacts, type TestDatabase, texts } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 
@@ -155,16 +155,15 @@ describe('stay', () => {
     const database = await databaseForTest({ partitions: 4 });
     const { statements } = database;
     const worker = randomUUID();
-    const facts = {
-      chunksInFlight: 0,
-      chunksMax: 8,
-      itemsDone: 0,
-      itemsPerSecond: 0,
-      chunksPerSecond: 0,
-      turnaroundMs: 0,
-      roundTripMs: { redis: 0, postgres: 0 },
-    };
-    await statements.register({ id: worker, name: 'w', host: 'h', pid: 1, handlers: ['echo'], concurrency: 4, facts });
+    await statements.register({
+      id: worker,
+      name: 'w',
+      host: 'h',
+      pid: 1,
+      handlers: ['echo'],
+      concurrency: 4,
+      facts: idleFacts,
+    });
     await statements.own({ worker, leaseMs: 60_000, releasing: [] });
     await accept(database, 10, 10);
     await claimAll(database, true, worker);

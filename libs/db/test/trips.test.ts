@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { createStatements, openDatabase } from '@bullpen/db';
-import { databaseForTest, texts } from '@bullpen/testkit';
+import { databaseForTest, idleFacts, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
-import { accept, facts, register } from './path.ts';
+import { acceptBatch, join } from './work.ts';
 
 /** Counts the trips between client and server: how often the direction of the bytes turns. */
 async function countingProxy(target: URL): Promise<{ url: string; trips: () => number; close: () => void }> {
@@ -38,8 +38,8 @@ describe('round trips', () => {
     const statements = createStatements(db, { reconnectMs: 0 });
     const worker = randomUUID();
     const claim = randomUUID();
-    await register(statements, worker);
-    const { id } = await accept(database, 100, 10);
+    await join({ statements }, worker);
+    const { id } = await acceptBatch(database, { total: 100, size: 10 });
     const batch = () => ({ id: randomUUID(), name: null, handler: 'echo', total: 1, params: null, options: '{}' });
     const each: Record<string, () => Promise<unknown>> = {
       acceptCount: () => statements.acceptCount(batch(), 1),
@@ -52,7 +52,7 @@ describe('round trips', () => {
         statements.flush([
           { no: 1, claim, first: 0, succeeded: 1, outputs: texts([1]), indexes: null, failures: [], rests: [] },
         ]),
-      heartbeat: () => statements.heartbeat({ worker, claims: [claim], batches: [1], facts, orphanMs: 0 }),
+      heartbeat: () => statements.heartbeat({ worker, claims: [claim], batches: [1], facts: idleFacts, orphanMs: 0 }),
       own: () => statements.own({ worker, leaseMs: 5000, releasing: [] }),
       help: () => statements.help({ worker, leaseMs: 5000 }),
       repair: () => statements.repair({ leaseMs: 5000 }),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Claimed, Flushed } from '@bullpen/db';
-import { type TestDatabase, texts } from '@bullpen/testkit';
+import type { Claimed, Flushed, Marked, Settled } from '@bullpen/db';
+import { idleFacts, type TestDatabase, texts } from '@bullpen/testkit';
 import type { SQL } from 'drizzle-orm';
 
 export interface Accepted {
@@ -25,31 +25,53 @@ export async function acceptBatch(
   return { id, no: inputs ? await statements.acceptInputs(batch, chunks) : await statements.acceptCount(batch, size) };
 }
 
+/** Makes a worker known. */
+export const join = ({ statements }: Pick<TestDatabase, 'statements'>, id: string): Promise<void> =>
+  statements.register({ id, name: 'w', host: 'h', pid: 1, handlers: ['echo'], concurrency: 4, facts: idleFacts });
+
+/** Marks up to `n` chunks as published, for all partitions in turn. */
+export const markSome = ({ statements }: TestDatabase, n = 1000): Promise<Marked[]> =>
+  statements.mark({ handlers: ['echo'], slots: Array.from({ length: n }, (_, i) => i % 12), each: n, itemsMax: 1e9 });
+
 export type Held = Claimed & { claim: string };
 
-/** Marks and claims up to `n` chunks for a worker that nobody knows. */
-export async function claimSome({ statements }: TestDatabase, n = 1000): Promise<Held[]> {
-  const slots = Array.from({ length: n }, (_, i) => i % 12);
-  const marked = await statements.mark({ handlers: ['echo'], slots, each: n, itemsMax: 1e9 });
-  const claim = randomUUID();
-  const nos = marked.map(({ no }) => no);
-  const held = await statements.claim({ nos, claim, worker: randomUUID(), handlers: ['echo'] });
-  return held.map((chunk) => ({ ...chunk, claim }));
+/** Marks and claims up to `n` chunks, for a worker that nobody knows unless one is named; the oldest first. */
+export async function claimSome(
+  database: TestDatabase,
+  { n, worker = randomUUID(), claim = randomUUID() }: { n?: number; worker?: string; claim?: string } = {},
+): Promise<Held[]> {
+  const nos = (await markSome(database, n)).map(({ no }) => no);
+  const held = await database.statements.claim({ nos, claim, worker, handlers: ['echo'] });
+  return held.map((chunk) => ({ ...chunk, claim })).sort((a, b) => a.no - b.no);
 }
 
+const indexesOf = ({ first, size }: Claimed): number[] => Array.from({ length: size }, (_, i) => first + i);
+
+/** A chunk of which every item i answered i. */
+export const whole = (held: Held, more: Partial<Settled> = {}): Settled => ({
+  no: held.no,
+  claim: held.claim,
+  first: held.first,
+  succeeded: held.size,
+  outputs: texts(indexesOf(held)),
+  indexes: null,
+  failures: [],
+  rests: [],
+  ...more,
+});
+
+/** A chunk of which every item failed. */
+const failed = (held: Held): Settled => {
+  const failures = indexesOf(held).map((index) => ({ index, error: { code: 'bad', message: 'as asked' } }));
+  return whole(held, { succeeded: 0, outputs: '', indexes: [], failures });
+};
+
 /** Flushes chunks whole: item i answers i, or fails. */
-export function finish(
+export const finish = (
   { statements }: TestDatabase,
   held: readonly Held[],
   { fail = false, partial = null }: { fail?: boolean; partial?: string | null } = {},
-): Promise<Flushed[]> {
-  const settled = held.map(({ no, claim, first, size }) => {
-    const indexes = Array.from({ length: size }, (_, i) => first + i);
-    const failures = fail ? indexes.map((index) => ({ index, error: { code: 'bad', message: 'as asked' } })) : [];
-    return { no, claim, first, succeeded: fail ? 0 : size, outputs: fail ? '' : texts(indexes), indexes: fail ? [] : null, failures, rests: [], partial };
-  }); // prettier-ignore
-  return statements.flush(settled);
-}
+): Promise<Flushed[]> => statements.flush(held.map((chunk) => ({ ...(fail ? failed(chunk) : whole(chunk)), partial })));
 
 /** Does all that waits. */
 export async function runAll(database: TestDatabase, how: { fail?: boolean; partial?: string } = {}): Promise<void> {

@@ -5,6 +5,7 @@ export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
 export { freePort } from './free-port.ts';
 export { type BatchAnswer, type House, type HouseOptions, startHouse } from './house.ts';
+export { idleFacts } from './idle-facts.ts';
 export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
 export { type App, type AppProcess, startApp } from './process.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Claimed, Settled, Statements, WorkerFacts } from '@bullpen/db';
-import { texts } from '@bullpen/testkit';
+import type { Claimed, Settled, Statements } from '@bullpen/db';
+import { idleFacts, texts } from '@bullpen/testkit';
 import type { Dice } from '@bullpen/testkit';
 
 /** What the actors share: the statements, the "BullMQ" of this test (it loses, doubles and reorders), and what they saw. */
@@ -17,15 +17,6 @@ export interface World {
   stopped: boolean;
 }
 
-const facts: WorkerFacts = {
-  chunksInFlight: 0,
-  chunksMax: 8,
-  itemsDone: 0,
-  itemsPerSecond: 0,
-  chunksPerSecond: 0,
-  turnaroundMs: 0,
-  roundTripMs: { redis: 0, postgres: 0 },
-};
 const leaseMs = 400;
 const orphanMs = 250;
 
@@ -66,7 +57,7 @@ export async function work(world: World, immortal: boolean): Promise<void> {
       pid: 1,
       handlers: ['echo'],
       concurrency: 1,
-      facts,
+      facts: idleFacts,
     });
     const beats = beat(world, life);
     await live(world, life, immortal ? Infinity : performance.now() + 500 + world.dice.roll() * 4000);
@@ -89,7 +80,7 @@ async function beat({ statements, seen, ...world }: World, life: Life): Promise<
         worker: life.id,
         claims: [...life.live],
         batches: [],
-        facts,
+        facts: idleFacts,
         orphanMs,
       });
       seen.orphans += orphans.length;
