@@ -1,8 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { createPublisher } from '@bullpen/queue';
+import { usedByRedis } from './redis.ts';
 import type { Bench } from './scenario.ts';
 
 const partitions = 12;
+
+/** Bytes that a job which waits takes in Redis, measured with twenty thousand of them. */
+export async function bytesOfAJob(bench: Bench): Promise<number> {
+  const jobs = 20_000;
+  const before = await usedByRedis(bench.servers.redisUrl);
+  let after = before;
+  await publishJobs(bench, { jobs, jobsPerCall: 100, parallelism: 8 }, async () => {
+    after = await usedByRedis(bench.servers.redisUrl);
+  });
+  return (after - before) / jobs;
+}
 
 /** Adds jobs to empty queues, so many in a call and so many calls at once: jobs a second. `look` may look at what stands there. */
 export async function publishJobs(

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 
-/** Bytes that Redis holds. */
+/** Bytes that Redis holds. It moves by megabytes with the log and the connections: only thousands of jobs tell. */
 export async function usedByRedis(url: string): Promise<number> {
   const redis = new Redis(url);
   try {

@@ -2,8 +2,7 @@ import type { Sql } from 'postgres';
 import { onBareDatabase } from '../kit/bare-database.ts';
 import { inHouse, params, warm } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
-import { publishJobs } from '../kit/publish-jobs.ts';
-import { usedByRedis } from '../kit/redis.ts';
+import { bytesOfAJob } from '../kit/publish-jobs.ts';
 import type { Bench, Report, Scenario, Variant } from '../kit/scenario.ts';
 import { newBatch } from '../kit/worlds.ts';
 
@@ -77,16 +76,7 @@ const result = (bench: Bench): Variant => ({
 
 const job = (bench: Bench): Variant => ({
   label: 'a job that waits, in Redis',
-  async measure() {
-    const jobs = 20_000;
-    const url = bench.servers.redisUrl;
-    const before = await usedByRedis(url);
-    let after = before;
-    await publishJobs(bench, { jobs, jobsPerCall: 100, parallelism: 8 }, async () => {
-      after = await usedByRedis(url);
-    });
-    return { bytes: (after - before) / jobs };
-  },
+  measure: async () => ({ bytes: await bytesOfAJob(bench) }),
 });
 
 const worker = (bench: Bench, items: number): Variant => ({
