@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { installPeers } from '../scripts/install.mjs';
 import { ServiceError, SettingsError } from '@bullpen/runtime';
 import { resultsFolder } from './kit/kept.ts';
 import { describeMachine } from './kit/machine.ts';
@@ -39,6 +40,12 @@ Examples:
   pnpm bench all
   pnpm bench plot`;
 
+/** Who has only npm is told the commands of npm. */
+const asTyped = (text: string): string =>
+  process.env['npm_config_user_agent']?.startsWith('pnpm')
+    ? text
+    : text.replaceAll('pnpm bench', 'npm run -s bench --');
+
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   // What the servers cannot do is told in a line; anything else is ours to look for.
   if (!(error instanceof ServiceError || error instanceof SettingsError)) throw error;
@@ -49,19 +56,24 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
 async function main(args: string[]): Promise<number> {
   const command = read(args);
   if (typeof command === 'string') {
-    console.error(`${command}\nSee: pnpm bench --help`);
+    console.error(asTyped(`${command}\nSee: pnpm bench --help`));
     return 2;
   }
   if (command.help) {
-    console.log(usage);
+    console.log(asTyped(usage));
     return 0;
   }
-  if (command.plot) return (await import('./plot.ts')).plot(console.error);
-  const problems = refusals(process.env, process.execArgv);
+  const problems = command.plot ? [] : refusals(process.env, process.execArgv);
   if (problems.length > 0) {
     console.error(problems.join('\n'));
     return 78; // EX_CONFIG
   }
+  const missing = await installPeers();
+  if (missing !== null) {
+    console.error(missing);
+    return 69; // EX_UNAVAILABLE
+  }
+  if (command.plot) return (await import('./plot.ts')).plot(console.error);
   process.env['NODE_ENV'] = 'production';
   return measure(command.chosen, command.asked, command.save);
 }
@@ -95,6 +107,7 @@ async function keep({ name, title }: Scenario, asked: Asked, machine: object, re
   await mkdir(resultsFolder, { recursive: true });
   const at = new Date().toISOString();
   const file = new URL(`${at.slice(0, 10)}-${name}${asked.quick ? '-quick' : ''}.json`, resultsFolder);
+  console.error(`  kept in bench/results/${file.pathname.split('/').at(-1)}`);
   await writeFile(file, `${JSON.stringify({ name, title, at, asked, machine, ...report }, null, 1)}\n`);
 }
 
@@ -131,10 +144,11 @@ function read(args: string[]): Command | string {
     };
     const plot = positionals.includes('plot');
     if (plot && positionals.length > 1) return 'plot draws what was measured before: it stands alone.';
-    if (positionals.includes('all') && positionals.length > 1) return 'all names every benchmark: it stands alone.';
+    if (positionals.includes('all') && positionals.length > 1)
+      return 'all stands alone; what it leaves out is named by itself.';
     const known = ['all', 'plot', ...scenarios.map(({ name }) => name)];
     const unknown = positionals.find((name) => !known.includes(name));
-    if (unknown !== undefined) return `There is no benchmark "${unknown}".`;
+    if (unknown !== undefined) return `There is no benchmark "${unknown}"; there are ${known.join(', ')}.`;
     const quick = values.quick ?? positionals.length === 0;
     const chosen =
       positionals.length === 0 || positionals.includes('all')
@@ -146,6 +160,9 @@ function read(args: string[]): Command | string {
       runs: number('runs') ?? runsOf(quick),
       quick,
     };
+    for (const name of ['items', 'workers'] as const)
+      if (asked[name] !== undefined && !chosen.some(({ takes }) => takes?.includes(name) ?? true))
+        return `--${name} means nothing to ${chosen.map((one) => one.name).join(', ')}.`;
     return { help: values.help ?? false, plot, chosen, asked, save: values['no-save'] !== true };
   } catch (error) {
     return (error as Error).message;

@@ -23,16 +23,18 @@ export async function plot(say: (line: string) => void): Promise<number> {
       say(`docs/plots/${file} is not drawn: no figures yet. Measure first: pnpm bench ${scenario}`);
       continue;
     }
-    await writeFile(new URL(file, folder), `${await draw(spec(figures))}\n`);
-    say(`docs/plots/${file}: ${figures.title}, measured at ${figures.at}`);
+    const told = await put(new URL(file, folder), `${await draw(spec(figures))}\n`);
+    say(`docs/plots/${file}: ${told}; ${figures.title}, measured at ${figures.at}`);
   }
   for (const page of pages) {
     const file = new URL(page, root);
-    const before = await readFile(file, 'utf8');
-    const after = fillPage(before, kept);
-    if (after === before) continue;
-    await writeFile(file, after);
-    say(`${page}: the tables of what was measured`);
+    say(`${page}: ${await put(file, fillPage(await readFile(file, 'utf8'), kept))}`);
   }
   return 0;
+}
+
+async function put(file: URL, text: string): Promise<'unchanged' | 'written'> {
+  if ((await readFile(file, 'utf8').catch(() => null)) === text) return 'unchanged';
+  await writeFile(file, text);
+  return 'written';
 }

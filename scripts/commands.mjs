@@ -2,7 +2,6 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
-import { installPeers } from './install.mjs';
 import { ROOT } from './root.mjs';
 
 /** A subcommand of the program in apps/cli. */
@@ -62,13 +61,7 @@ async function test(args) {
   return runBin('vitest', ['run', ...args]);
 }
 
-/** What it compares with is installed for the first run, beside the project's own packages. */
 async function bench(args) {
-  const problem = args.includes('--help') || args.includes('-h') ? null : await installPeers();
-  if (problem) {
-    console.error(problem);
-    return 69; // EX_UNAVAILABLE
-  }
   process.env.BULLPEN_BUILD = await build(['libs/handlers/src', 'bench/handlers']);
   return runBin('tsx', ['bench/main.ts', ...args]);
 }

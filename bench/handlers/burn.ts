@@ -4,8 +4,7 @@ import { outputOf } from '../peers/item.mjs';
 
 export default defineHandler({
   name: 'burn',
-  description:
-    'Takes {iterations} of cpu, 8 000 are about 16 µs, and returns what every system in the benchmarks returns',
+  description: 'Takes {iterations} of cpu, and returns what every system in the benchmarks returns',
   params: z.object({ iterations: z.int().min(0).max(100_000_000) }),
   run: (_, { index, params }) => outputOf(index, params.iterations),
 });

@@ -14,15 +14,18 @@ export interface Kept extends Report {
   machine: Record<string, string>;
 }
 
-/** The newest of each scenario. */
+/** The newest of each scenario; a quick one only where there is no other. */
 export function newest(kept: readonly Kept[]): Map<string, Kept> {
   const found = new Map<string, Kept>();
   for (const each of kept) {
     const other = found.get(each.name);
-    if (other === undefined || other.at < each.at) found.set(each.name, each);
+    if (other === undefined || isBetter(each, other)) found.set(each.name, each);
   }
   return found;
 }
+
+const isBetter = (one: Kept, other: Kept): boolean =>
+  one.asked.quick === other.asked.quick ? one.at > other.at : other.asked.quick;
 
 /** All that is kept; nothing where nothing was measured yet. */
 export async function readKept(): Promise<Kept[]> {

@@ -27,7 +27,8 @@ function scenarioText(kept: Kept | undefined, only: readonly string[] | undefine
 function sourceText({ name, asked, at, machine }: Kept): string {
   const runs = asked.runs === 1 ? 'one run' : `median of ${asked.runs} runs`;
   const place = `${machine['cpu']}, ${machine['memory']}, PostgreSQL ${machine['postgresql']}, Node ${machine['node']}`;
-  return `\`${commandOf({ name, asked })}\`, ${at.slice(0, 10)}, ${runs}; ${place}.`;
+  const [load] = (machine['load before'] ?? '').split(' ');
+  return `\`${commandOf({ name, asked })}\`, ${at.slice(0, 10)}, ${runs}${load ? `, load before ${load}` : ''}; ${place}.`;
 }
 
 const commandOf = ({ name, asked: { quick, runs, items, workers } }: Pick<Kept, 'name' | 'asked'>): string =>

@@ -55,6 +55,8 @@ export interface Scenario {
   title: string;
   /** Numbers of docs/rates.md that it shows. */
   targets: string[];
+  /** Which of these it heeds; default both. */
+  takes?: readonly ('items' | 'workers')[];
   /** Runs only when it is named: it takes long, and shows no target. */
   isAside?: true;
   run: (bench: Bench) => Promise<Report>;

@@ -10,6 +10,7 @@ const scenario: Scenario = {
   name: 'bytes',
   title: 'What an item and a chunk take: in PostgreSQL, in Redis, in a worker',
   targets: [],
+  takes: [],
   isAside: true,
   run,
 };

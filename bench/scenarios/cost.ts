@@ -1,12 +1,13 @@
+import { iterationsFor } from '../kit/calibrate.ts';
 import { inHouse, warm, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import type { Bench, Report, Scenario, Variant } from '../kit/scenario.ts';
-import { outputOf } from '../peers/item.mjs';
 
 const scenario: Scenario = {
   name: 'cost',
   title: 'By what an item costs: so many µs of cpu each, with one worker and with three',
   targets: [],
+  takes: ['items'],
   isAside: true,
   run,
 };
@@ -21,34 +22,21 @@ const steps = [
 ];
 
 async function run(bench: Bench): Promise<Report> {
-  const perUs = iterationsPerUs();
   const rows = await interleave(
     bench,
-    steps.flatMap((step) => [1, 3].map((workers) => ofCost(bench, workers, step, perUs))),
+    steps.flatMap((step) => [1, 3].map((workers) => ofCost(bench, workers, step))),
   );
-  const remark = `An item of 1 µs is ${Math.round(perUs)} iterations here, with one core free`;
-  return { tables: [{ title: scenario.title, rows }], verdicts: [], remarks: [remark] };
+  return { tables: [{ title: scenario.title, rows }], verdicts: [], remarks: [] };
 }
 
-const ofCost = (bench: Bench, workers: number, { us, items }: (typeof steps)[number], perUs: number): Variant => ({
+const ofCost = (bench: Bench, workers: number, { us, items }: (typeof steps)[number]): Variant => ({
   label: `${us} µs, ${workersText(workers)}`,
   measure: () =>
     inHouse(bench, { workers }, async (house) => {
       await warm(house, 'burn', { iterations: 0 });
-      const params = { iterations: Math.round(us * perUs) };
+      const params = { iterations: iterationsFor(us) };
       const count = bench.asked.items ?? (bench.asked.quick ? items / 4 : items);
       const ran = await house.run({ handler: 'burn', count, params });
       return { 'items/s': ran.itemsPerSecond, 'µs of an item': us, workers };
     }),
 });
-
-/** The best of some tries: what else runs on the machine makes them only slower. */
-function iterationsPerUs(): number {
-  const iterations = 2_000_000;
-  const tries = Array.from({ length: 8 }, () => {
-    const started = performance.now();
-    outputOf(7, iterations);
-    return performance.now() - started;
-  });
-  return iterations / Math.min(...tries) / 1000;
-}

@@ -11,6 +11,7 @@ const scenario: Scenario = {
   name: 'features',
   title: 'The same items with a feature on',
   targets: ['P10'],
+  takes: ['workers'],
   run,
 };
 export default scenario;

@@ -10,6 +10,7 @@ const scenario: Scenario = {
   name: 'growth',
   title: 'Ten times the items, and a thousand batches that wait',
   targets: ['P9', 'P8'],
+  takes: ['workers'],
   run,
 };
 export default scenario;

@@ -9,6 +9,7 @@ const scenario: Scenario = {
   name: 'intake',
   title: 'Handing work over: by count, as NDJSON, and what the producer needs for it',
   targets: ['P3', 'P8'],
+  takes: [],
   run,
 };
 export default scenario;

@@ -1,3 +1,4 @@
+import { iterationsFor } from '../kit/calibrate.ts';
 import type { House } from '../kit/house.ts';
 import { inHouse, warm, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
@@ -7,8 +8,8 @@ import type { Bench, Figures, Measured, Report, Scenario, Variant, Verdict } fro
 import { median } from '../kit/stats.ts';
 import { factor } from '../kit/verdicts.ts';
 
-/** About 16 µs of cpu an item. */
-const iterations = 8000;
+/** Of cpu, an item. */
+const itemUs = 16;
 /** Items that a worker has in handlers, each for 5 ms: 2 000 a second at most. */
 const waiting = { atOnce: 10, ms: 5 };
 
@@ -16,16 +17,18 @@ const scenario: Scenario = {
   name: 'scaling',
   title: 'Faster with every worker: items that take cpu, and items that wait',
   targets: ['P2'],
+  takes: ['items'],
   run,
 };
 export default scenario;
 
 async function run(bench: Bench): Promise<Report> {
   const { quick, items = quick ? 150_000 : 500_000 } = bench.asked;
+  const iterations = iterationsFor(itemUs);
   const counts = quick ? [1, 3] : [1, 3, 5, 7, 10];
   const cpu = await interleave(bench, [
-    ...[1, 3].map((workers) => ours(bench, workers, items)),
-    ...[1, 3].map((workers) => plain(bench, workers)),
+    ...[1, 3].map((workers) => ours(bench, workers, { items, iterations })),
+    ...[1, 3].map((workers) => plain(bench, workers, iterations)),
   ]);
   const waits = await interleave(bench, [
     ...counts.map((workers) => waitingItems(bench, workers)),
@@ -33,15 +36,19 @@ async function run(bench: Bench): Promise<Report> {
   ]);
   return {
     tables: [
-      { title: 'Items that take 16 µs of cpu', rows: cpu },
+      { title: `Items that take ${itemUs} µs of cpu`, rows: cpu },
       { title: `Items that wait ${waiting.ms} ms, ${waiting.atOnce} at once in a worker`, rows: waits },
     ],
     verdicts: [...cpuVerdicts(cpu), ...waitVerdicts(waits)],
-    remarks: [],
+    remarks: [`${itemUs} µs are ${iterations} iterations here, with a core free`],
   };
 }
 
-const ours = (bench: Bench, workers: number, items: number): Variant => ({
+const ours = (
+  bench: Bench,
+  workers: number,
+  { items, iterations }: { items: number; iterations: number },
+): Variant => ({
   label: `Bullpen, ${workersText(workers)}`,
   measure: () =>
     inHouse(bench, { workers }, async (house) => {
@@ -51,7 +58,7 @@ const ours = (bench: Bench, workers: number, items: number): Variant => ({
     }),
 });
 
-const plain = ({ servers, asked }: Bench, workers: number): Variant => ({
+const plain = ({ servers, asked }: Bench, workers: number, iterations: number): Variant => ({
   label: `plain BullMQ, ${workersText(workers)}`,
   measure: async () => {
     const items = asked.quick ? 15_000 : 40_000;

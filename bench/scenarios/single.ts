@@ -12,6 +12,7 @@ const scenario: Scenario = {
   name: 'single',
   title: 'Single items over REST: how many a second, and how long until the result',
   targets: ['P7'],
+  takes: [],
   run,
 };
 export default scenario;

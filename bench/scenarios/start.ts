@@ -16,6 +16,7 @@ const scenario: Scenario = {
   name: 'start',
   title: 'From a fresh clone and an empty home to the end of the demo, and every start after that',
   targets: ['P11'],
+  takes: [],
   run,
 };
 export default scenario;

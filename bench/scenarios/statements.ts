@@ -8,6 +8,7 @@ const scenario: Scenario = {
   name: 'statements',
   title: 'What each statement costs: alone, in a backlog, and beside a transaction that was left open',
   targets: [],
+  takes: [],
   isAside: true,
   run,
 };

@@ -7,7 +7,13 @@ const kept: Kept = {
   title: 'Rates',
   at: '2026-11-22T01:02:03.000Z',
   asked: { items: undefined, workers: undefined, runs: 3, quick: false },
-  machine: { cpu: 'a cpu', memory: '24 GiB', postgresql: '18.4', node: '20.20.2' },
+  machine: {
+    'load before': '0.94 (average of a minute)',
+    cpu: 'a cpu',
+    memory: '24 GiB',
+    postgresql: '18.4',
+    node: '20.20.2',
+  },
   tables: [
     {
       title: 'CHUNK_SIZE: Items of a chunk',
@@ -28,7 +34,7 @@ describe('the tables of a page', () => {
 
 <!-- bench rate -->
 
-\`pnpm bench rate\`, 2026-11-22, median of 3 runs; a cpu, 24 GiB, PostgreSQL 18.4, Node 20.20.2.
+\`pnpm bench rate\`, 2026-11-22, median of 3 runs, load before 0.94; a cpu, 24 GiB, PostgreSQL 18.4, Node 20.20.2.
 
 **CHUNK_SIZE: Items of a chunk** · seed: 20
 

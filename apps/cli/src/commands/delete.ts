@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
-import { batchIdOf, idArgument } from '../newest.ts';
+import { exitCode, Failure } from '../failure.ts';
+import { itemsText } from '../text/numbers.ts';
 
 export function addDelete(program: Command, context: Context): void {
   apiCommand(program, 'delete')
@@ -9,13 +10,18 @@ export function addDelete(program: Command, context: Context): void {
     .description(
       'Deletes a completed or cancelled batch with its results, at once and for ever. Its space comes back within seconds.',
     )
-    .argument('<id>', idArgument)
-    .addHelpText('after', '\nExamples:\n  pnpm bullpen delete 0198c3a4-…\n  pnpm bullpen delete last --json')
+    .argument('<id>', 'the batch; not last, which is another one the next time')
+    .addHelpText('after', '\nExamples:\n  pnpm bullpen delete 0198c3a4-…\n  pnpm bullpen delete 0198c3a4-… --json')
     .action(async (id: string, options: ConnectOptions) => {
+      if (id === 'last')
+        throw new Failure(
+          'Give the id: last is another batch once this one is gone (pnpm bullpen list)',
+          exitCode.usage,
+        );
       const client = await connect(context, options);
-      const batch = await batchIdOf(client, id);
-      await client.deleteBatch(batch);
-      if (options.json) printJson(context.stdout, { batchId: batch, deleted: true });
-      else printLines(context.stdout, [`Deleted: batch ${batch}.`]);
+      const { handler, counts } = await client.getBatch(id);
+      await client.deleteBatch(id);
+      if (options.json) printJson(context.stdout, { batchId: id, deleted: true });
+      else printLines(context.stdout, [`Deleted: batch ${id}, ${itemsText(counts.total)} of ${handler}.`]);
     });
 }

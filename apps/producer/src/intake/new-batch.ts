@@ -52,7 +52,8 @@ export function findHandler(handlers: Catalog, name: string): Handler {
   if (handler !== undefined) return handler;
   const known = [...handlers.keys()].sort();
   const shown = known.slice(0, namesShown).join(', ') + (known.length > namesShown ? ', …' : '');
-  throw new HttpProblem('unknown-handler', `There is no handler of that name; there are ${shown} (GET /v1/handlers)`, {
+  const detail = `There are ${shown} (GET /v1/handlers). A file that was added since the start is seen after the next one`;
+  throw new HttpProblem('unknown-handler', detail, {
     errors: [{ pointer: '/handler', message: 'is no name of a handler' }],
   });
 }
