@@ -2,6 +2,7 @@ import { iterationsFor } from '../kit/calibrate.ts';
 import type { House } from '../kit/house.ts';
 import { inHouse, warm, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
+import { runLoop } from '../kit/loop.ts';
 import { runPeer } from '../kit/peer.ts';
 import { phasesOf } from '../kit/phases.ts';
 import type { Bench, Figures, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
@@ -29,6 +30,7 @@ async function run(bench: Bench): Promise<Report> {
   const cpu = await interleave(bench, [
     ...[1, 3].map((workers) => ours(bench, workers, { items, iterations })),
     ...[1, 3].map((workers) => plain(bench, workers, iterations)),
+    ...[1, 3].map((workers) => alone(workers, { items, iterations })),
   ]);
   const waits = await interleave(bench, [
     ...counts.map((workers) => waitingItems(bench, workers)),
@@ -64,6 +66,11 @@ const plain = ({ servers, asked }: Bench, workers: number, iterations: number): 
     const items = asked.quick ? 15_000 : 40_000;
     return { 'items/s': (await runPeer(servers, 'bullmq', { items, workers, iterations })).itemsPerSecond };
   },
+});
+
+const alone = (processes: number, work: { items: number; iterations: number }): Variant => ({
+  label: `the item alone, ${workersText(processes)}`,
+  measure: async () => ({ 'items/s': await runLoop(processes, work) }),
 });
 
 const waitingItems = (
@@ -104,6 +111,7 @@ function cpuVerdicts(rows: readonly Measured[]): Verdict[] {
   return [
     factor('P2', '16 µs of cpu: 1 → 3 workers ≥ 1.6 × on two cores', gain('Bullpen'), 1.6),
     factor('P2', 'the same with plain BullMQ', gain('plain BullMQ'), null),
+    factor('P2', 'the same of the item alone, in bare processes: what the cpus give', gain('the item alone'), null),
     {
       target: 'P2',
       asks: 'shares of 3 equal workers 30–37 %',
