@@ -134,11 +134,12 @@ describe('watch', () => {
 });
 
 describe('delete', () => {
-  test('says what it has deleted, or why it cannot', async () => {
-    const { url } = await smallServer({ [`DELETE ${one}`]: () => ({ status: 204, body: '' }) });
+  test('says what it has deleted, or why it cannot; last, which is another one the next time, is refused', async () => {
+    const found = { [`GET ${one}`]: () => ({ body: batchOf() }) };
+    const { url } = await smallServer({ ...found, [`DELETE ${one}`]: () => ({ status: 204, body: '' }) });
     expect(await callCli(['delete', batchId, '--url', url])).toEqual({
       code: 0,
-      stdout: `Deleted: batch ${batchId}.\n`,
+      stdout: `Deleted: batch ${batchId}, 1,000 items of echo.\n`,
       stderr: '',
     });
     const { stdout } = await callCli(['delete', batchId, '--url', url, '--json']);
@@ -150,7 +151,12 @@ describe('delete', () => {
       detail: 'The batch is running',
       instance: one,
     };
+    expect(await callCli(['delete', 'last', '--url', url])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Give the id'),
+    });
     const busy = await smallServer({
+      ...found,
       [`DELETE ${one}`]: () => ({ status: 409, type: 'application/problem+json', body: problem }),
     });
     expect(await callCli(['delete', batchId, '--url', busy.url])).toMatchObject({
