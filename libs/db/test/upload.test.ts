@@ -108,6 +108,8 @@ describe('an upload', () => {
         await cleanAll(database);
       };
       const [live] = await Promise.all([statements.goLive(batchOf(id, no, 1, 10)), clean()]);
+      // One that was locked by a go-live which came to nothing was passed over: the next round finds it.
+      if (!live) await clean();
       const [state] = (await database.db
         .execute(sql`select (select count(*) from batches where no = ${no})::int as batches,
         (select count(*) from inputs where batch = ${no})::int as inputs, (select count(*) from chunks where batch = ${no})::int as chunks`)) as unknown as [
