@@ -75,13 +75,14 @@ describe('events of a batch', () => {
     const seen = await next(first, isProgress(0));
     await first.return(undefined);
     const second = app.client.events(id, { lastEventId: seen.id });
-    const coming = second.next();
+    // On a slow machine it is also told that they run.
+    const coming = next(second, isProgress(4));
     await work(app.database, { chunks: 1 });
-    expect((await coming).value).toMatchObject({ event: 'progress', counts: { succeeded: 4 } });
+    await coming;
     await work(app.database);
     const rest: string[] = [];
     for await (const { event } of second) rest.push(event);
-    expect(rest).toEqual(['progress', 'state']);
+    expect([...new Set(rest)]).toEqual(['progress', 'state']);
   });
 
   test('of a cancelled batch end when no worker has anything of it any more', async () => {
