@@ -1,4 +1,4 @@
-import { iterationsFor } from '../kit/calibrate.ts';
+import { iterationsPerUs } from '../kit/calibrate.ts';
 import type { House } from '../kit/house.ts';
 import { inHouse, warm, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
@@ -25,7 +25,7 @@ export default scenario;
 
 async function run(bench: Bench): Promise<Report> {
   const { quick, items = quick ? 150_000 : 500_000 } = bench.asked;
-  const iterations = iterationsFor(itemUs);
+  const iterations = Math.round(itemUs * iterationsPerUs());
   const counts = quick ? [1, 3] : [1, 3, 5, 7, 10];
   const cpu = await interleave(bench, [
     ...[1, 3].map((workers) => ours(bench, workers, { items, iterations })),
