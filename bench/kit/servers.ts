@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openServices, readSettings, ServiceError } from '@bullpen/runtime';
+import { openServices, readSettings, ServiceError, takeLock } from '@bullpen/runtime';
 import postgres, { type Sql } from 'postgres';
 
-const dataDir = fileURLToPath(new URL('../../.bench', import.meta.url));
+const folder = fileURLToPath(new URL('../../.bench', import.meta.url));
+const dataDir = join(folder, 'data');
 
 export interface Servers {
   databaseUrl: string;
@@ -17,30 +18,18 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
-const ownerFile = join(dataDir, 'bench.pid');
-
 /** Two at once would take the data from under each other, and measure each other. */
-async function refuseSecond(): Promise<void> {
-  const pid = Number(await readFile(ownerFile, 'utf8').catch(() => ''));
-  if (pid > 0 && isAlive(pid))
-    throw new ServiceError('already-running', `A benchmark runs here already (process ${pid}): wait for its end`);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+async function lockBench() {
+  const lock = await takeLock(join(folder, 'lock'));
+  if ('release' in lock) return lock;
+  throw new ServiceError('already-running', `A benchmark runs here already (pid ${lock.ownerPid}): wait for its end`);
 }
 
 /** The servers that everything is measured on: those of DATABASE_URL and REDIS_URL, else embedded ones with empty data. */
 export async function openServers(env: NodeJS.ProcessEnv, say: (line: string) => void): Promise<Servers> {
   const settings = readSettings(env);
-  await refuseSecond();
+  const lock = await lockBench();
   await rm(dataDir, { recursive: true, force: true });
-  await mkdir(dataDir);
-  await writeFile(ownerFile, String(process.pid));
   const services = await openServices({ ...settings, dataDir, queueBackend: 'redis', mode: 'own', say });
   const connect: Servers['connect'] = (url, options) =>
     postgres(url, { max: 3, onnotice: () => undefined, fetch_types: false, ...options });
@@ -68,6 +57,7 @@ export async function openServers(env: NodeJS.ProcessEnv, say: (line: string) =>
     async stop() {
       await services.stop();
       await rm(dataDir, { recursive: true, force: true });
+      await lock.release();
     },
   };
 }

@@ -8,6 +8,7 @@ import { openRedis } from './redis.ts';
 import { readRunFile, removeRunFile, writeRunFile, type RunFile } from './run-file.ts';
 
 export { ServiceError, type ServiceErrorCode } from './error.ts';
+export { takeLock } from './lock.ts';
 export { type Recommended, recommendedPostgres, recommendedRedis } from './recommended.ts';
 export { readRunFile, type RunFile } from './run-file.ts';
 
