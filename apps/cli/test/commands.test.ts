@@ -142,6 +142,11 @@ describe('delete', () => {
       stdout: `Deleted: batch ${batchId}, 1,000 items of echo.\n`,
       stderr: '',
     });
+    const gone = await smallServer({ [`DELETE ${one}`]: () => ({ status: 204, body: '' }) });
+    expect(await callCli(['delete', batchId, '--url', gone.url])).toMatchObject({
+      code: 0,
+      stdout: `Deleted: batch ${batchId}.\n`,
+    });
     const { stdout } = await callCli(['delete', batchId, '--url', url, '--json']);
     expect(JSON.parse(stdout)).toEqual({ batchId, deleted: true });
     const problem = {

@@ -1,3 +1,4 @@
+import { ApiError, type Client } from '@bullpen/api';
 import type { Command } from 'commander';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
@@ -19,9 +20,20 @@ export function addDelete(program: Command, context: Context): void {
           exitCode.usage,
         );
       const client = await connect(context, options);
-      const { handler, counts } = await client.getBatch(id);
+      const what = await whatItIs(client, id);
       await client.deleteBatch(id);
       if (options.json) printJson(context.stdout, { batchId: id, deleted: true });
-      else printLines(context.stdout, [`Deleted: batch ${id}, ${itemsText(counts.total)} of ${handler}.`]);
+      else printLines(context.stdout, [`Deleted: batch ${id}${what}.`]);
     });
+}
+
+/** Nothing of one that is gone: to delete it again is no mistake while its rest is cleared away. */
+async function whatItIs(client: Client, id: string): Promise<string> {
+  try {
+    const { handler, counts } = await client.getBatch(id);
+    return `, ${itemsText(counts.total)} of ${handler}`;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return '';
+    throw error;
+  }
 }
