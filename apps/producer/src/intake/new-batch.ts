@@ -52,7 +52,7 @@ export function findHandler(handlers: Catalog, name: string): Handler {
   if (handler !== undefined) return handler;
   const known = [...handlers.keys()].sort();
   const shown = known.slice(0, namesShown).join(', ') + (known.length > namesShown ? ', …' : '');
-  const detail = `There are ${shown} (GET /v1/handlers). A file that was added since the start is seen after the next one`;
+  const detail = `There are ${shown} (GET /v1/handlers). A file that was added since the start is known after a restart`;
   throw new HttpProblem('unknown-handler', detail, {
     errors: [{ pointer: '/handler', message: 'is no name of a handler' }],
   });
