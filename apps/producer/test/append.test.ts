@@ -115,7 +115,7 @@ describe('single items', () => {
     expect(sizes.length).toBeLessThan(150);
     for (const { body } of answers.slice(0, 20)) {
       const input = await app.database.db
-        .execute(sql`select i.items::json->(${body.index}::int - i.first) as item from inputs i
+        .execute(sql`select i.items::json->(${body.index}::int - i.first::int) as item from inputs i
         join batches b on b.no = i.batch where b.kind = 'jobs' and i.first <= ${body.index} order by first desc limit 1`);
       expect(input[0]).toEqual({ item: { a: answers.findIndex((each) => each.body === body) } });
     }

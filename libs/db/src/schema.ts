@@ -32,6 +32,8 @@ export const installation = pgTable('installation', {
   one: boolean().primaryKey().default(true),
   id: uuid().notNull().defaultRandom(),
   partitions: smallint().notNull(),
+  /** Of the owners: what was served least of all that wait, so that who comes back does not catch up on its absence. */
+  virtual: doublePrecision().notNull().default(0),
   createdAt: at('created_at').notNull().defaultNow(),
 });
 
@@ -48,6 +50,7 @@ export const batches = pgTable(
       .notNull()
       .default('batch'),
     name: text(),
+    owner: text().notNull().default(''),
     handler: text().notNull(),
     state: text({ enum: ['running', 'paused', 'completed', 'cancelled'] }).notNull(),
     reason: text({ enum: ['user', 'max-failures', 'canary'] }),
@@ -59,6 +62,14 @@ export const batches = pgTable(
     /** Place in the fair order: what was published of it, over its weight. */
     pass: doublePrecision().notNull().default(0),
     weight: integer().notNull().default(1),
+    /** 0 first; an offset in `pass` where it starts. */
+    priority: smallint().notNull().default(0),
+    /** Its items have group keys: its chunks stand in lines. */
+    keyed: boolean().notNull().default(false),
+    /** `place` of item 0 in what is put into its lines from now on: what is retried comes after all that was there. */
+    base: bigint({ mode: 'number' }).notNull().default(0),
+    /** Items that may be queued or running at once, where it is limited; one chunk may be in any case. */
+    flightMax: integer('flight_max'),
     params: json(),
     options: json().notNull(),
     createdAt: at('created_at').notNull().defaultNow(),
@@ -86,14 +97,22 @@ export const chunks = pgTable(
     no: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
     batch: integer().notNull(),
     /** First index; with `size` the items, unless `picks` names them. */
-    first: integer().notNull(),
+    first: bigint({ mode: 'number' }).notNull(),
     /** Items to run; of a done chunk the items it made final. */
     size: integer().notNull(),
     /** `inputs.first` of the row that holds the inputs; null in a count batch. Item i is element i − src. */
-    src: integer(),
+    src: bigint({ mode: 'number' }),
     /** Instead of `src`, where items of several rows of inputs came together in one rest; item i is in the last that is ≤ i. */
-    srcs: integer().array(),
-    picks: integer().array(),
+    srcs: bigint({ mode: 'number' }).array(),
+    picks: bigint({ mode: 'number' }).array(),
+    /** Of a keyed batch: the partition of its group keys. The open chunks of a batch and a partition are a line, by `place`. */
+    line: smallint(),
+    place: bigint({ mode: 'number' }),
+    /** Counts the flushes of a chunk in a line: what is left of it stays the same row, and keeps its place. */
+    round: integer().notNull().default(0),
+    /** Items of a chunk in a line that are tried again: [index, attempts so far, ms from `tried_at`]. */
+    tries: json(),
+    triedAt: at('tried_at'),
     state: text({ enum: ['pending', 'queued', 'running', 'done'] })
       .notNull()
       .default('pending'),
@@ -117,7 +136,10 @@ export const chunks = pgTable(
   (t) => [
     index('chunks_pending')
       .on(t.batch, t.first)
-      .where(sql`${t.state} = 'pending' and ${t.notBefore} is null`),
+      .where(sql`${t.state} = 'pending' and ${t.notBefore} is null and ${t.line} is null`),
+    index('chunks_line')
+      .on(t.batch, t.line, t.place)
+      .where(sql`${t.line} is not null and ${t.state} <> 'done'`),
     index('chunks_due')
       .on(t.notBefore)
       .where(sql`${t.state} = 'pending' and ${t.notBefore} is not null`),
@@ -141,7 +163,9 @@ export const inputs = pgTable(
   'inputs',
   {
     batch: integer().notNull(),
-    first: integer().notNull(),
+    first: bigint({ mode: 'number' }).notNull(),
+    /** Of a keyed batch: the index of each element, of which `first` is the first; null: they follow one another. */
+    indexes: bigint({ mode: 'number' }).array(),
     items: text().notNull(),
   },
   (t) => [primaryKey({ columns: [t.batch, t.first] })],
@@ -171,7 +195,7 @@ export const idempotency = pgTable(
     /** Id of the batch that it made or appended to. */
     batch: uuid().notNull(),
     /** Of an append: the index of its first item, and how many there are. */
-    first: integer(),
+    first: bigint({ mode: 'number' }),
     count: integer(),
     /** Number of the upload that holds it while the request is being read. */
     upload: integer(),
@@ -190,7 +214,7 @@ export const results = pgTable(
   'results',
   {
     batch: integer().notNull(),
-    index: integer().notNull(),
+    index: bigint({ mode: 'number' }).notNull(),
     finishedAt: at('finished_at').notNull(),
     status: smallint().notNull(),
     attempt: smallint().notNull(),
@@ -198,7 +222,7 @@ export const results = pgTable(
     output: json(),
     error: json(),
     /** Of a failed item: where its input is, for retry. */
-    src: integer(),
+    src: bigint({ mode: 'number' }),
     /** Of a failed item: the same for all errors of one cause. */
     fingerprint: text(),
   },
@@ -263,6 +287,8 @@ export const workers = pgTable('workers', {
 export const partitions = pgTable('partitions', {
   no: smallint().primaryKey(),
   owner: uuid(),
+  /** The fence of keyed work: drawn anew each time somebody takes it. Epochs can be rolled back, and are for people. */
+  lease: uuid(),
   /** Counts the owners, for people. */
   epoch: bigint({ mode: 'number' }).notNull().default(0),
   /** When its present owner took it. */
@@ -288,3 +314,36 @@ export const summaries = pgTable('summaries', {
   version: integer().notNull(),
   folded: json().notNull(),
 });
+
+/** Who submits batches. Its place in the fair order of owners is `pass`; `virtual` is to its batches what that of `installation` is to owners. */
+export const owners = pgTable('owners', {
+  owner: text().primaryKey(),
+  pass: doublePrecision().notNull().default(0),
+  virtual: doublePrecision().notNull().default(0),
+  weight: integer().notNull().default(1),
+});
+
+/** What all workers together may do: of a batch (`batch:<no>`) or of a handler (`handler:<name>`). */
+export const limits = pgTable('limits', {
+  name: text().primaryKey(),
+  /** So many slots in `per_ms`, evenly spaced; null: any number. */
+  rate: integer(),
+  perMs: integer('per_ms'),
+  /** Time of the next slot that nobody has. */
+  nextAt: at('next_at'),
+  /** Items in handlers at once; null: any number. */
+  concurrency: integer(),
+});
+
+/** How many items of a limited batch or handler a worker may have in handlers at once. */
+export const permits = pgTable(
+  'permits',
+  {
+    /** Of the limit. */
+    name: text().notNull(),
+    worker: uuid().notNull(),
+    count: integer().notNull(),
+    seen: at('seen').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.name, t.worker] })],
+);

@@ -56,7 +56,7 @@ export function prepareAccept(db: Database) {
   });
   const given = statement(db, 'accept_inputs', {
     u: sql`
-      select * from unnest(${sql.placeholder('firsts')}::int[], ${sql.placeholder('sizes')}::int[],
+      select * from unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
         string_to_array(${sql.placeholder('items')}::text, E'\\x1f')) u(first, size, items)`,
     i: sql`insert into inputs (batch, first, items) select b.no, u.first, u.items from b, u where b.fresh`,
     c: sql`insert into chunks (batch, first, size, src) select b.no, u.first, u.size, u.first from b, u where b.fresh`,

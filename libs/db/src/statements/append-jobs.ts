@@ -49,12 +49,12 @@ export function prepareAppendJobs(db: Database) {
   const b = db.$with('b', { no: batches.no, first: sql<number>`first`.as('first') }).as(sql`
     update batches set total = total + ${n}
     where id = ${id} and not sealed and state = 'running' and created_at >= ${today} and total < ${rollingMax} and ${n} > 0
-    returning no, (total - ${n})::int as first`);
+    returning no, (total - ${n})::float8 as first`);
   const stored = db.$with('stored', {}).as(sql`
     insert into ${inputs} (batch, first, items) select b.no, b.first, '[' || (select string_agg(item, ',' order by at) from fresh) || ']' from b`);
   const cut = db
     .$with('cut', {})
-    .as(sql`insert into ${chunks} (batch, first, size, src) select no, first, ${n}, first from b`);
+    .as(sql`insert into ${chunks} (batch, first, size, src) select no, first::bigint, ${n}, first::bigint from b`);
   const kept = db.$with('kept', {}).as(sql`
     insert into idempotency (owner, key, hash, batch, first, count, expires_at)
     select '', key, hash, ${id}, b.first + at, 1, clock_timestamp() + ${keptFor} from fresh, b where key is not null and (select count(*) from expired) >= 0
@@ -63,7 +63,7 @@ export function prepareAppendJobs(db: Database) {
   const placed = db.$with('placed', {
     n: sql<number>`n`.as('n'), batch: sql<string | null>`batch`.as('batch'), index: sql<number | null>`index`.as('index'), hash: sql<string | null>`hash`.as('hash'),
   }).as(sql`
-    select g.n, coalesce(k.batch, case when b.no is not null then ${id} end) as batch, coalesce(k.at, b.first + f.at)::int as index, k.hash
+    select g.n, coalesce(k.batch, case when b.no is not null then ${id} end) as batch, coalesce(k.at, b.first + f.at)::float8 as index, k.hash
     from given g left join known k on k.n = g.n left join fresh f on f.n = g.n left join b on true`); // prettier-ignore
   const query = db
     .with(given, known, expired, fresh, b, stored, cut, kept, placed)

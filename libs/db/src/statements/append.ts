@@ -47,10 +47,10 @@ export function prepareAppend(db: Database) {
   const b = db.$with('b', { no: batches.no, at: sql<number>`at`.as('at') }).as(sql`
     update batches set total = total + ${count}
     where id = ${id} and not sealed and kind = 'batch' and state in ('running', 'paused') and not exists (select from known)
-      and total - succeeded - failed + ${count} <= ${sql.placeholder('unfinishedMax')}::bigint and total + ${count} <= 2147483647
-    returning no, (total - ${count})::int as at`);
+      and total - succeeded - failed + ${count} <= ${sql.placeholder('unfinishedMax')}::bigint
+    returning no, (total - ${count})::float8 as at`);
   const given = db.$with('given', {}).as(sql`
-    select b.no, b.at + u.first as first, u.size, u.items from b, unnest(${sql.placeholder('firsts')}::int[], ${sql.placeholder('sizes')}::int[],
+    select b.no, (b.at + u.first)::bigint as first, u.size, u.items from b, unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
       string_to_array(${sql.placeholder('items')}::text, E'\\x1f')) u(first, size, items)`);
   const stored = db
     .$with('stored', {})

@@ -71,7 +71,7 @@ export interface Flushed {
 export function prepareFlush(db: Database) {
   const separator = sql`E'\\x1f'`;
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
-    select c.no, c.batch, c.first, c.src, c.srcs, c.attempt, c.crashes, c.format, u.succeeded, u.failed, u.outputs, u.indexes::int[] as indexes
+    select c.no, c.batch, c.first, c.src, c.srcs, c.attempt, c.crashes, c.format, u.succeeded, u.failed, u.outputs, u.indexes::bigint[] as indexes
     from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('succeeded')}::int[],
       ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, E'\\x1e'),
       string_to_array(${sql.placeholder('indexes')}::text, ';', '')) u(no, claim, succeeded, failed, outputs, indexes)
@@ -80,8 +80,8 @@ export function prepareFlush(db: Database) {
   const done = db.$with('done', {}).as(sql`
     update chunks c set state = 'done', size = f.succeeded + f.failed, picks = null from fin f where c.no = f.no`);
   const back = db.$with('back', {}).as(sql`
-    select f.batch, f.crashes, f.format, u.first, u.size, u.picks::int[] as picks, u.attempt, u.delay_ms, u.srcs::int[] as srcs, u.grp
-    from unnest(${sql.placeholder('restNos')}::bigint[], ${sql.placeholder('restFirsts')}::int[], ${sql.placeholder('restSizes')}::int[],
+    select f.batch, f.crashes, f.format, u.first, u.size, u.picks::bigint[] as picks, u.attempt, u.delay_ms, u.srcs::bigint[] as srcs, u.grp
+    from unnest(${sql.placeholder('restNos')}::bigint[], ${sql.placeholder('restFirsts')}::bigint[], ${sql.placeholder('restSizes')}::int[],
       string_to_array(${sql.placeholder('restPicks')}::text, ';', ''), ${sql.placeholder('restAttempts')}::smallint[],
       ${sql.placeholder('restDelays')}::float8[], string_to_array(${sql.placeholder('restSrcs')}::text, ';', ''),
       ${sql.placeholder('restGroups')}::int[]) u(no, first, size, picks, attempt, delay_ms, srcs, grp)
@@ -100,7 +100,7 @@ export function prepareFlush(db: Database) {
       where grp is not null group by batch, crashes, format, attempt, delay_ms, grp) r`);
   const inserted = db.$with('inserted', {}).as(sql`
     insert into ${results} (batch, index, finished_at, status, attempt, output, error, src, fingerprint)
-    select o.batch, o.index, now(), 1, o.attempt, o.output::json, null::json, null::int, null
+    select o.batch, o.index, now(), 1, o.attempt, o.output::json, null::json, null::bigint, null
     from (
       select f.batch, f.attempt, unnest(t.texts) as output,
         unnest(coalesce(f.indexes, array(select generate_series(f.first, f.first + cardinality(t.texts) - 1)))) as index
@@ -108,7 +108,7 @@ export function prepareFlush(db: Database) {
     union all
     select f.batch, x.index, now(), 2, f.attempt, null, x.error::json,
       coalesce(f.src, (select max(s) from unnest(f.srcs) s where s <= x.index)), x.fingerprint
-    from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::int[],
+    from unnest(${sql.placeholder('failureNos')}::bigint[], ${sql.placeholder('failureIndexes')}::bigint[],
       string_to_array(${sql.placeholder('failureErrors')}::text, ${separator}), ${sql.placeholder('failureFingerprints')}::text[]) x(no, index, error, fingerprint) join fin f on f.no = x.no`);
   const reduced = db.$with('reduced', {}).as(sql`
     insert into ${partials} (batch, partial)

@@ -37,7 +37,7 @@ export function prepareMark(db: Database) {
       where state = 'running' and handler = any(${sql.placeholder('handlers')}::text[]) order by pass, no) b
     cross join lateral (
       select no, size from chunks c
-      where c.batch = b.no and c.state = 'pending' and c.not_before is null
+      where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null
       order by c.first limit ${sql.placeholder('each')}::int for update skip locked) c
     where exclusive.ok
     limit cardinality(${slots})`);

@@ -1,5 +1,5 @@
 import { getTableColumns, type SQL, sql } from 'drizzle-orm';
-import { integer, pgTable, smallint, text, timestamp } from 'drizzle-orm/pg-core';
+import { bigint, pgTable, smallint, text, timestamp } from 'drizzle-orm/pg-core';
 import type { Database } from '../database.ts';
 import { results } from '../schema.ts';
 
@@ -29,7 +29,7 @@ export const resultColumns = {
  * sql`…` or the CTE's own fields that took a sixth of the time of a stream.
  */
 const read = pgTable('read', {
-  index: integer().notNull(),
+  index: bigint({ mode: 'number' }).notNull(),
   status: text().$type<ResultRow['status']>().notNull(),
   attempts: smallint('attempt').notNull(),
   output: text(),
@@ -55,7 +55,7 @@ export function prepareResults(db: Database) {
       select r.*, sum(octet_length(output)) over (order by index rows between unbounded preceding and 1 preceding) as before
       from (
         select index, ${resultColumns.status} as status, attempt, output::text as output, error::text as error, fingerprint, finished_at
-        from ${results} where batch = ${sql.placeholder('batch')}::int and index > ${sql.placeholder('after')}::int ${filter}
+        from ${results} where batch = ${sql.placeholder('batch')}::int and index > ${sql.placeholder('after')}::bigint ${filter}
         order by index limit ${sql.placeholder('limit')}) r`);
     return db
       .with(some)
@@ -90,7 +90,7 @@ export interface ResultsRequest {
  * other is one chunk for all that one flush put off.
  */
 export function prepareOutcome(db: Database) {
-  const index = sql`${sql.placeholder('index')}::int`;
+  const index = sql`${sql.placeholder('index')}::bigint`;
   const batch = sql`${sql.placeholder('batch')}::int`;
   const held = sql`c.batch = ${batch}
     and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end`;
@@ -98,7 +98,7 @@ export function prepareOutcome(db: Database) {
     .select({
       ...resultColumns,
       open: sql<boolean>`${results.index} is null and (
-        exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.first <= ${index} and ${held})
+        exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.line is null and c.first <= ${index} and ${held})
         or exists (select from chunks c where c.state = 'pending' and c.not_before is not null and ${held})
         or exists (select from chunks c where c.state = 'queued' and ${held})
         or exists (select from chunks c where c.state = 'running' and ${held}))`,

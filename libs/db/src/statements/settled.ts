@@ -26,13 +26,13 @@ export interface ItemSettled {
 export function prepareSettled(db: Database) {
   const open = sql`exists (
     select from (
-      select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null and c.first <= w.index
+      select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null and c.line is null and c.first <= w.index
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'running'
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'queued'
       union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is not null) c
     where case when c.picks is null then w.index >= c.first and w.index < c.first + c.size else w.index = any(c.picks) end)`;
   const wanted = db.$with('wanted', { at: sql<number>`at`.as('at'), batch: sql<number>`batch`.as('batch') }).as(sql`
-    select at::int - 1 as at, b.no as batch, index, closely from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::int[], ${sql.placeholder('closely')}::boolean[])
+    select at::int - 1 as at, b.no as batch, index, closely from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::bigint[], ${sql.placeholder('closely')}::boolean[])
       with ordinality w(id, index, closely, at) join batches b using (id)`);
   const query = db
     .with(wanted)

@@ -62,8 +62,8 @@ export function preparePut(db: Database) {
     .$with('upload', { no: uploads.no })
     .as(sql`select no from uploads where no = ${sql.placeholder('no')}::int and not dead for key share`);
   const given = db.$with('given', {}).as(sql`
-    select first, size, picks::int[] as picks, items
-    from unnest(${sql.placeholder('firsts')}::int[], ${sql.placeholder('sizes')}::int[],
+    select first, size, picks::bigint[] as picks, items
+    from unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
       string_to_array(${sql.placeholder('picks')}::text, ';', ''), string_to_array(${sql.placeholder('items')}::text, ${separator})) u(first, size, picks, items)`);
   const stored = db.$with('stored', {}).as(sql`
     insert into ${inputs} (batch, first, items) select upload.no, given.first, given.items from upload, given
@@ -75,7 +75,7 @@ export function preparePut(db: Database) {
   const skipped = db.$with('skipped', {}).as(sql`
     insert into ${results} (batch, index, finished_at, status, attempt, error, src, fingerprint)
     select upload.no, x.index, now(), 2, 0, x.error::json, x.first, x.fingerprint
-    from upload, unnest(${sql.placeholder('skippedFirsts')}::int[], ${sql.placeholder('skippedIndexes')}::int[],
+    from upload, unnest(${sql.placeholder('skippedFirsts')}::bigint[], ${sql.placeholder('skippedIndexes')}::bigint[],
       string_to_array(${sql.placeholder('skippedErrors')}::text, ${separator}), ${sql.placeholder('skippedFingerprints')}::text[]) x(first, index, error, fingerprint)
     join stored on stored.first = x.first`);
   const query = db
@@ -145,7 +145,7 @@ export function prepareGoLive(db: Database) {
   const total = sql`${sql.placeholder('total')}::bigint`;
   const skipped = sql`${sql.placeholder('skipped')}::bigint`;
   const whole = sql`(select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks
-      where batch = ${no} and state = 'pending' and not_before is null)
+      where batch = ${no} and state = 'pending' and not_before is null and line is null)
     and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
   // First the upload, then its key: keep takes them in this order too.
   const held = db
