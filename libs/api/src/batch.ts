@@ -1,13 +1,10 @@
 import { z } from 'zod';
-import { effectiveOptionsSchema, optionsSchema } from './options.ts';
+import { effectiveOptionsSchema, optionFaults, optionsSchema, plainText } from './options.ts';
 import { cursorSchema, limitSchema, pageOf } from './page.ts';
 import { problemErrorSchema } from './problems.ts';
 
 export const batchStates = ['running', 'paused', 'completed', 'cancelled'] as const;
 export const batchKinds = ['batch', 'jobs'] as const;
-
-/** PostgreSQL's text takes neither NUL nor half a surrogate pair. */
-const plainText = /^[^\0\p{Surrogate}]*$/u;
 
 const nameSchema = z.string().min(1).max(200).regex(plainText, { error: 'must not hold NUL or lone surrogates' });
 
@@ -31,17 +28,23 @@ export const newBatchSchema = z
     if (count !== undefined && options?.open === true)
       refuse('goes without count: more items come', ['options', 'open']);
     if (options?.onInvalid === 'skip') refuse('goes with NDJSON and CSV', ['options', 'onInvalid']);
+    for (const [name, message] of optionFaults({ ...options, count })) refuse(message, ['options', name]);
   });
 
 /** What NDJSON and CSV say beside their lines, by the query and the header Bullpen-Options. */
-export const newStreamSchema = z.strictObject({
-  handler: z.string({ error: 'names the handler, and is missing' }),
-  name: nameSchema.optional(),
-  /** Nothing is stored; the answer says what is wrong. */
-  validate: z.literal('only', { error: 'must be only' }).optional(),
-  params: z.unknown().optional(),
-  options: optionsSchema.optional(),
-});
+export const newStreamSchema = z
+  .strictObject({
+    handler: z.string({ error: 'names the handler, and is missing' }),
+    name: nameSchema.optional(),
+    /** Nothing is stored; the answer says what is wrong. */
+    validate: z.literal('only', { error: 'must be only' }).optional(),
+    params: z.unknown().optional(),
+    options: optionsSchema.optional(),
+  })
+  .superRefine(({ options }, ctx) => {
+    for (const [name, message] of optionFaults({ ...options }))
+      ctx.addIssue({ code: 'custom', message, path: ['options', name] });
+  });
 
 export type NewStream = z.infer<typeof newStreamSchema>;
 

@@ -12,6 +12,9 @@ const whole = (min: number, max: number) =>
     .min(min, { error: `must be at least ${min}` })
     .max(max, { error: `must be at most ${max}` });
 
+/** PostgreSQL's text takes neither NUL nor half a surrogate pair. */
+export const plainText = /^[^\0\p{Surrogate}]*$/u;
+
 /** Options of a batch that are built. */
 export const optionsSchema = z.strictObject({
   /** Items of a chunk; the default uses all workers also for a small batch. */
@@ -28,7 +31,36 @@ export const optionsSchema = z.strictObject({
   open: z.boolean({ error: 'must be true or false' }).optional(),
   /** Of NDJSON and CSV: a line that cannot be taken refuses all, or is recorded as an item that has failed. */
   onInvalid: z.enum(['refuse', 'skip'], { error: 'must be refuse or skip' }).optional(),
+  /** Where the group key of an item stands in its input: a field, or a JSON pointer where it begins with a slash. */
+  groupBy: z
+    .string({ error: 'must be a field or a JSON pointer' })
+    .min(1, { error: 'must be a field or a JSON pointer' })
+    .max(200, { error: 'must have at most 200 characters' })
+    .regex(plainText, { error: 'must not hold NUL or lone surrogates' })
+    .refine((text) => !text.startsWith('/') || !/~(?![01])/.test(text), {
+      error: 'is no JSON pointer: in one ~ is written ~0, and / within a name ~1',
+    })
+    .optional(),
+  /** Items of one group run strictly one after another, in the order in which they were submitted. */
+  ordered: z.boolean({ error: 'must be true or false' }).optional(),
+  /** Items of one group that may run at once. */
+  groupConcurrency: whole(1, 10_000).optional(),
 });
+
+/** What goes only with other options: the name of each that does not fit, and why. */
+export function optionFaults(options: z.infer<typeof optionsSchema> & { count?: unknown }): [string, string][] {
+  const { groupBy, ordered, groupConcurrency, count } = options;
+  const faults: [string, string][] = [];
+  if (groupBy === undefined && ordered !== undefined)
+    faults.push(['ordered', 'goes with groupBy, which says what is in order']);
+  if (groupBy === undefined && groupConcurrency !== undefined)
+    faults.push(['groupConcurrency', 'goes with groupBy, which says what a group is']);
+  if (ordered && groupConcurrency !== undefined)
+    faults.push(['groupConcurrency', 'goes without ordered: items in order run one at a time']);
+  if (groupBy !== undefined && count !== undefined)
+    faults.push(['groupBy', 'goes with inputs: items of a count have none to read a key from']);
+  return faults;
+}
 
 export type Options = z.infer<typeof optionsSchema>;
 
@@ -39,6 +71,10 @@ export const effectiveOptionsSchema = z.object({
   backoffMs: z.number().int(),
   timeoutMs: z.number().int(),
   seed: z.number().int(),
+  groupBy: z.string().optional(),
+  /** Only with `groupBy`. */
+  ordered: z.boolean().optional(),
+  groupConcurrency: z.number().int().optional(),
   /** Of a batch that came as CSV: its header. */
   columns: z.array(z.string()).optional(),
 });
@@ -47,6 +83,6 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'priority', 'weight', 'groupBy', 'ordered', 'groupConcurrency', 'concurrency', 'rateLimit', 'maxFailures',
-  'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook',
+  'priority', 'weight', 'groupRateLimit', 'concurrency', 'rateLimit', 'maxFailures', 'maxFailureRate', 'canary',
+  'keepResults', 'notBefore', 'dryRun', 'webhook',
 ]); // prettier-ignore

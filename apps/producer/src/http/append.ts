@@ -1,15 +1,17 @@
+import { randomInt } from 'node:crypto';
 import type { AppendAnswer } from '@bullpen/api';
 import { newId } from '@bullpen/api';
 import type { BatchRow, UploadedChunk } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
 import type { BodyReader } from '../intake/body.ts';
 import { createCheck } from '../intake/check.ts';
-import { chunkSizeFor, createCutter, growingSize } from '../intake/chunk.ts';
+import { chunkSizeFor, growingSize } from '../intake/chunk.ts';
 import { confirmed } from '../intake/confirmed.ts';
 import { cutInputs } from '../intake/inputs.ts';
 import { parseJson } from '../intake/json.ts';
 import { cutLarge, largeChars, readLargeList } from '../intake/large-json.ts';
 import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
+import { cutterFor, type Lines, linesFor } from '../intake/line-chunks.ts';
 import { readLines } from '../intake/lines.ts';
 import { type Media, mediaOf } from '../intake/media.ts';
 import { findHandler } from '../intake/new-batch.ts';
@@ -99,12 +101,14 @@ async function fromJson(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes
   const maxBytes = deps.settings.chunkMaxBytes;
   const list = text.length < largeChars ? null : await readLargeList(text, turns);
   const sizes = sizesOf(deps, batch, handler);
+  const lines = linesOf(deps, batch);
   if (list !== null) {
     if (list.size > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
     return cutLarge(text, list, {
       handler,
       size: chunkSizeFor({ total: list.size, ...sizes }),
       maxBytes,
+      lines,
       turns,
       pointer: [],
     });
@@ -116,7 +120,7 @@ async function fromJson(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes
     });
   if (inputs.length > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
   const size = chunkSizeFor({ total: inputs.length, ...sizes });
-  return cutInputs(inputs, { handler, size, maxBytes, turns, pointer: [] });
+  return cutInputs(inputs, { handler, size, maxBytes, lines, turns, pointer: [] });
 }
 
 async function fromLines(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes: Buffer): Promise<UploadedChunk[]> {
@@ -125,7 +129,11 @@ async function fromLines(deps: HttpDeps, batch: BatchRow, handler: Handler, byte
   await readItems(readLines(one(bytes), { lineMaxBytes: maxBytes - 2 }), {
     handler: handler.name,
     check: createCheck(handler),
-    cutter: createCutter({ sizeFor: growingSize(sizesOf(deps, batch, handler)), maxBytes }),
+    cutter: cutterFor({
+      sizeFor: growingSize(sizesOf(deps, batch, handler)),
+      maxBytes,
+      lines: linesOf(deps, batch),
+    }),
     turns: deps.uploads.turns,
     itemsMax: appendMaxItems,
     tooMany: (line) => tooMany({ line }),
@@ -141,6 +149,11 @@ const sizesOf = (deps: HttpDeps, { options }: BatchRow, handler: Handler) => ({
   normal: handler.chunkSize ?? deps.settings.chunkSize,
   partitions: deps.installation.partitions,
 });
+
+/** Where items without a key begin differs by chance: most appends are small. */
+function linesOf({ installation: { partitions } }: HttpDeps, { options }: BatchRow): Lines | null {
+  return linesFor(options as { groupBy?: string }, partitions, randomInt(partitions));
+}
 
 const tooMany = (place: { pointer: string } | { line: number }): HttpProblem =>
   new HttpProblem('too-large', `One append may have ${appendMaxItems} items`, {

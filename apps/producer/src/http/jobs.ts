@@ -67,7 +67,7 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
 function inputOf(handler: Parameters<typeof createCheck>[0] & { name: string }, bytes: Buffer): string {
   const text = decodeUtf8(bytes);
   parseJson(text);
-  const faults = createCheck(handler)(text, 1);
+  const { faults } = createCheck(handler)(text, 1);
   if (faults === null) return text;
   const errors = faults.errors.map(({ pointer = '', message }) => ({ pointer, message }));
   throw new HttpProblem('invalid', `The input does not fit the handler ${handler.name}`, { errors });

@@ -5,19 +5,18 @@ import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { chunkSizeFor } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
-import { cutInputs } from './inputs.ts';
+import { cutInputs, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { cutLarge, largeChars, readLarge } from './large-json.ts';
+import { type Lines, linesFor } from './line-chunks.ts';
 import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
 
 /** A body as a batch, and how its inputs become chunks. */
 export interface JsonBatch {
   body: NewBatchBody;
   total: number;
-  cut: (rules: CutRules) => Promise<UploadedChunk[]>;
+  cut: (rules: InputRules) => Promise<UploadedChunk[]>;
 }
-
-type CutRules = Parameters<typeof cutLarge>[2];
 
 /** Reads a body: a large one in slices, so that other requests are served. */
 export async function readJsonBatch(text: string, { settings, uploads }: HttpDeps): Promise<JsonBatch> {
@@ -50,15 +49,18 @@ export async function acceptJson(
     params: checkParams(handler, body.params),
     options: JSON.stringify(options),
     open: body.options?.open === true,
+    keyed: options.groupBy !== undefined,
     key,
   };
+  const { partitions } = deps.installation;
+  const lines = linesFor(options, partitions);
   const size = chunkSizeFor({
     total: batch.total,
     asked: options.chunkSize,
     normal: handler.chunkSize ?? deps.settings.chunkSize,
-    partitions: deps.installation.partitions,
+    partitions,
   });
-  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size }, cut);
+  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size, lines }, cut);
   else {
     refuseManyChunks(Math.ceil(batch.total / size), deps);
     await confirmed(batch.id, deps.statements.acceptCount(batch, size));
@@ -69,7 +71,7 @@ export async function acceptJson(
 async function acceptInputs(
   deps: HttpDeps,
   batch: NewBatch,
-  rules: { handler: Handler; size: number },
+  rules: { handler: Handler; size: number; lines: Lines | null },
   cut: JsonBatch['cut'],
 ): Promise<void> {
   const { turns } = deps.uploads;

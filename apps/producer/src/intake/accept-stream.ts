@@ -23,6 +23,7 @@ function streamOf(req: Request, said: NewStream, { media, handler }: { media: Me
     body: readBody(req, { hash, gzip: media.gzip }),
     handler,
     chunkSize: said.options?.chunkSize,
+    groupBy: said.options?.groupBy,
     onInvalid: said.options?.onInvalid ?? 'refuse',
   };
   return { key, hash, stream };
@@ -74,6 +75,7 @@ export async function acceptStream(
           params,
           options: JSON.stringify(all),
           open,
+          keyed: options.groupBy !== undefined,
         };
       },
     });

@@ -8,29 +8,35 @@ export interface Faults {
   errors: ProblemError[];
 }
 
+/** A text that was looked at. */
+export interface Checked {
+  /** What it is as JSON; undefined where it is none. */
+  value: unknown;
+  /** Null: it is taken. */
+  faults: Faults | null;
+}
+
 export type Check = ReturnType<typeof createCheck>;
 
 /**
- * A text as an input of this handler: what is wrong with it, each fault with the line's number; null, and it is taken.
+ * A text as an input of this handler: what it is, and what is wrong with it, each fault with the line's number.
  * JSON.parse is asked first, and the slower walk over the text (json.ts) only for what that does not mind or does not tell.
  */
 export function createCheck({ input: schema }: Pick<Handler, 'input'>) {
-  return function check(text: string, line: number): Faults | null {
+  return function check(text: string, line: number): Checked {
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch {
-      return jsonFaults(text, line) ?? { syntax: true, errors: [{ line, message: 'no JSON' }] };
+      return { value, faults: jsonFaults(text, line) ?? { syntax: true, errors: [{ line, message: 'no JSON' }] } };
     }
     if (isSuspicious(value, 0)) {
       const faults = jsonFaults(text, line);
-      if (faults !== null) return faults;
+      if (faults !== null) return { value, faults };
     }
-    if (schema === undefined) return null;
-    const parsed = schema.safeParse(value);
-    return parsed.success
-      ? null
-      : { syntax: false, errors: faultsOf(parsed.error).map((fault) => ({ ...fault, line })) };
+    const parsed = schema?.safeParse(value);
+    if (parsed === undefined || parsed.success) return { value, faults: null };
+    return { value, faults: { syntax: false, errors: faultsOf(parsed.error).map((fault) => ({ ...fault, line })) } };
   };
 }
 

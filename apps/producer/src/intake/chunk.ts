@@ -42,11 +42,28 @@ export class InputTooLarge extends Error {
 
 export type Skipped = UploadedChunk['skipped'][number]['error'];
 
+/** How items become chunks. */
+export interface CutRules {
+  /** Items of the chunk that begins at this index. */
+  sizeFor: (first: number) => number;
+  maxBytes: number;
+}
+
+/** Takes inputs as they come, and gives chunks. */
+export interface Cutter {
+  /** The JSON text of the next input and its value; `error`: it is stored, and has failed already. */
+  push: (text: string, value?: unknown, error?: Skipped) => void;
+  /** Chunks that were cut since the last time. */
+  take: () => UploadedChunk[];
+  /** The same, with what was open. */
+  end: () => UploadedChunk[];
+}
+
 /**
  * Cuts inputs into chunks as they come: a chunk ends at the size for where it begins, or before its JSON text, brackets and
  * commas included, passes `maxBytes`. `push` throws InputTooLarge for one that fits no chunk.
  */
-export function createCutter({ sizeFor, maxBytes }: { sizeFor: (first: number) => number; maxBytes: number }) {
+export function createCutter({ sizeFor, maxBytes }: CutRules): Cutter {
   let chunks: UploadedChunk[] = [];
   let texts: string[] = [];
   let skipped: { index: number; error: Skipped }[] = [];
@@ -65,8 +82,7 @@ export function createCutter({ sizeFor, maxBytes }: { sizeFor: (first: number) =
   }
 
   return {
-    /** The JSON text of the next input; `error`: it is stored, and has failed already. */
-    push(text: string, error?: Skipped): void {
+    push(text, _, error) {
       const length = Buffer.byteLength(text);
       if (length + 2 > maxBytes) throw new InputTooLarge(first + texts.length);
       const comma = texts.length === 0 ? 0 : 1;
@@ -75,18 +91,14 @@ export function createCutter({ sizeFor, maxBytes }: { sizeFor: (first: number) =
       bytes += length + (texts.length === 0 ? 0 : 1);
       texts.push(text);
     },
-    /** Chunks that were cut since the last time. */
-    take(): UploadedChunk[] {
+    take() {
       const cut = chunks;
       if (cut.length > 0) chunks = [];
       return cut;
     },
-    /** The same, with the one that was open. */
-    end(): UploadedChunk[] {
+    end() {
       close();
       return this.take();
     },
-    /** How many were pushed. */
-    count: (): number => first + texts.length,
   };
 }

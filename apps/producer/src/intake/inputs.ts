@@ -1,27 +1,38 @@
 import { faultsOf, pointerOf, type ProblemError, problemErrorsMax } from '@bullpen/api';
 import type { UploadedChunk } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
-import { createCutter, InputTooLarge } from './chunk.ts';
+import { InputTooLarge } from './chunk.ts';
 import { HttpProblem } from '../http/problem.ts';
+import { cutterFor, type Lines } from './line-chunks.ts';
 import type { Turns } from './turns.ts';
+
+/** How inputs of a body that was read become chunks. */
+export interface InputRules {
+  handler: Handler;
+  /** Items of a chunk. */
+  size: number;
+  maxBytes: number;
+  /** Null: the batch has no groups. */
+  lines: Lines | null;
+  turns: Turns;
+  /** Where the list of inputs stands in the body. */
+  pointer: readonly string[];
+}
 
 /**
  * Checks the inputs of a batch by the handler's schema and cuts them into chunks. What is stored is the value as it
  * came, since the worker parses it again. Refuses with the first hundred faults.
  */
-export async function cutInputs(
-  inputs: readonly unknown[],
-  options: { handler: Handler; size: number; maxBytes: number; turns: Turns; pointer: readonly string[] },
-): Promise<UploadedChunk[]> {
-  const { handler, size, maxBytes, turns, pointer } = options;
-  const { cutter, push } = createInputCutter({ size, maxBytes, pointer });
+export async function cutInputs(inputs: readonly unknown[], rules: InputRules): Promise<UploadedChunk[]> {
+  const { handler, turns, pointer } = rules;
+  const { cutter, push } = createInputCutter(rules);
   const errors: ProblemError[] = [];
   const schema = handler.input;
   for (const [index, input] of inputs.entries()) {
     const parsed = schema?.safeParse(input);
     if (parsed !== undefined && !parsed.success) errors.push(...faultsOf(parsed.error, [...pointer, index]));
     if (errors.length >= problemErrorsMax) break;
-    if (errors.length === 0) push(JSON.stringify(input), index);
+    if (errors.length === 0) push(JSON.stringify(input), input, index);
     if ((index & 0x1f) === 0x1f && turns.isOver()) await turns.next();
   }
   if (errors.length > 0)
@@ -30,14 +41,14 @@ export async function cutInputs(
 }
 
 /** Cuts texts into chunks; `push` names the one that fits none. */
-export function createInputCutter(rules: { size: number; maxBytes: number; pointer: readonly string[] }) {
-  const { size, maxBytes, pointer } = rules;
-  const cutter = createCutter({ sizeFor: () => size, maxBytes });
+export function createInputCutter(rules: Pick<InputRules, 'size' | 'maxBytes' | 'lines' | 'pointer'>) {
+  const { size, maxBytes, lines, pointer } = rules;
+  const cutter = cutterFor({ sizeFor: () => size, maxBytes, lines });
   return {
     cutter,
-    push: (text: string, index: number): void => {
+    push: (text: string, value: unknown, index: number): void => {
       try {
-        cutter.push(text);
+        cutter.push(text, value);
       } catch (error) {
         throw error instanceof InputTooLarge ? tooLarge([...pointer, index], index, maxBytes) : error;
       }

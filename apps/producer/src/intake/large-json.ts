@@ -1,9 +1,8 @@
 import { pointerOf, type ProblemError, problemErrorsMax } from '@bullpen/api';
 import type { UploadedChunk } from '@bullpen/db';
-import type { Handler } from '@bullpen/handlers';
 import { HttpProblem } from '../http/problem.ts';
-import { createCheck } from './check.ts';
-import { createInputCutter } from './inputs.ts';
+import { type Checked, createCheck } from './check.ts';
+import { createInputCutter, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import type { Turns } from './turns.ts';
 
@@ -59,12 +58,10 @@ function refuseLongRest(rest: string): void {
   );
 }
 
+const unseen: Checked = { value: undefined, faults: null };
+
 /** The elements of the list as chunks, each checked as an input of the handler. */
-export async function cutLarge(
-  text: string,
-  list: List,
-  rules: { handler: Handler; size: number; maxBytes: number; turns: Turns; pointer: readonly string[] },
-): Promise<UploadedChunk[]> {
+export async function cutLarge(text: string, list: List, rules: InputRules): Promise<UploadedChunk[]> {
   const { handler, turns, pointer: base } = rules;
   if (list.size === 0) return [];
   const check = createCheck(handler);
@@ -75,8 +72,8 @@ export async function cutLarge(
   await walk(text, list.from, list.to, turns, (start, end) => {
     const element = text.slice(start, end).trim();
     // One that fits no chunk is not looked at: it may have all of the body's 16 MiB.
-    const faults = element.length > rules.maxBytes ? null : check(element, 1);
-    if (faults === null && errors.length === 0) push(element, index);
+    const { value, faults } = element.length > rules.maxBytes ? unseen : check(element, 1);
+    if (faults === null && errors.length === 0) push(element, value, index);
     syntax ||= faults?.syntax === true;
     for (const { pointer = '', message } of faults?.errors ?? [])
       if (errors.length < problemErrorsMax)

@@ -95,4 +95,6 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   backoffMs: options.backoffMs ?? optionDefaults.backoffMs,
   timeoutMs: options.timeoutMs ?? optionDefaults.timeoutMs,
   seed: options.seed ?? randomInt(seedMax + 1),
+  ...(options.groupBy !== undefined && { groupBy: options.groupBy, ordered: options.ordered ?? false }),
+  ...(options.groupConcurrency !== undefined && { groupConcurrency: options.groupConcurrency }),
 });

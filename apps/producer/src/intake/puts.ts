@@ -57,7 +57,7 @@ export function createPuts(deps: { put: Statements['put']; uploading: Uploading;
   return {
     async add(more: readonly UploadedChunk[]): Promise<void> {
       for (const chunk of more) {
-        const size = 2 * chunk.items.length;
+        const size = 2 * chunk.items.length + 8 * (chunk.indexes?.length ?? 0);
         uploading.hold(size);
         bytes += size;
         chunks.push(chunk);

@@ -1,8 +1,8 @@
 import { type ProblemError, problemErrorsMax } from '@bullpen/api';
 import type { UploadedChunk } from '@bullpen/db';
 import { HttpProblem } from '../http/problem.ts';
-import type { Check, Faults } from './check.ts';
-import { type createCutter, InputTooLarge, type Skipped } from './chunk.ts';
+import type { Check, Checked, Faults } from './check.ts';
+import { type Cutter, InputTooLarge, type Skipped } from './chunk.ts';
 import type { Turns } from './turns.ts';
 
 /** Texts that came together, each of which is an input; '' is none. */
@@ -17,7 +17,7 @@ export interface Block {
 export interface ReadRules {
   handler: string;
   check: Check;
-  cutter: ReturnType<typeof createCutter>;
+  cutter: Cutter;
   turns: Turns;
   itemsMax: number;
   tooMany?: (line: number) => HttpProblem;
@@ -53,12 +53,12 @@ export async function readItems(blocks: AsyncIterable<Block>, rules: ReadRules):
     const line = block.lineOf(at);
     if (came.items > rules.itemsMax) throw (rules.tooMany ?? tooManyOf(rules.itemsMax))(line);
     const fault = block.faults?.get(at);
-    const faults = fault === undefined ? check(text, line) : { syntax: false, errors: [{ line, message: fault }] };
+    const { value, faults } = fault === undefined ? check(text, line) : noRow(fault, line);
     if (faults !== null && rules.onInvalid !== 'skip') return faults;
     if (faults !== null) came.skipped += 1;
     try {
-      if (faults === null) cutter.push(text);
-      else cutter.push(faults.syntax ? JSON.stringify(text) : text, errorOf(faults));
+      if (faults === null) cutter.push(text, value);
+      else cutter.push(faults.syntax ? JSON.stringify(text) : text, value, errorOf(faults));
     } catch (error) {
       throw error instanceof InputTooLarge ? tooLarge(line, rules.maxBytes) : error;
     }
@@ -85,6 +85,12 @@ export async function readItems(blocks: AsyncIterable<Block>, rules: ReadRules):
   if (rules.onInvalid !== 'tell' && chunks.length > 0) await rules.store(chunks);
   return came;
 }
+
+/** Its text is JSON of something else than the row that it should be. */
+const noRow = (message: string, line: number): Checked => ({
+  value: undefined,
+  faults: { syntax: false, errors: [{ line, message }] },
+});
 
 const isBlank = (text: string): boolean => text === '' || (text.length < 100 && text.trim() === '');
 

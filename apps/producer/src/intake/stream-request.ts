@@ -12,6 +12,8 @@ import { HttpProblem } from '../http/problem.ts';
 import { parseJson } from './json.ts';
 
 const optionNames: ReadonlySet<string> = new Set(Object.keys(optionsSchema.shape));
+/** Options that are text, whatever it looks like. */
+const texts: ReadonlySet<string> = new Set(['groupBy']);
 /** Of the header, in characters: Node takes 16 KiB of headers together. */
 const headerMax = 15 * 1024;
 
@@ -29,7 +31,7 @@ export function readStreamRequest(req: Request): NewStream {
       });
     if (!optionNames.has(name)) inQuery[name] = text;
     else if (name in options) errors.push({ pointer: `?${name}`, message: 'stands in the header Bullpen-Options too' });
-    else options[name] = valueOf(text);
+    else options[name] = texts.has(name) ? text : valueOf(text);
   }
   for (const name of ['params', 'options'])
     if (name in inQuery) errors.push({ pointer: `?${name}`, message: 'goes into the header Bullpen-Options' });

@@ -4,9 +4,10 @@ import type { Handler } from '@bullpen/handlers';
 import type { HttpDeps } from '../http/deps.ts';
 import { createCellReaders } from './cells.ts';
 import { createCheck } from './check.ts';
-import { createCutter, growingSize } from './chunk.ts';
+import { growingSize } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
 import { underKey } from './key.ts';
+import { cutterFor, linesFor } from './line-chunks.ts';
 import { readLines } from './lines.ts';
 import type { Form } from './media.ts';
 import { createPuts, givenUp } from './puts.ts';
@@ -19,6 +20,7 @@ export interface Stream {
   body: AsyncIterable<Buffer>;
   handler: Handler;
   chunkSize: number | undefined;
+  groupBy: string | undefined;
   onInvalid: ReadRules['onInvalid'];
 }
 
@@ -27,7 +29,7 @@ export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statement
 /** Reads all of a stream. `store` takes its chunks. Answers what came, and the header of a CSV. */
 export async function readStream(
   deps: StreamDeps,
-  { form, body, handler, chunkSize, onInvalid }: Stream,
+  { form, body, handler, chunkSize, groupBy, onInvalid }: Stream,
   store: ReadRules['store'],
 ): Promise<WhatCame & { columns: readonly string[] | null }> {
   const { chunkMaxBytes, maxItemsPerBatch, chunkSize: usual } = deps.settings;
@@ -44,9 +46,10 @@ export async function readStream(
   const came = await readItems(blocks, {
     handler: handler.name,
     check: createCheck(handler),
-    cutter: createCutter({
+    cutter: cutterFor({
       sizeFor: growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions }),
       maxBytes: chunkMaxBytes,
+      lines: linesFor({ groupBy }, partitions),
     }),
     turns: deps.uploads.turns,
     itemsMax: maxItemsPerBatch,

@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { jsonTexts, list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { prepareExtended } from './extend.ts';
+import { linesGiven, linesOf } from './lines-given.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
 import { prepareOpenUpload } from './upload.ts';
 
@@ -22,6 +23,8 @@ export interface NewBatch {
   options: string;
   /** More items may come. Default false. */
   open?: boolean;
+  /** Its chunks stand in lines, and so do those that are appended. Default false. */
+  keyed?: boolean;
   /** Throws KeyTaken where it is another request's. */
   key?: Key | undefined;
 }
@@ -31,6 +34,10 @@ export interface NewChunk {
   first: number;
   size: number;
   items: string;
+  /** Of a keyed batch: the partition of their group keys. */
+  line?: number | null;
+  /** Of a keyed batch: the index of each element, ascending, of which `first` is the first. */
+  indexes?: readonly number[] | null;
 }
 
 /**
@@ -57,9 +64,11 @@ export function prepareAccept(db: Database) {
   const given = statement(db, 'accept_inputs', {
     u: sql`
       select * from unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
-        string_to_array(${sql.placeholder('items')}::text, E'\\x1f')) u(first, size, items)`,
-    i: sql`insert into inputs (batch, first, items) select b.no, u.first, u.items from b, u where b.fresh`,
-    c: sql`insert into chunks (batch, first, size, src) select b.no, u.first, u.size, u.first from b, u where b.fresh`,
+        string_to_array(${sql.placeholder('items')}::text, E'\\x1f'), ${linesGiven}) u(first, size, items, line, indexes)`,
+    i: sql`insert into inputs (batch, first, indexes, items) select b.no, u.first, u.indexes::bigint[], u.items from b, u where b.fresh`,
+    c: sql`
+      insert into chunks (batch, first, size, src, line, place)
+      select b.no, u.first, u.size, u.first, u.line, case when u.line is not null then u.first end from b, u where b.fresh`,
   });
   const extended = prepareExtended(db);
   const openUpload = prepareOpenUpload(db);
@@ -87,14 +96,15 @@ export function prepareAccept(db: Database) {
         const firsts = list(chunks.map((chunk) => chunk.first));
         const sizes = list(chunks.map((chunk) => chunk.size));
         const items = jsonTexts(chunks.map((chunk) => chunk.items));
-        return numberOf(await given.execute({ ...bound(batch), no, firsts, sizes, items }), batch);
+        return numberOf(await given.execute({ ...bound(batch), no, firsts, sizes, items, ...linesOf(chunks) }), batch);
       }),
   };
 }
 
-const bound = ({ key, open, ...batch }: NewBatch) => ({
+const bound = ({ key, open, keyed = false, ...batch }: NewBatch) => ({
   ...batch,
   sealed: open !== true,
+  keyed,
   key: key?.key ?? null,
   hash: key?.hash ?? null,
 });
@@ -115,9 +125,9 @@ function statement(db: Database, name: string, parts: Record<string, SQL>) {
   const taken = db.$with('taken', {}).as(sql`
     delete from uploads where no = ${no} and id = ${id} and not dead and ${keyIsMine} returning no`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, total, params, options, pass)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, pass)
     select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
-      ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
+      ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
       ${sql.placeholder('options')}::text::json, coalesce((select min(pass) from batches where state = 'running'), 0)
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id

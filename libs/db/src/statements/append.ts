@@ -5,6 +5,7 @@ import { codeOf } from '../retry.ts';
 import { batches, chunks, idempotency, inputs } from '../schema.ts';
 import type { NewChunk } from './accept.ts';
 import { type Key, keptFor, KeyTaken } from './keys.ts';
+import { linesGiven, linesOf } from './lines-given.ts';
 
 /** Owner of the keys that a statement gives itself, so that it may be repeated. */
 export const ownKeys = '-';
@@ -29,7 +30,8 @@ export type Appended =
   | { first: null; batch: { sealed: boolean; state: string } | null };
 
 /**
- * Append: more items for an open batch, all or none. The row of the batch numbers them.
+ * Append: more items for an open batch, all or none. The row of the batch numbers them, and those of a keyed batch come after all
+ * that stands in their lines.
  *
  * Repeatable: under a key, its own or the client's, the first index is kept. Of two with the same key at once, the second
  * meets the unique index (23505), runs again and finds the answer. Throws KeyTaken where the key is another request's.
@@ -44,20 +46,23 @@ export function prepareAppend(db: Database) {
     select batch, hash, first from idempotency where owner = ${owner} and key = ${key} and expires_at > clock_timestamp()`);
   const expired = db.$with('expired', {}).as(sql`
     delete from idempotency where owner = ${owner} and key = ${key} and expires_at <= clock_timestamp() returning 1`);
-  const b = db.$with('b', { no: batches.no, at: sql<number>`at`.as('at') }).as(sql`
+  const b = db.$with('b', { no: batches.no, at: sql<number>`at`.as('at'), base: batches.base }).as(sql`
     update batches set total = total + ${count}
     where id = ${id} and not sealed and kind = 'batch' and state in ('running', 'paused') and not exists (select from known)
       and total - succeeded - failed + ${count} <= ${sql.placeholder('unfinishedMax')}::bigint
-    returning no, (total - ${count})::float8 as at`);
+    returning no, (total - ${count})::float8 as at, base`);
   const given = db.$with('given', {}).as(sql`
-    select b.no, (b.at + u.first)::bigint as first, u.size, u.items from b, unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
-      string_to_array(${sql.placeholder('items')}::text, E'\\x1f')) u(first, size, items)`);
+    select b.no, b.base, (b.at + u.first)::bigint as first, u.size, u.items, u.line,
+      case when u.indexes is not null then
+        array(select b.at::bigint + i from unnest(u.indexes::bigint[]) with ordinality x(i, n) order by n) end as indexes
+    from b, unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
+      string_to_array(${sql.placeholder('items')}::text, E'\\x1f'), ${linesGiven}) u(first, size, items, line, indexes)`);
   const stored = db
     .$with('stored', {})
-    .as(sql`insert into ${inputs} (batch, first, items) select no, first, items from given`);
-  const cut = db
-    .$with('cut', {})
-    .as(sql`insert into ${chunks} (batch, first, size, src) select no, first, size, first from given`);
+    .as(sql`insert into ${inputs} (batch, first, indexes, items) select no, first, indexes, items from given`);
+  const cut = db.$with('cut', {}).as(sql`
+    insert into ${chunks} (batch, first, size, src, line, place)
+    select no, first, size, first, line, case when line is not null then base + first end from given`);
   const kept = db.$with('kept', {}).as(sql`
     insert into idempotency (owner, key, hash, batch, first, count, expires_at)
     select ${owner}, ${key}, ${sql.placeholder('hash')}::text, ${id}, at, ${count},
@@ -93,6 +98,7 @@ export function prepareAppend(db: Database) {
         firsts: list(append.chunks.map(({ first }) => first)),
         sizes: list(append.chunks.map(({ size }) => size)),
         items: jsonTexts(append.chunks.map(({ items }) => items)),
+        ...linesOf(append.chunks),
       });
       const { at, known, batch } = row!;
       if (at !== null) return { first: at, known: false };

@@ -45,7 +45,8 @@ export function prepareSweep(db: Database) {
   const uncut = db.$with('uncut', {}).as(sql`
     delete from chunks where ${mine} and no = any(array(
       (select no from chunks where batch = ${no} and state = 'done' limit ${portion})
-      union all (select no from chunks where batch = ${no} and state = 'pending' and not_before is null limit ${portion})
+      union all (select no from chunks where batch = ${no} and state = 'pending' and not_before is null and line is null limit ${portion})
+      union all (select no from chunks where batch = ${no} and line is not null and state <> 'done' limit ${portion})
       union all (select no from chunks where batch = ${no} and state = 'pending' and not_before is not null limit ${portion})
       union all (select no from chunks where batch = ${no} and state = 'queued')
       union all (select no from chunks where batch = ${no} and state = 'running'))) returning 1`);

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { jsonTexts, list, lists } from '../bind.ts';
 import { fingerprintOf } from '../fingerprint.ts';
@@ -6,6 +6,7 @@ import { batches, chunks, idempotency, inputs, results, uploads } from '../schem
 import type { NewBatch, NewChunk } from './accept.ts';
 import { prepareExtended } from './extend.ts';
 import { keptFor, keyRow, refuseTaken } from './keys.ts';
+import { linesGiven, linesOf } from './lines-given.ts';
 
 /**
  * An upload is a batch that does not exist yet: its chunks and inputs are there under a number that no batch has, so
@@ -55,6 +56,8 @@ export function prepareOpenUpload(db: Database) {
  *
  * Repeatable: inputs have a natural key, and a chunk is stored only with its inputs. Several may be in flight: they share the
  * lock on the upload, which keeps the clean-up waiting. Its commit waits for no disk: that of going live makes it durable.
+ *
+ * A chunk of a line that has nothing to run is stored too, as done: a retry finds by it where its items belong.
  */
 export function preparePut(db: Database) {
   const separator = sql`E'\\x1f'`;
@@ -62,16 +65,17 @@ export function preparePut(db: Database) {
     .$with('upload', { no: uploads.no })
     .as(sql`select no from uploads where no = ${sql.placeholder('no')}::int and not dead for key share`);
   const given = db.$with('given', {}).as(sql`
-    select first, size, picks::bigint[] as picks, items
+    select first, size, picks::bigint[] as picks, items, line, indexes::bigint[] as indexes
     from unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
-      string_to_array(${sql.placeholder('picks')}::text, ';', ''), string_to_array(${sql.placeholder('items')}::text, ${separator})) u(first, size, picks, items)`);
+      string_to_array(${sql.placeholder('picks')}::text, ';', ''), string_to_array(${sql.placeholder('items')}::text, ${separator}), ${linesGiven}) u(first, size, picks, items, line, indexes)`);
   const stored = db.$with('stored', {}).as(sql`
-    insert into ${inputs} (batch, first, items) select upload.no, given.first, given.items from upload, given
+    insert into ${inputs} (batch, first, indexes, items) select upload.no, given.first, given.indexes, given.items from upload, given
     on conflict do nothing returning first`);
   const cut = db.$with('cut', {}).as(sql`
-    insert into ${chunks} (batch, first, size, src, picks)
-    select upload.no, coalesce(given.picks[1], given.first), given.size, given.first, given.picks
-    from upload, given join stored using (first) where given.size > 0`);
+    insert into ${chunks} (batch, first, size, src, picks, line, place, state)
+    select upload.no, coalesce(given.picks[1], given.first), given.size, given.first, given.picks,
+      given.line, case when given.line is not null then given.first end, case when given.size > 0 then 'pending' else 'done' end
+    from upload, given join stored using (first) where given.size > 0 or given.line is not null`);
   const skipped = db.$with('skipped', {}).as(sql`
     insert into ${results} (batch, index, finished_at, status, attempt, error, src, fingerprint)
     select upload.no, x.index, now(), 2, 0, x.error::json, x.first, x.fingerprint
@@ -95,16 +99,17 @@ export function preparePut(db: Database) {
       skippedIndexes: list(skips.map(({ index }) => index)),
       skippedErrors: jsonTexts(skips.map(({ error }) => JSON.stringify(error))),
       skippedFingerprints: list(skips.map(({ error }) => fingerprintOf(error))),
+      ...linesOf(put),
     });
     return rows.length > 0;
   };
 }
 
 /** The indexes that run, where some do not. */
-function picksOf({ first, size, skipped }: UploadedChunk): number[] | null {
+function picksOf({ first, size, skipped, indexes }: UploadedChunk): number[] | null {
   if (skipped.length === 0 || skipped.length === size) return null;
   const left = new Set(skipped.map(({ index }) => index));
-  return Array.from({ length: size }, (_, at) => first + at).filter((index) => !left.has(index));
+  return Array.from({ length: size }, (_, at) => indexes?.[at] ?? first + at).filter((index) => !left.has(index));
 }
 
 /**
@@ -144,8 +149,12 @@ export function prepareGoLive(db: Database) {
   const key = sql`${sql.placeholder('key')}::text`;
   const total = sql`${sql.placeholder('total')}::bigint`;
   const skipped = sql`${sql.placeholder('skipped')}::bigint`;
-  const whole = sql`(select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks
-      where batch = ${no} and state = 'pending' and not_before is null and line is null)
+  const keyed = sql`${sql.placeholder('keyed')}::boolean`;
+  const allOf = (which: SQL) => sql`
+    (select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks where batch = ${no} and ${which})`;
+  // Each in the words of the index that holds them; only the one that is asked for is run.
+  const whole = sql`case when ${keyed} then ${allOf(sql`line is not null and state <> 'done'`)}
+      else ${allOf(sql`state = 'pending' and not_before is null and line is null`)} end
     and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
   // First the upload, then its key: keep takes them in this order too.
   const held = db
@@ -161,9 +170,9 @@ export function prepareGoLive(db: Database) {
     where owner = '' and key in (select key from mine) and exists (select from ended)`);
   const done = sql`${skipped} = ${total} and ${sql.placeholder('sealed')}::boolean`;
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, total, failed, params, options, pass, finished_at)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, pass, finished_at)
     select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
-      case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${total}, ${skipped},
+      case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
       ${sql.placeholder('params')}::text::json, ${sql.placeholder('options')}::text::json,
       coalesce((select min(pass) from batches where state = 'running'), 0), case when ${done} then clock_timestamp() end
     from ended returning no`);
@@ -182,10 +191,11 @@ export function prepareGoLive(db: Database) {
     .from(batches)
     .where(sql`${batches.id} = ${id}`)
     .prepare('went_live');
-  return async ({ key, open, ...batch }: WholeUpload): Promise<boolean> => {
+  return async ({ key, open, keyed = false, ...batch }: WholeUpload): Promise<boolean> => {
     const [row] = await query.execute({
       ...batch,
       sealed: open !== true,
+      keyed,
       key: key?.key ?? null,
       hash: key?.hash ?? null,
     });

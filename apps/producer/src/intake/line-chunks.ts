@@ -1,0 +1,111 @@
+import type { UploadedChunk } from '@bullpen/db';
+import { createGroupKey, lineOf } from '@bullpen/handlers';
+import { createCutter, type CutRules, type Cutter, InputTooLarge, type Skipped } from './chunk.ts';
+
+export interface Lines {
+  count: number;
+  /** In which line an item goes: that of its group; one without a key is spread. */
+  lineOf: (value: unknown, index: number) => number;
+}
+
+/**
+ * The lines of a batch, by its options; null: it has no groups. Items without a key go around from the line `from` on: many small
+ * appends would otherwise put theirs into the first one.
+ */
+export function linesFor({ groupBy }: { groupBy?: string | undefined }, count: number, from = 0): Lines | null {
+  if (groupBy === undefined) return null;
+  const keyOf = createGroupKey(groupBy);
+  return {
+    count,
+    lineOf: (value, index) => {
+      const key = keyOf(value);
+      return key === null ? (from + index) % count : lineOf(key, count);
+    },
+  };
+}
+
+/**
+ * A chunk ends when so much has come since it began, whatever of it was its own. A group that comes once in a thousand items would
+ * otherwise keep its chunk open for long: an open text holds the block that it was read with, 64 KiB, and who looks for the
+ * row of an item goes back over all rows that began before it.
+ */
+const openMax = { items: 50_000, bytes: 8 * 1024 * 1024 };
+
+interface Open {
+  texts: string[];
+  indexes: number[];
+  skipped: { index: number; error: Skipped }[];
+  size: number;
+  /** Of its JSON. */
+  bytes: number;
+  /** What had come when it began. */
+  began: number;
+}
+
+/**
+ * Cuts inputs into chunks of one line each, as they come: several are open at once. A chunk ends as others do (chunk.ts), and the
+ * chunks of a line follow one another: all indexes of one are smaller than those of the next.
+ */
+function createLineCutter({ sizeFor, maxBytes, lines }: CutRules & { lines: Lines }): Cutter {
+  let chunks: UploadedChunk[] = [];
+  const open: (Open | null)[] = Array.from({ length: lines.count }, () => null);
+  let count = 0;
+  let bytes = 0;
+  let looked = 0;
+
+  function close(line: number): void {
+    const chunk = open[line];
+    if (!chunk) return;
+    const { texts, indexes, skipped } = chunk;
+    chunks.push({ first: indexes[0]!, size: texts.length, items: `[${texts.join(',')}]`, skipped, line, indexes });
+    open[line] = null;
+  }
+
+  /** One line is looked at with each item, so that no item waits for the end of all. */
+  function closeOld(): void {
+    looked = looked + 1 < lines.count ? looked + 1 : 0;
+    const chunk = open[looked];
+    if (!chunk) return;
+    if (count - chunk.indexes[0]! >= openMax.items || bytes - chunk.began >= openMax.bytes) close(looked);
+  }
+
+  function begin(line: number): Open {
+    const chunk = { texts: [], indexes: [], skipped: [], size: sizeFor(count), bytes: 1, began: bytes };
+    open[line] = chunk;
+    return chunk;
+  }
+
+  return {
+    push(text, value, error) {
+      const length = Buffer.byteLength(text);
+      if (length + 2 > maxBytes) throw new InputTooLarge(count);
+      const line = lines.lineOf(value, count);
+      let chunk = open[line] ?? begin(line);
+      if (chunk.texts.length === chunk.size || (chunk.texts.length > 0 && chunk.bytes + length + 1 > maxBytes)) {
+        close(line);
+        chunk = begin(line);
+      }
+      if (error !== undefined) chunk.skipped.push({ index: count, error });
+      chunk.texts.push(text);
+      chunk.indexes.push(count);
+      // With a comma or a bracket after it.
+      chunk.bytes += length + 1;
+      bytes += length;
+      count += 1;
+      closeOld();
+    },
+    take() {
+      const cut = chunks;
+      if (cut.length > 0) chunks = [];
+      return cut;
+    },
+    end() {
+      for (let line = 0; line < open.length; line += 1) close(line);
+      return this.take();
+    },
+  };
+}
+
+/** Cuts inputs into chunks, by lines where there are any. */
+export const cutterFor = ({ lines, ...rules }: CutRules & { lines: Lines | null }): Cutter =>
+  lines === null ? createCutter(rules) : createLineCutter({ ...rules, lines });
