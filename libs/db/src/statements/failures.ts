@@ -37,8 +37,8 @@ export function prepareFailures(db: Database) {
     .select({
       fingerprint: cause.fingerprint,
       count: cause.count,
-      firstIndex: cause.first,
-      lastIndex: cause.last,
+      firstIndex: sql<number>`${cause.first}::float8`,
+      lastIndex: sql<number>`${cause.last}::float8`,
       causes: cause.causes,
       sample: resultColumns,
     })
