@@ -39,7 +39,7 @@ describe('findRoom', () => {
   it('gives nothing to a worker that has enough, and nothing to a partition without owner', () => {
     expect(findRoom([window(0, owner('a'), 10), window(1, null)])).toEqual([]);
     expect(findRoom([window(0, owner('a'), 10), window(1, owner('b'), 9)])).toEqual([
-      { handlers: ['echo'], slots: [1] },
+      { handlers: ['echo'], slots: [1], lines: [1] },
     ]);
   });
 

@@ -82,6 +82,8 @@ export function createClaims(deps: ClaimsDeps) {
   }
 
   return {
+    /** So many chunks are in hand under a claim that was made elsewhere, or will be: before it is sent. */
+    enter: (claim: string, chunks: number): void => void live.set(claim, chunks),
     /**
      * The chunk, or null when it is not to be had: taken, done, or its batch does not run. `suspect`: it is to be had only
      * by a worker that has nothing else in hand, which says so by `alone`. `batchNo`: of its batch, where it is known.

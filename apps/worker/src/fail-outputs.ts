@@ -1,16 +1,16 @@
-import { joinTexts, type Settled } from '@bullpen/db';
+import { joinTexts, type Outcome } from '@bullpen/db';
 import type { ItemError } from './outputs.ts';
 
 /** The index of the item whose output stands at a position of `outputs`. */
-export const indexOfOutput = ({ indexes, first }: Pick<Settled, 'indexes' | 'first'>, position: number): number =>
+export const indexOfOutput = ({ indexes, first }: Pick<Outcome, 'indexes' | 'first'>, position: number): number =>
   indexes?.[position] ?? first + position;
 
 /** The same with the items of these outputs failed; `outputs` are the JSON texts of all of them. */
-export function failOutputs(
-  settled: Settled,
+export function failOutputs<Kind extends Outcome>(
+  settled: Kind,
   outputs: readonly string[],
   errors: ReadonlyMap<number, ItemError>,
-): Settled {
+): Kind {
   const kept = [...outputs.keys()].filter((position) => !errors.has(position));
   const failed = [...errors].map(([position, error]) => ({ index: indexOfOutput(settled, position), error }));
   return {

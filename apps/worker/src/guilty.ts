@@ -1,4 +1,4 @@
-import { joinTexts, type Settled, splitTexts, verdictOf } from '@bullpen/db';
+import { joinTexts, type Outcome, splitTexts, verdictOf } from '@bullpen/db';
 import { failOutputs } from './fail-outputs.ts';
 
 type Probe = (outputs: string) => Promise<number>;
@@ -10,7 +10,7 @@ const error = { code: 'output-not-storable', message: 'the database cannot store
  * Where it takes every output by itself the fault lies elsewhere, and all items that have something to store fail with a
  * constant error: a chunk that can never be settled would come back for ever.
  */
-export async function withoutGuilty(settled: Settled, probe: Probe): Promise<Settled> {
+export async function withoutGuilty<Kind extends Outcome>(settled: Kind, probe: Probe): Promise<Kind> {
   const outputs = splitTexts(settled.outputs);
   const guilty = new Set<number>();
   await search(outputs, 0, outputs.length, probe, guilty);

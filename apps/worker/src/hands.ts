@@ -50,6 +50,8 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
       waiting = waiting.filter((each) => !leaving.includes(each));
       for (const { resolve } of leaving) resolve(false);
     },
+    /** Somebody waits for one. */
+    isWanted: (): boolean => waiting.length > 0,
     release(): void {
       held -= 1;
       grant();

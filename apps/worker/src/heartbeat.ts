@@ -10,6 +10,8 @@ export interface HeartbeatDeps {
   claims: Claims;
   plans: Plans;
   inHand: ReadonlyMap<number, { batch: number | null }>;
+  /** Batches of the lines in hand. */
+  lineBatches: () => readonly number[];
   facts: () => WorkerFacts;
   log: Log;
 }
@@ -31,7 +33,7 @@ export function createHeartbeat(deps: HeartbeatDeps) {
   return {
     async beat(): Promise<void> {
       const sentAt = performance.now();
-      const batches = new Set<number>();
+      const batches = new Set<number>(deps.lineBatches());
       for (const { batch } of deps.inHand.values()) if (batch !== null) batches.add(batch);
       const { orphans, stopped, known } = await deps.statements.heartbeat({
         worker: deps.worker.id,

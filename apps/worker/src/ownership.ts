@@ -28,6 +28,8 @@ const renewMs = 500;
 export function createOwnership(deps: OwnershipDeps) {
   const { serving, log } = deps;
   const kept = new Set<number>();
+  /** Of all that are its own by the database, also those that are being drained. */
+  let leases = new Map<number, string>();
   /** Being drained: its lease is still renewed. */
   const leaving = new Set<number>();
   /** Drained, to be given back with the next renewal. */
@@ -102,6 +104,9 @@ export function createOwnership(deps: OwnershipDeps) {
   }
 
   return {
+    /** The fence of its keyed work; null: the partition is not its own. */
+    leaseOf: (partition: number): string | null => leases.get(partition) ?? null,
+
     partitions: (): number[] => [...kept].sort((a, b) => a - b),
 
     /** The worker that has the pins of this one; null: nobody, or it has none. */
@@ -118,6 +123,7 @@ export function createOwnership(deps: OwnershipDeps) {
       const wasRetired = retired !== null;
       const owned = await deps.statements.own({ worker, leaseMs, releasing: given });
       renewedAt = sentAt;
+      leases = new Map(owned.mine.map(({ no, lease }) => [no, lease]));
       for (const partition of given) releasing.delete(partition);
       follow(owned);
       giveUp(owned);

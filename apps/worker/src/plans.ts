@@ -1,5 +1,12 @@
 import type { BatchPlan, Statements } from '@bullpen/db';
-import { type BatchScope, type Caches, type Catalog, type Handler, ItemContext } from '@bullpen/handlers';
+import {
+  type BatchScope,
+  type Caches,
+  type Catalog,
+  createGroupKey,
+  type Handler,
+  ItemContext,
+} from '@bullpen/handlers';
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 import { describeError } from './outputs.ts';
@@ -22,6 +29,17 @@ export interface Plan {
   cancel: () => void;
   /** Why no item of it can run, if so. */
   broken: Error | null;
+  /** Of a keyed batch. */
+  group: Group | null;
+}
+
+/** How the items of a keyed batch go by their groups. */
+interface Group {
+  keyOf: (input: unknown) => string | null;
+  /** Items of one that may run at once. */
+  max: number;
+  /** One after the other, as they were submitted. */
+  ordered: boolean;
 }
 
 /** Batches that are kept; the one that was used longest ago goes. */
@@ -113,7 +131,22 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
       deps.timeouts.cancel(row.no, scope.cancelled);
     },
     broken: null,
+    group: groupOf(row.options),
   };
+}
+
+function groupOf(options: Record<string, unknown>): Group | null {
+  const {
+    groupBy,
+    ordered = false,
+    groupConcurrency,
+  } = options as {
+    groupBy?: string;
+    ordered?: boolean;
+    groupConcurrency?: number;
+  };
+  if (groupBy === undefined) return null;
+  return { keyOf: createGroupKey(groupBy), max: ordered ? 1 : (groupConcurrency ?? Infinity), ordered };
 }
 
 /** What the options of a batch say of attempts; the defaults are those of the API. */

@@ -5,6 +5,7 @@ import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
 import type { Isolation } from './isolation/isolation.ts';
+import { isLineJob, type Lines } from './lines/lines.ts';
 import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
 import type { RunDeps } from './run.ts';
@@ -23,6 +24,7 @@ export interface ClaimDeps extends RunDeps, Pick<ThreadDeps, 'threads'> {
 }
 
 export interface ProcessDeps extends ClaimDeps {
+  lines: Lines;
   isolation: Isolation;
   /** Says of a job that nobody has claimed that its chunk waits again. */
   handBack: (job: JobData) => Promise<void>;
@@ -33,7 +35,7 @@ let orders = 0;
 /**
  * A job from wake-up to acknowledgement: claim → run → reduce → flush; the return is the acknowledgement. `closing` says
  * that the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
- * A suspect is not claimed here but in a process where it is alone.
+ * A suspect is not claimed here but in a process where it is alone. The job of a keyed batch is the turn of its line (lines/).
  */
 export async function processChunk(
   job: JobData,
@@ -46,7 +48,8 @@ export async function processChunk(
   let fate: Fate | 'back' = 'back';
   try {
     const mayStart = (): boolean => deps.mayStart() && !closing();
-    if (deps.inHand.has(chunk)) fate = 'over';
+    if (isLineJob(job)) fate = await deps.lines.run(job, (orders += 1), closing);
+    else if (deps.inHand.has(chunk)) fate = 'over';
     else if (!closing())
       fate = await claimAndRun(
         { chunk, batchNo, publishedAt, order: (orders += 1), alone: false },

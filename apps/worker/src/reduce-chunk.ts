@@ -1,4 +1,4 @@
-import { type Settled, splitTexts } from '@bullpen/db';
+import { type Outcome, splitTexts } from '@bullpen/db';
 import { atOnce, encodeReduced, type Reduce, ReduceError, unknownReduced } from '@bullpen/handlers';
 import { failOutputs, indexOfOutput } from './fail-outputs.ts';
 import { describeError, type ItemError } from './outputs.ts';
@@ -14,7 +14,7 @@ const told = new WeakSet<Plan>();
  * folds exactly what is stored: 0.6 µs for an output of 90 bytes, and the same code serves after the database refused
  * some of them. An output that `add` refuses fails its item; what fails otherwise makes the summary unknown.
  */
-export function reduceChunk(plan: Plan, settled: Settled): Settled {
+export function reduceChunk<Kind extends Outcome>(plan: Plan, settled: Kind): Kind {
   const { reduce } = plan.handler;
   if (reduce === undefined) return settled;
   const texts = splitTexts(settled.outputs);
@@ -37,7 +37,7 @@ interface Folded {
 }
 
 /** An `add` that threw may have left the accumulator half changed: then each output is folded alone, and what went well is merged. */
-function fold(reduce: AnyReduce, params: unknown, settled: Settled, outputs: readonly unknown[]): Folded {
+function fold(reduce: AnyReduce, params: unknown, settled: Outcome, outputs: readonly unknown[]): Folded {
   const add = (acc: unknown, at: number): unknown =>
     atOnce('add', reduce.add(acc, outputs[at], indexOfOutput(settled, at), params));
   const zero = (): unknown => atOnce('zero', reduce.zero(params));

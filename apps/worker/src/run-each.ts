@@ -37,18 +37,20 @@ export async function runEach(
   await opens.settled();
 }
 
+type OpenDeps = Pick<RunDeps, 'slots' | 'timeouts' | 'marks'>;
+
 /**
  * Items that wait for their promise. Each leaves once: by its answer, by its error, or because it took too long; what
- * it says after that is not heard.
+ * it says after that is not heard. `onOver` is told of each.
  */
-function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
+export function openItems(run: Run, { slots, timeouts, marks }: OpenDeps, onOver?: (at: number) => void) {
   let allSettled: (() => void) | null = null;
 
   function free(at: number): void {
     slots.release(performance.now() - run.startedAt[at]!);
-    if (run.open.size > 0) return;
-    timeouts.unwatch(run);
-    allSettled?.();
+    if (run.open.size === 0) timeouts.unwatch(run);
+    onOver?.(at);
+    if (run.open.size === 0) allSettled?.();
   }
   function reject(at: number, error: unknown): void {
     if (!run.open.delete(at)) return;
@@ -91,7 +93,7 @@ function openItems(run: Run, { slots, timeouts, marks }: RunDeps) {
 }
 
 /** Starts one item. Answers its promise, or null when it is over already. */
-function callOne(
+export function callOne(
   run: Run,
   at: number,
   handle: NonNullable<Handler['run']>,
@@ -100,7 +102,7 @@ function callOne(
 ): PromiseLike<unknown> | null {
   marks.enter(run.held.no, context.index, run.timeoutMs);
   try {
-    const output = handle(inputAt(run, context.index), context);
+    const output = handle(inputAt(run, at), context);
     if (isThenable(output)) return Promise.resolve(output);
     accept(run, at, output);
   } catch (error) {

@@ -41,7 +41,7 @@ function callTogether(run: Run, handle: NonNullable<Handler['runChunk']>, marks:
     for (let at = 0; at < size; at += 1) {
       const context = new ItemContext(run.plan.scope, indexAt(run.held, at), run.held.attempt);
       try {
-        inputs.push(inputAt(run, context.index));
+        inputs.push(inputAt(run, at));
         positions.set(at, context);
       } catch (error) {
         refuse(run, at, error);

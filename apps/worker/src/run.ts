@@ -28,7 +28,10 @@ const retryAfterMaxMs = 86_400_000;
 export interface Run extends Timed {
   held: Held;
   plan: Plan;
-  inputs: readonly { first: number; values: readonly unknown[] }[];
+  /** The input of an item, as it was sent. */
+  read: (at: number) => unknown;
+  /** Of the items that are on another attempt than their chunk. */
+  attempts: ReadonlyMap<number, number>;
   state: Uint8Array;
   /** Outputs as JSON text. */
   texts: string[];
@@ -42,12 +45,21 @@ export interface Run extends Timed {
   apart: boolean;
 }
 
-export function openRun(held: Held, plan: Plan, outputMaxBytes: number): Run {
+const none: ReadonlyMap<number, number> = new Map();
+
+export function openRun(
+  held: Held,
+  plan: Plan,
+  outputMaxBytes: number,
+  read: Run['read'] = readerOf(held),
+  attempts: Run['attempts'] = none,
+): Run {
   const size = held.picks?.length ?? held.size;
   return {
     held,
     plan,
-    inputs: held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] })),
+    read,
+    attempts,
     state: new Uint8Array(size),
     texts: [],
     bytes: 0,
@@ -63,12 +75,23 @@ export function openRun(held: Held, plan: Plan, outputMaxBytes: number): Run {
   };
 }
 
-export function inputAt(run: Run, index: number): unknown {
-  if (run.inputs.length === 0) return undefined;
-  let row = run.inputs.length - 1;
-  while (run.inputs[row]!.first > index) row -= 1;
-  const { first, values } = run.inputs[row]!;
-  const input = values[index - first];
+/** The inputs of a chunk, which stand in rows without a gap. */
+function readerOf(held: Held): Run['read'] {
+  const inputs = held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] }));
+  if (inputs.length === 0) return () => undefined;
+  return (at) => {
+    const index = indexAt(held, at);
+    let row = inputs.length - 1;
+    while (inputs[row]!.first > index) row -= 1;
+    return inputs[row]!.values[index - inputs[row]!.first];
+  };
+}
+
+export const attemptAt = (run: Run, at: number): number => run.attempts.get(at) ?? run.held.attempt;
+
+/** The input of an item as its handler's schema makes it. Throws `Fail` where that refuses it. */
+export function inputAt(run: Run, at: number): unknown {
+  const input = run.read(at);
   const schema = run.plan.handler.input;
   if (schema === undefined) return input;
   const parsed = schema.safeParse(input);
@@ -100,9 +123,8 @@ export function accept(run: Run, at: number, output: unknown): void {
 }
 
 export function refuse(run: Run, at: number, error: unknown): void {
-  const { attempt } = run.held;
   const { final, afterMs } = verdictOn(error);
-  if (final || attempt >= run.plan.maxAttempts) {
+  if (final || attemptAt(run, at) >= run.plan.maxAttempts) {
     fail(run, at, describeError(error));
     return;
   }

@@ -31,6 +31,8 @@ export interface RunnerDeps {
   isolated: boolean;
   /** False while the worker drains, or cannot be sure of its leases. */
   mayStart: () => boolean;
+  /** Batches of the lines in hand; left out where none can be. */
+  lineBatches?: () => readonly number[];
   /** What it says of itself beside its speed. */
   facts: () => Omit<
     WorkerFacts,
@@ -103,7 +105,17 @@ export function createRunner(deps: RunnerDeps) {
     };
   };
   const worker = { id, name, host: hostname(), pid: process.pid, handlers: names, concurrency, pins, isolated };
-  const heartbeat = createHeartbeat({ statements, worker, leaseMs, claims, plans, inHand, facts, log });
+  const heartbeat = createHeartbeat({
+    statements,
+    worker,
+    leaseMs,
+    claims,
+    plans,
+    inHand,
+    lineBatches: deps.lineBatches ?? (() => []),
+    facts,
+    log,
+  });
   const watchdog = startWatchdog({ marks, worker: id, name, databaseUrl: deps.databaseUrl, settings });
   let beats: ReturnType<typeof createLoop> | null = null;
   /** Whatever waits for its turn looks whether it may go on. */

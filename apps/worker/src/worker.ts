@@ -6,6 +6,7 @@ import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtim
 import { createHandBacks } from './hand-backs.ts';
 import { createHelping } from './helping.ts';
 import { createIsolation } from './isolation/isolation.ts';
+import { createLines } from './lines/lines.ts';
 import { createOwnership, type Ownership } from './ownership.ts';
 import { pinsOf } from './pins.ts';
 import { processChunk } from './process-chunk.ts';
@@ -38,8 +39,9 @@ export async function startWorker(deps: WorkerDeps) {
     pins,
     isolated: false,
     mayStart: () => !draining && ownership.isFresh(),
+    lineBatches: () => lines.batches(),
     facts: () => ({
-      chunksInFlight: runner.inHand.size + isolation.size(),
+      chunksInFlight: runner.inHand.size + isolation.size() + lines.batches().length,
       roundTripMs: deps.roundTripMs,
       idle: helping.idle(),
       pinsHeldBy: ownership.pinsHeldBy(),
@@ -55,7 +57,15 @@ export async function startWorker(deps: WorkerDeps) {
     onItems: (items) => void (figures.totals.items += items),
     log,
   });
-  const processDeps = { ...runner.running, isolation, handBack: createHandBacks(statements.lost) };
+  const lines = createLines({
+    ...runner.running,
+    statements,
+    workerId: id,
+    handlers: [...deps.handlers.keys()],
+    flushMaxItems: settings.flushMaxItems,
+    leaseOf: (partition) => ownership.leaseOf(partition),
+  });
+  const processDeps = { ...runner.running, isolation, lines, handBack: createHandBacks(statements.lost) };
   const consumers = createConsumers({
     backend: deps.backend,
     installationId: deps.installation.id,
@@ -101,7 +111,7 @@ export async function startWorker(deps: WorkerDeps) {
     'worker is ready',
   );
 
-  const idle = setInterval(() => runner.inHand.size === 0 && figures.idled(100), 100);
+  const idle = setInterval(() => runner.inHand.size + lines.batches().length === 0 && figures.idled(100), 100);
   const writeWindow = (): void => {
     const window = figures.closeWindow();
     if (window !== null) log.info(window, 'window');

@@ -1,4 +1,4 @@
-import { splitTexts } from '@bullpen/db';
+import { type Settled, splitTexts } from '@bullpen/db';
 import type { Log } from '@bullpen/runtime';
 import fc from 'fast-check';
 import { texts } from '@bullpen/testkit';
@@ -102,7 +102,7 @@ describe('idleReason', () => {
 });
 
 describe('withoutGuilty', () => {
-  const settled = {
+  const settled: Settled = {
     no: 1,
     claim: 'c',
     first: 0,

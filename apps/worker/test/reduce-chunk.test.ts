@@ -31,6 +31,7 @@ function planOf(reduce: object | undefined, told: object[] = []): Plan {
     stopped: false,
     cancel: () => undefined,
     broken: null,
+    group: null,
   };
   return { ...rest, handler, scope };
 }

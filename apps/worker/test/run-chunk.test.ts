@@ -39,6 +39,7 @@ function planOf(handler: object): Plan {
     stopped: false,
     cancel: () => undefined,
     broken: null,
+    group: null,
   };
 }
 

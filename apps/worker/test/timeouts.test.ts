@@ -25,6 +25,7 @@ const planOf = (handler: object, timeoutMs = 100): Plan => ({
   stopped: false,
   cancel: () => undefined,
   broken: null,
+  group: null,
 });
 const deps = (more: object = {}) => ({
   slots: createSlots(100),

@@ -38,10 +38,12 @@ ALTER TABLE "batches" ADD COLUMN "flight_max" integer;--> statement-breakpoint
 ALTER TABLE "chunks" ADD COLUMN "line" smallint;--> statement-breakpoint
 ALTER TABLE "chunks" ADD COLUMN "place" bigint;--> statement-breakpoint
 ALTER TABLE "chunks" ADD COLUMN "round" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
+ALTER TABLE "chunks" ADD COLUMN "settled" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "chunks" ADD COLUMN "tries" json;--> statement-breakpoint
 ALTER TABLE "chunks" ADD COLUMN "tried_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "inputs" ADD COLUMN "indexes" bigint[];--> statement-breakpoint
 ALTER TABLE "installation" ADD COLUMN "virtual" double precision DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "partitions" ADD COLUMN "lease" uuid;--> statement-breakpoint
 CREATE INDEX "chunks_line" ON "chunks" USING btree ("batch","line","place") WHERE "chunks"."line" is not null and "chunks"."state" <> 'done';--> statement-breakpoint
+CREATE INDEX "chunks_waiting" ON "chunks" USING btree ("batch","line","place") WHERE "chunks"."line" is not null and "chunks"."state" = 'pending' and "chunks"."not_before" is null;--> statement-breakpoint
 CREATE INDEX "chunks_pending" ON "chunks" USING btree ("batch","first") WHERE "chunks"."state" = 'pending' and "chunks"."not_before" is null and "chunks"."line" is null;

@@ -110,6 +110,8 @@ export const chunks = pgTable(
     place: bigint({ mode: 'number' }),
     /** Counts the flushes of a chunk in a line: what is left of it stays the same row, and keeps its place. */
     round: integer().notNull().default(0),
+    /** Items of a chunk in a line that earlier flushes made final, as long as it is not done. */
+    settled: integer().notNull().default(0),
     /** Items of a chunk in a line that are tried again: [index, attempts so far, ms from `tried_at`]. */
     tries: json(),
     triedAt: at('tried_at'),
@@ -140,6 +142,9 @@ export const chunks = pgTable(
     index('chunks_line')
       .on(t.batch, t.line, t.place)
       .where(sql`${t.line} is not null and ${t.state} <> 'done'`),
+    index('chunks_waiting')
+      .on(t.batch, t.line, t.place)
+      .where(sql`${t.line} is not null and ${t.state} = 'pending' and ${t.notBefore} is null`),
     index('chunks_due')
       .on(t.notBefore)
       .where(sql`${t.state} = 'pending' and ${t.notBefore} is not null`),

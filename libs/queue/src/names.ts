@@ -16,4 +16,6 @@ export interface JobData {
   /** Number of the batch, by which the claim finds its inputs sooner; a hint. Versions before this one do not say it. */
   batchNo?: number;
   items: number;
+  /** Of a keyed batch: the job is the turn of this line, which begins with the chunk. */
+  line?: number;
 }

@@ -1,3 +1,4 @@
+export { createAttempts, type OrderFacts, readOrder } from './attempts.ts';
 export { hasRedis, testRedisUrl } from './backend.ts';
 export { createDatabase, databaseForTest, type TestDatabase } from './database.ts';
 export { dropReplyTo } from './drop-proxy.ts';

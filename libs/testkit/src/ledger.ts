@@ -11,7 +11,7 @@ export async function checkLedger(database: TestDatabase): Promise<string[]> {
       coalesce(c.done, 0)::int as done, coalesce(c.open, 0)::int as open,
       coalesce(r.good, 0)::int as good, coalesce(r.bad, 0)::int as bad, coalesce(r.outside, 0)::int as outside
     from batches b
-    left join (select batch, sum(size) filter (where state = 'done') as done, sum(size) filter (where state <> 'done') as open
+    left join (select batch, sum(case when state = 'done' then size else settled end) as done, sum(size) filter (where state <> 'done') as open
       from chunks group by batch) c on c.batch = b.no
     left join (select x.batch, count(*) filter (where status = 1) as good, count(*) filter (where status = 2) as bad,
         count(*) filter (where index < 0 or index >= y.total) as outside

@@ -26,7 +26,7 @@ const nextMs = { more: 0, low: 20, busy: 60, idle: 250, refused: 1000 } as const
  */
 export async function publishOnce(deps: PublishDeps): Promise<number> {
   const { leaseMs } = deps.settings;
-  const [{ windows, batchesRunning }, isReachable] = await Promise.all([
+  const [{ windows, batchesRunning, linesWait }, isReachable] = await Promise.all([
     deps.statements.windows({ leaseMs }),
     deps.publisher.reachable(),
     deps.statements.due(),
@@ -37,7 +37,11 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
   let next: number = nextMs.busy;
   for (const room of findRoom(windows)) {
     const startedAt = performance.now();
-    const marked = await markInto(deps, room, batchesRunning);
+    // Lines first: each has room in its own partition alone, and takes one place of it for all that it holds.
+    const lines = linesWait ? await deps.statements.markLines({ handlers: room.handlers, slots: room.lines }) : [];
+    const slots = without(room.slots, lines);
+    const chunks = slots.length === 0 ? [] : await markInto(deps, { ...room, slots }, batchesRunning);
+    const marked = [...lines, ...chunks];
     if (marked.length === 0) continue;
     if (room.slots.length > held) next = nextMs.low;
     const markedAt = performance.now();
@@ -59,6 +63,17 @@ const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promis
     itemsMax: deps.queueSize,
   });
 
+/** The places that these chunks leave. */
+function without(slots: readonly number[], marked: readonly Marked[]): number[] {
+  const taken = new Map<number, number>();
+  for (const { partition } of marked) taken.set(partition, (taken.get(partition) ?? 0) + 1);
+  return slots.filter((partition) => {
+    const left = taken.get(partition) ?? 0;
+    taken.set(partition, left - 1);
+    return left <= 0;
+  });
+}
+
 /** Adds the jobs; chunks whose job could not be added wait again. Answers their numbers. */
 async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Set<number>> {
   const jobs = marked.map((chunk): ChunkJob => ({
@@ -69,6 +84,7 @@ async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Se
     batch: chunk.batch.id,
     batchNo: chunk.batch.no,
     items: chunk.size,
+    keyed: chunk.keyed,
   }));
   const { failed, error } = await deps.publisher.publish(jobs);
   if (failed.length > 0) {

@@ -4,6 +4,8 @@ import type { Window } from '@bullpen/db';
 export interface Room {
   handlers: string[];
   slots: number[];
+  /** The same for lines, each of which has its partition already: so many of each where its owner has room at all. */
+  lines: number[];
 }
 
 /** Chunks of one partition in BullMQ at most, for each worker that serves it. */
@@ -29,16 +31,23 @@ export function windowOf(worker: { chunksMax: number; chunksPerSecond: number; t
 export function findRoom(windows: readonly Window[]): Room[] {
   const rooms = new Map<string, Room>();
   const groups = [...groupByOwner(windows).values()].sort((a, b) => b.free / b.window - a.free / a.window);
+  const roomOf = ({ handlers }: Group): Room => {
+    const key = handlers.join('\n');
+    let room = rooms.get(key);
+    if (room === undefined) rooms.set(key, (room = { handlers, slots: [], lines: [] }));
+    return room;
+  };
+  for (const group of groups) {
+    const each = Math.ceil(Math.max(0, group.free) / group.partitions.length);
+    for (const { no } of group.partitions) for (let n = 0; n < each; n += 1) roomOf(group).lines.push(no);
+  }
   for (let found = true; found;) {
     found = false;
     for (const group of groups) {
       for (let turn = 0; turn < group.workers; turn += 1) {
         const least = group.partitions.reduce((a, b) => (b.held < a.held ? b : a));
         if (group.free <= 0 || least.held >= windowMax * group.workers) break;
-        const key = group.handlers.join('\n');
-        let room = rooms.get(key);
-        if (room === undefined) rooms.set(key, (room = { handlers: group.handlers, slots: [] }));
-        room.slots.push(least.no);
+        roomOf(group).slots.push(least.no);
         group.free -= 1;
         least.held += 1;
         found = true;

@@ -41,7 +41,7 @@ export async function auditCounts(
         union
         (select no, id, state, sealed, total, succeeded + failed from batches order by created_at desc limit ${newest}))
       select b.id, b.state, b.sealed, b.total::float8 as total, b.counted::float8 as counted,
-        coalesce(sum(c.size) filter (where c.state = 'done'), 0)::float8 as done,
+        coalesce(sum(case when c.state = 'done' then c.size else c.settled end), 0)::float8 as done,
         coalesce(sum(c.size) filter (where c.state <> 'done'), 0)::float8 as open
       from looked_at b left join chunks c on c.batch = b.no
       group by b.no, b.id, b.state, b.sealed, b.total, b.counted order by b.no`)) as unknown as Sums[];

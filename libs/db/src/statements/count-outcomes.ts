@@ -14,6 +14,8 @@ import { batches } from '../schema.ts';
  * Batches are locked in order, for a flush of several meets other flushes and mark. The lock makes completion exact;
  * `not exists (unfinished chunk)` missed it in 296 of 300.
  *
+ * The `pass` of a keyed batch moves here, by what was done; that of others by what was marked (mark.ts).
+ *
  * The commit waits for the disk only where it completes a batch: the log is in order, so that one such commit makes all
  * earlier ones durable.
  */
@@ -26,6 +28,7 @@ export function countOutcomes(db: Database, settled: string, written: readonly s
   const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
   const counted = db.$with('counted', { no: batches.no, durable: sql<'on' | null>`durable`.as('durable') }).as(sql`
     update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
+      pass = case when b.keyed then b.pass + (s.succeeded + s.failed) / b.weight::float8 else b.pass end,
       state = case when ${ends} then 'completed' else b.state end,
       finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
     from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from ${from} group by batch) s

@@ -6,8 +6,8 @@ import { chunks, partials, results } from '../schema.ts';
 import { countOutcomes } from './count-outcomes.ts';
 import { placeRests } from './rests.ts';
 
-/** What became of one claimed chunk. Its items are either final (succeeded or failed) or in a rest. */
-export interface Settled {
+/** The items of a claimed chunk that are final. */
+export interface Outcome {
   no: number;
   claim: string;
   /** First index of the chunk. */
@@ -19,9 +19,13 @@ export interface Settled {
   /** Index of each output; null: they are those from `first` on without a gap. */
   indexes: readonly number[] | null;
   failures: readonly { index: number; error: { code: string; message: string } }[];
-  rests: readonly Rest[];
   /** JSON text of what the handler's `reduce` made of the outputs; left out where there is none. */
   partial?: string | null;
+}
+
+/** What became of one claimed chunk. Its items are either final (succeeded or failed) or in a rest. */
+export interface Settled extends Outcome {
+  rests: readonly Rest[];
 }
 
 /** Items that go back: those that were not started (same attempt), or that are tried again (attempt + 1, after a wait). */

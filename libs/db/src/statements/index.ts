@@ -5,12 +5,14 @@ import { prepareAppend } from './append.ts';
 import { prepareAppendJobs } from './append-jobs.ts';
 import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
 import { prepareClaim } from './claim.ts';
+import { prepareClaimLine } from './claim-line.ts';
 import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
 import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareProgress, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
 import { prepareExtend } from './extend.ts';
 import { prepareFailures } from './failures.ts';
 import { prepareFlush } from './flush.ts';
+import { prepareFlushLine } from './flush-line.ts';
 import { prepareFold, prepareUnfolded } from './fold.ts';
 import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
@@ -18,6 +20,7 @@ import { prepareHelp } from './help.ts';
 import { prepareInputs } from './inputs.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
+import { prepareMarkLines } from './mark-lines.ts';
 import { prepareOwn } from './own.ts';
 import { preparePartitions } from './partitions.ts';
 import { prepareProbe } from './probe.ts';
@@ -65,6 +68,9 @@ export function createStatements(db: Database, patience: Patience) {
     mark: again(prepareMark),
     claim: again(prepareClaim),
     flush: again(prepareFlush),
+    markLines: again(prepareMarkLines),
+    claimLine: again(prepareClaimLine),
+    flushLine: again(prepareFlushLine),
     probe: again(prepareProbe),
     register: again(prepareRegister),
     heartbeat: again(prepareHeartbeat),

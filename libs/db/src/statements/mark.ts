@@ -9,6 +9,8 @@ export interface Marked {
   partition: number;
   size: number;
   batch: { no: number; id: string; handler: string };
+  /** It stands for its line (mark-lines.ts). */
+  keyed?: boolean;
 }
 
 /**

@@ -6,6 +6,8 @@ import { leaseInterval, planShares } from './shares.ts';
 /** A partition that a worker owns: by its pins, as one of its share, or one that is pinned to another worker by now. */
 export interface OwnedPartition {
   no: number;
+  /** Its fence for keyed work. */
+  lease: string;
   /** Counts the owners it has had. */
   epoch: number;
   hold: 'pinned' | 'shared' | 'foreign';
@@ -30,7 +32,8 @@ export interface Owned {
  * Repeatable: it sets what should be so; a lost reply is answered by the next run. A worker that drains takes nothing.
  *
  * The share is the number of partitions without a pin over the workers that share them, one more for the first in the
- * order of their start (shares.ts). Rows are locked before they are judged free, so that of two takers one skips.
+ * order of their start (shares.ts). Rows are locked before they are judged free, so that of two takers one skips: so also
+ * while a flush of keyed work holds the row (flush-line.ts).
  */
 export function prepareOwn(db: Database) {
   const worker = sql`${sql.placeholder('worker')}::uuid`;
@@ -42,9 +45,10 @@ export function prepareOwn(db: Database) {
     from sharers s cross join (select count(*) as n from plan where pinned_to is null and not reserved) p
     where s.id = ${worker}`);
   const freed = db.$with('freed', {}).as(sql`
-    update partitions set owner = null, expires_at = null where owner = ${worker} and no = any(${releasing})`);
+    update partitions set owner = null, lease = null, expires_at = null where owner = ${worker} and no = any(${releasing})`);
   const kept = db.$with('kept', {}).as(sql`
-    update partitions set expires_at = ${until} where owner = ${worker} and no <> all(${releasing}) returning no, epoch`);
+    update partitions set expires_at = ${until}, lease = coalesce(lease, gen_random_uuid())
+    where owner = ${worker} and no <> all(${releasing}) returning no, lease, epoch`);
   const pinsFree = sql`
     select no from partitions where ${isFree} and no = any(array(select no from plan where pinned_to = ${worker}))
     order by no for update skip locked`;
@@ -55,11 +59,11 @@ export function prepareOwn(db: Database) {
       - (select count(*) from kept join plan using (no) where pinned_to is null))
     for update skip locked`;
   const taken = db.$with('taken', {}).as(sql`
-    update partitions set owner = ${worker}, epoch = epoch + 1, taken_at = clock_timestamp(), expires_at = ${until}
+    update partitions set owner = ${worker}, lease = gen_random_uuid(), epoch = epoch + 1, taken_at = clock_timestamp(), expires_at = ${until}
     where no = any(array(${pinsFree}) || array(${sharedFree}))
-    returning no, epoch`);
+    returning no, lease, epoch`);
   const mine = sql`
-    select json_build_object('no', m.no, 'epoch', m.epoch, 'hold',
+    select json_build_object('no', m.no, 'lease', m.lease, 'epoch', m.epoch, 'hold',
       case when pinned_to is null then 'shared' when pinned_to = ${worker} then 'pinned' else 'foreign' end) as one
     from (select * from kept union all select * from taken) m join plan using (no) order by m.no`;
   const earlier = sql`

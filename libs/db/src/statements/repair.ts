@@ -38,6 +38,8 @@ const failsFrom = suspectFrom + 2;
  * square root, costs 32 runs alone instead of one for each innocent chunk of 1 000 that was twice in hand when
  * somebody typed `kill -9`.
  *
+ * A chunk of a line keeps its place: it is never split, and its owner runs its items one by one elsewhere (apps/worker/src/lines).
+ *
  * One statement, since a chunk that waits unsplit between two of them would be published, and kill once more.
  */
 export function prepareRepair(db: Database) {
@@ -65,7 +67,7 @@ const buried = { error: JSON.stringify(workerLost), fingerprint: fingerprintOf(w
 function prepareTake(db: Database, name: string, under: SQL, charge: SQL) {
   const taken = db.$with('taken', {}).as(sql`
     select c.*, c.crashes + ${charge} as crashed, 
-      ${charge} > 0 and c.crashes + ${charge} >= case when c.size > 1 then ${sql.raw(String(splitFrom))} else ${sql.raw(String(failsFrom))} end as guilty
+      ${charge} > 0 and c.line is null and c.crashes + ${charge} >= case when c.size > 1 then ${sql.raw(String(splitFrom))} else ${sql.raw(String(failsFrom))} end as guilty
     from chunks c left join workers w on w.id = c.worker
     where c.state = 'running' and ${under} order by c.no for update of c skip locked`);
   const fate = db.$with('fate', { no: chunks.no, size: chunks.size, fate: sql<Repaired['fate']>`fate`.as('fate'), batch: chunks.batch }).as(sql`

@@ -16,8 +16,8 @@ export interface Window {
 }
 
 /**
- * Windows: what stands in each partition, who owns it, and how many batches have something to run. A read, of partial indexes that hold
- * only what is in flight.
+ * Windows: what stands in each partition, who owns it, how many batches have something to run, and whether a line waits. A read, of partial indexes that hold
+ * only what is in flight. A line in a worker's hand counts as one, however many of its chunks are held.
  */
 export function prepareWindows(db: Database) {
   const flight = db.$with('flight', {
@@ -30,7 +30,8 @@ export function prepareWindows(db: Database) {
     from (
       select partition, count(*) as q, 0 as r, min(queued_at) as oldest from chunks where state = 'queued' group by partition
       union all
-      select partition, 0, count(*), null from chunks where state = 'running' group by partition) x
+      select partition, 0, count(*) filter (where line is null) + count(distinct batch) filter (where line is not null), null
+      from chunks where state = 'running' group by partition) x
     group by partition`);
   const live = sql`not w.draining and w.seen > clock_timestamp() - ${leaseInterval()}`;
   const helpers = db.$with('helpers', {
@@ -46,6 +47,7 @@ export function prepareWindows(db: Database) {
       queued: sql<number>`coalesce(${flight.queued}, 0)`,
       running: sql<number>`coalesce(${flight.running}, 0)`,
       oldestMs: flight.oldest,
+      linesWait: sql<boolean>`exists (select from chunks where line is not null and state = 'pending' and not_before is null)`,
       batches: sql<number>`(select count(*)::int from batches where state = 'running' and succeeded + failed < total)`,
       owner: {
         id: workers.id,
@@ -64,7 +66,9 @@ export function prepareWindows(db: Database) {
     .orderBy(partitions.no)
     .prepare('windows');
 
-  return async (request: { leaseMs: number }): Promise<{ windows: Window[]; batchesRunning: number }> => {
+  return async (request: {
+    leaseMs: number;
+  }): Promise<{ windows: Window[]; batchesRunning: number; linesWait: boolean }> => {
     const rows = await query.execute(request);
     return {
       windows: rows.map(({ partition, epoch, queued, running, oldestMs, owner }) => ({
@@ -76,6 +80,7 @@ export function prepareWindows(db: Database) {
         owner,
       })),
       batchesRunning: rows[0]?.batches ?? 0,
+      linesWait: rows[0]?.linesWait ?? false,
     };
   };
 }

@@ -1,0 +1,61 @@
+import type { JobData } from '@bullpen/queue';
+import type { Hands } from '../hands.ts';
+import type { Plans } from '../plans.ts';
+import { type Line, runTurn, type TurnDeps } from './turn.ts';
+
+export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'budget'> {
+  plans: Plans;
+  hands: Pick<Hands, 'isWanted'>;
+  /** The fence of a partition that this worker owns; null: it does not. */
+  leaseOf: (partition: number) => string | null;
+}
+
+/** A job that is the turn of a line. */
+export interface LineJob extends JobData {
+  line: number;
+  batchNo: number;
+}
+
+export const isLineJob = (job: JobData): job is LineJob => job.line !== undefined && job.batchNo !== undefined;
+
+/** The lines that have their turn in this worker. Each has one at a time. */
+export function createLines(deps: LinesDeps) {
+  const turns = new Map<string, { batch: number; over: Promise<unknown> }>();
+  const budget = { bytes: 0 };
+
+  async function run(line: Line, chunk: number): Promise<'over' | 'nothing'> {
+    const plan = await deps.plans.open(line.batch, chunk);
+    return runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted });
+  }
+
+  return {
+    /** Of the lines that have their turn. */
+    batches: (): number[] => [...turns.values()].map(({ batch }) => batch),
+
+    /**
+     * `back`: nothing of the line was to be had under this job. The line of a second job has its turn already: then there is nothing to do
+     * but to wait for its end, and to look again.
+     */
+    async run(job: LineJob, order: number, isGone: () => boolean): Promise<'over' | 'back'> {
+      const name = `${job.batchNo}:${job.line}`;
+      const known = turns.get(name);
+      if (known !== undefined) {
+        await known.over.catch(() => undefined);
+        return 'back';
+      }
+      const lease = deps.leaseOf(job.line);
+      if (lease === null) return 'back';
+      const isLost = (): boolean => deps.leaseOf(job.line) !== lease;
+      const line: Line = { batch: job.batchNo, line: job.line, lease, order, isLost, isGone };
+      const over = run(line, job.chunk);
+      turns.set(name, { batch: job.batchNo, over });
+      try {
+        return (await over) === 'over' ? 'over' : 'back';
+      } finally {
+        turns.delete(name);
+      }
+    },
+  };
+}
+
+export type Lines = ReturnType<typeof createLines>;

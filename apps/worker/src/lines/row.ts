@@ -1,0 +1,116 @@
+import { type ClaimedRow, joinTexts, type SettledRow } from '@bullpen/db';
+import { Item } from '../outputs.ts';
+import type { Plan } from '../plans.ts';
+import { openRun, type Run, type RunDeps } from '../run.ts';
+import { openItems } from '../run-each.ts';
+import type { HandRow } from './hand.ts';
+
+/** A row of a line in the hand of its owner. */
+export interface Row extends HandRow {
+  held: ClaimedRow & { claim: string };
+  /** Of each item, by position. */
+  indexes: readonly number[];
+  run: Run;
+  opens: ReturnType<typeof openItems>;
+  /** Items that became final since the last flush, by position. */
+  fresh: number[];
+  /** Something is new since the last flush. */
+  dirty: boolean;
+  /** Items that are not final. */
+  left: number;
+  attempts: Map<number, number>;
+  dueAt: Map<number, number>;
+  round: number;
+  bytes: number;
+}
+
+export interface RowDeps extends Pick<RunDeps, 'slots' | 'timeouts' | 'marks' | 'outputMaxBytes'> {
+  plan: Plan;
+  /** An item that had answered a promise is over: final, or to be tried again. */
+  onOver: (row: Row, at: number) => void;
+  /** The inputs of a row, parsed. */
+  parse: (row: Row) => readonly unknown[];
+}
+
+export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: RowDeps): Row {
+  const held = { ...claimed, claim };
+  const indexes = claimed.picks ?? claimed.indexes;
+  const elements = claimed.picks === null ? null : elementsOf(claimed.picks, claimed.indexes);
+  const attempts = new Map<number, number>();
+  const dueAt = new Map<number, number>();
+  const tries = new Map(claimed.tries.map(([index, attempt, waitMs]) => [index, { attempt, waitMs }]));
+  if (tries.size > 0)
+    for (const [at, index] of indexes.entries()) {
+      const tried = tries.get(index);
+      if (tried === undefined) continue;
+      attempts.set(at, tried.attempt);
+      if (tried.waitMs > 0) dueAt.set(at, now + tried.waitMs);
+    }
+  const read = (at: number): unknown => deps.parse(row)[elements === null ? at : elements[at]!];
+  const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
+  const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, read, attempts);
+  const row: Row = {
+    held,
+    indexes,
+    run,
+    opens: openItems(run, deps, (at) => deps.onOver(row, at)),
+    size: indexes.length,
+    next: 0,
+    fresh: [],
+    dirty: false,
+    left: indexes.length,
+    attempts,
+    dueAt,
+    round: claimed.round,
+    bytes: claimed.items.length,
+  };
+  return row;
+}
+
+/** Where the picks stand among the indexes; both ascend. */
+function elementsOf(picks: readonly number[], indexes: readonly number[]): number[] {
+  let element = -1;
+  return picks.map((index) => (element = indexes.indexOf(index, element + 1)));
+}
+
+/** What is new of a row, as a flush takes it; from then on it is not new any more. */
+export function settleRow(row: Row, now: number): SettledRow {
+  const { run, held, fresh } = row;
+  const outputs: string[] = [];
+  const indexes: number[] = [];
+  const attempts: number[] = [];
+  const failures: { index: number; attempt: number; error: { code: string; message: string } }[] = [];
+  const attemptOf = (at: number): number => row.attempts.get(at) ?? held.attempt;
+  for (const at of fresh) {
+    const index = row.indexes[at]!;
+    if (run.state[at] === Item.failed) failures.push({ index, attempt: attemptOf(at), error: run.errors.get(at)! });
+    if (run.state[at] !== Item.succeeded) continue;
+    outputs.push(run.texts[at]!);
+    indexes.push(index);
+    attempts.push(attemptOf(at));
+  }
+  const settled: SettledRow = {
+    no: held.no,
+    claim: held.claim,
+    round: row.round,
+    first: held.first,
+    succeeded: fresh.length - failures.length,
+    outputs: joinTexts(outputs),
+    indexes,
+    attempts: row.attempts.size === 0 ? null : attempts,
+    failures,
+    left: row.left === 0 ? null : row.indexes.filter((_, at) => !isFinal(row, at)),
+    tries: [...row.attempts].flatMap(([at, attempt]) =>
+      isFinal(row, at) ? [] : [[row.indexes[at]!, attempt, Math.max(0, (row.dueAt.get(at) ?? 0) - now)] as const],
+    ),
+  };
+  run.errors.clear();
+  run.texts = [];
+  run.bytes = 0;
+  row.fresh = [];
+  row.dirty = false;
+  return settled;
+}
+
+const isFinal = ({ run: { state } }: Row, at: number): boolean =>
+  state[at] === Item.succeeded || state[at] === Item.acknowledged || state[at] === Item.failed;

@@ -1,0 +1,70 @@
+import { sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { list, names } from '../bind.ts';
+import { batches, chunks } from '../schema.ts';
+import type { Marked } from './mark.ts';
+
+/** Batches that one run looks at beside one for each line that there is room for: those whose lines are in hand already. */
+const batchesMore = sql.raw('128');
+
+/**
+ * Mark of lines: takes lines that wait for a worker, and makes the first chunk that waits in each `queued`; the caller then adds
+ * its job, which is the turn of that line: the owner of the partition claims as much of it as it can hold (claim-line.ts). A line whose
+ * head is queued or running has its turn already.
+ *
+ * Repeatable: a second run takes others. What was marked and never added is found by `lost`. A line that is marked twice, in the
+ * moment between two rows of its hand, has one turn: the worker that has it takes the second job as a word that there is more.
+ *
+ * Lines of a partition by the `pass` of their batches, which moves with what is settled (count-outcomes.ts): how much of a line its turn
+ * will do, nobody knows here. Two probes of an index for each batch and partition with room.
+ */
+export function prepareMarkLines(db: Database) {
+  const exclusive = db
+    .$with('exclusive', { ok: sql<boolean>`ok` })
+    .as(sql`select pg_try_advisory_xact_lock(hashtext('bullpen mark')) as ok`);
+  const room = db.$with('room', {}).as(sql`
+    select no, count(*) as room from unnest(${sql.placeholder('slots')}::smallint[]) s(no) group by no`);
+  const waits = sql`c.line is not null and c.state = 'pending' and c.not_before is null`;
+  const first = db.$with('first', {}).as(sql`
+    select w.no, r.room, row_number() over (partition by r.no order by b.pass, b.no) as rank
+    from exclusive cross join lateral (
+      select no, pass from batches b
+      where state = 'running' and keyed and handler = any(${sql.placeholder('handlers')}::text[])
+        and exists (select from chunks c where c.batch = b.no and ${waits})
+      order by pass, no limit ${batchesMore} + cardinality(${sql.placeholder('slots')}::smallint[])) b
+    cross join room r
+    cross join lateral (select c.no from chunks c where c.batch = b.no and c.line = r.no and ${waits} order by c.place limit 1) w
+    cross join lateral (
+      select c.state from chunks c where c.batch = b.no and c.line = r.no and c.line is not null and c.state <> 'done' order by c.place limit 1) head
+    where exclusive.ok and head.state = 'pending'`);
+  const marked = db.$with('marked', {
+    no: chunks.no,
+    generation: chunks.generation,
+    partition: chunks.partition,
+    size: chunks.size,
+    batch: chunks.batch,
+  }).as(sql`
+    update chunks c set state = 'queued', generation = generation + 1, queued_at = clock_timestamp(), partition = line
+    where c.no = any(array(select no from first where rank <= room order by no)) and c.state = 'pending'
+    returning c.no, c.generation, c.partition, c.size, c.batch`);
+  const started = db.$with('started', {}).as(sql`
+    update batches set started_at = clock_timestamp()
+    where no = any(array(select no from batches where started_at is null and no = any(array(select distinct batch from marked)) order by no for no key update))`);
+  const query = db
+    .with(exclusive, room, first, marked, started)
+    .select({
+      no: marked.no,
+      generation: marked.generation,
+      partition: sql<number>`${marked.partition}`,
+      size: marked.size,
+      batch: { no: batches.no, id: batches.id, handler: batches.handler },
+      keyed: sql<boolean>`true`,
+    })
+    .from(marked)
+    .innerJoin(batches, sql`${batches.no} = ${marked.batch}`)
+    .prepare('mark_lines');
+
+  /** `slots`: a partition for each line that may be taken. `handlers`: those that the owners of these partitions know. */
+  return (room: { handlers: readonly string[]; slots: readonly number[] }): Promise<Marked[]> =>
+    query.execute({ handlers: names(room.handlers), slots: list(room.slots) });
+}

@@ -1,0 +1,196 @@
+import { randomUUID } from 'node:crypto';
+import type { ClaimedRow, SettledRow } from '@bullpen/db';
+import { checkLedger, databaseForTest, eventually, type TestDatabase, texts } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import { describe, expect, it } from 'vitest';
+import { join, only } from './work.ts';
+
+const leaseMs = 5000;
+
+/** A worker that owns all partitions, with the lease of partition 3. */
+async function owner(database: TestDatabase) {
+  const worker = randomUUID();
+  await database.db.execute(sql`update workers set draining = true`);
+  await join(database, worker);
+  const { mine } = await database.statements.own({ worker, leaseMs, releasing: [] });
+  return { worker, lease: mine.find(({ no }) => no === 3)!.lease };
+}
+
+/** A keyed batch with so many rows of 5 items in line 3. */
+async function acceptLine(database: TestDatabase, rows: number): Promise<number> {
+  const { no } = await only<{ no: number }>(
+    database,
+    sql`insert into batches (id, handler, state, total, options, keyed) values (gen_random_uuid(), 'echo', 'running', ${rows * 5}, '{}', true) returning no`,
+  );
+  await database.db.execute(sql`insert into inputs (batch, first, indexes, items)
+    select ${no}, k * 5, array(select generate_series(k * 5, k * 5 + 4)), '["a", "b", "c", "d", "e"]' from generate_series(0, ${rows - 1}::int) k`);
+  await database.db.execute(sql`insert into chunks (batch, first, size, src, line, place)
+    select ${no}, k * 5, 5, k * 5, 3, k * 5 from generate_series(0, ${rows - 1}::int) k`);
+  return no;
+}
+
+type Owner = Awaited<ReturnType<typeof owner>>;
+
+const claimOf =
+  ({ statements }: TestDatabase) =>
+  (by: Owner, batch: number, given: { after?: number; rows?: number; claim?: string } = {}) =>
+    statements.claimLine({
+      batch,
+      line: 3,
+      after: given.after ?? -1,
+      rows: given.rows ?? 100,
+      claim: given.claim ?? randomUUID(),
+      handlers: ['echo'],
+      ...by,
+    });
+
+/** A row of which so many items succeeded. */
+const done = (row: ClaimedRow, claim: string, items = row.size, more: Partial<SettledRow> = {}): SettledRow => {
+  const indexes = (row.picks ?? row.indexes).slice(0, items);
+  const left = (row.picks ?? row.indexes).slice(items);
+  return {
+    no: row.no,
+    claim,
+    round: row.round,
+    first: row.first,
+    succeeded: items,
+    outputs: texts(indexes),
+    indexes,
+    attempts: null,
+    failures: [],
+    left: left.length === 0 ? null : left,
+    tries: [],
+    ...more,
+  };
+};
+
+describe('a line', () => {
+  it('is claimed in order past the cursor, whatever the state of its rows, by the owner of the partition alone', async () => {
+    const database = await databaseForTest();
+    const [first, batch] = [await owner(database), await acceptLine(database, 4)];
+    const claim = claimOf(database);
+    expect((await claim(first, batch, { rows: 2 })).map(({ place }) => place)).toEqual([0, 5]);
+    expect((await claim(first, batch, { after: 5, rows: 2 })).map(({ place }) => place)).toEqual([10, 15]);
+    expect(await claim({ ...first, lease: randomUUID() }, batch)).toEqual([]);
+    await database.db.execute(sql`update partitions set expires_at = now() - interval '1 second'`);
+    const second = await owner(database);
+    const rows = await claim(second, batch);
+    expect(rows.map(({ place, crashes }) => [place, crashes])).toEqual([[0, 1], [5, 1], [10, 1], [15, 1]]); // prettier-ignore
+    expect(rows[0]).toMatchObject({ indexes: [0, 1, 2, 3, 4], items: '["a", "b", "c", "d", "e"]', picks: null });
+    expect(await claim(first, batch)).toEqual([]);
+  });
+
+  it('keeps what is left of a row in its place, with the attempts of its items, and counts all', async () => {
+    const database = await databaseForTest();
+    const [by, batch] = [await owner(database), await acceptLine(database, 2)];
+    const [claimed, id] = [await claimOf(database)(by, batch, { claim: 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa' }), 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa']; // prettier-ignore
+    const flush = (rows: SettledRow[], keep = true) => database.statements.flushLine({ line: 3, ...by, rows, keep });
+    const failure = { index: 1, attempt: 3, error: { code: 'bad', message: 'as asked' } };
+    const partly = done(claimed[0]!, id, 1, { failures: [failure], left: [2, 3, 4], tries: [[2, 2, 60_000]] });
+    expect(await flush([partly])).toBe(true);
+    expect(await flush([partly])).toBe(true);
+    expect(await checkLedger(database)).toEqual([]);
+    expect(await only(database, sql`select succeeded::int, failed::int, pass from batches where no = ${batch}`)).toEqual({ succeeded: 1, failed: 1, pass: 2 }); // prettier-ignore
+    const again = await claimOf(database)(by, batch);
+    expect(again.map(({ place, size, picks }) => [place, size, picks])).toEqual([[0, 3, [2, 3, 4]], [5, 5, null]]); // prettier-ignore
+    const [[index, attempt, waitMs]] = again[0]!.tries as [[number, number, number]];
+    expect([index, attempt]).toEqual([2, 2]);
+    expect(waitMs).toBeGreaterThan(30_000);
+    expect(waitMs).toBeLessThanOrEqual(60_000);
+  });
+
+  it('is completed by the flush of its last row, and results say their attempts', async () => {
+    const database = await databaseForTest();
+    const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
+    const rows = await claimOf(database)(by, batch, { claim });
+    const settled = [done(rows[0]!, claim), done(rows[1]!, claim, 5, { attempts: [1, 2, 1, 1, 3] })];
+    expect(await database.statements.flushLine({ line: 3, ...by, rows: settled, keep: true })).toBe(true);
+    expect(await checkLedger(database)).toEqual([]);
+    expect(await only(database, sql`select state, (select json_agg(attempt order by index) from results) as attempts from batches where no = ${batch}`)) // prettier-ignore
+      .toEqual({ state: 'completed', attempts: [1, 1, 1, 1, 1, 1, 2, 1, 1, 3] });
+  });
+
+  it('waits for its time when it is given back with nothing to do', async () => {
+    const database = await databaseForTest();
+    const [by, batch, claim] = [await owner(database), await acceptLine(database, 1), randomUUID()];
+    const mark = () => database.statements.markLines({ handlers: ['echo'], slots: [3, 3] });
+    expect(await mark()).toMatchObject([{ partition: 3, size: 5, keyed: true }]);
+    expect(await mark()).toEqual([]);
+    const rows = await claimOf(database)(by, batch, { claim });
+    await database.statements.flushLine({ line: 3, ...by, rows: [done(rows[0]!, claim, 0, { tries: [[0, 2, 60_000]] })], keep: false, waitMs: 60_000 }); // prettier-ignore
+    expect(await mark()).toEqual([]);
+    await database.db.execute(sql`update chunks set not_before = now() - interval '1 second'`);
+    await database.statements.due();
+    expect(await mark()).toHaveLength(1);
+  });
+
+  it('is not marked while its head is in a hand, and never without room in its partition', async () => {
+    const database = await databaseForTest();
+    const [by, batch] = [await owner(database), await acceptLine(database, 3)];
+    const mark = (slots: number[]) => database.statements.markLines({ handlers: ['echo'], slots });
+    expect(await mark([1, 2, 4])).toEqual([]);
+    await claimOf(database)(by, batch, { rows: 1 });
+    expect(await mark([3])).toEqual([]);
+  });
+});
+
+describe('a former owner', () => {
+  /** Holds both rows; another has taken the partition, and claimed the first. */
+  async function taken() {
+    const database = await databaseForTest();
+    const [former, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
+    const rows = await claimOf(database)(former, batch, { claim });
+    await database.db.execute(sql`update partitions set expires_at = now() - interval '1 second'`);
+    const next = await owner(database);
+    await claimOf(database)(next, batch, { rows: 1 });
+    const flush = (which: readonly ClaimedRow[]) =>
+      database.statements.flushLine({
+        line: 3,
+        lease: former.lease,
+        rows: which.map((row) => done(row, claim)),
+        keep: true,
+      });
+    return { database, rows, flush, former };
+  }
+
+  it('settles nothing of what the next one has claimed', async () => {
+    const { rows, flush } = await taken();
+    expect(await flush(rows)).toBe(false);
+    expect(await flush([rows[0]!])).toBe(false);
+  });
+
+  it('settles nothing of what the next one has not claimed yet', async () => {
+    const { rows, flush, database } = await taken();
+    expect(await flush([rows[1]!])).toBe(false);
+    expect(await only(database, sql`select count(*)::int as n from results`)).toEqual({ n: 0 });
+  });
+
+  it('settles nothing of a hand from before, though the partition is its own again', async () => {
+    const { rows, flush, database, former } = await taken();
+    await database.db.execute(sql`update workers set draining = id <> ${former.worker}`);
+    await database.db.execute(sql`update partitions set owner = null, lease = null, expires_at = null`);
+    await database.statements.own({ worker: former.worker, leaseMs, releasing: [] });
+    expect(await flush([rows[1]!])).toBe(false);
+  });
+
+  it('is kept out while its flush waits for the one who takes the partition', async () => {
+    const database = await databaseForTest();
+    const [former, batch, claim] = [await owner(database), await acceptLine(database, 1), randomUUID()];
+    const rows = await claimOf(database)(former, batch, { claim });
+    // A taker that has not committed: the row is locked, and the lease about to change.
+    const take = sql`with u as (update partitions set lease = gen_random_uuid() where no = 3 returning no) select pg_sleep(0.5) from u`;
+    const taken = Promise.resolve(database.db.execute(take));
+    await eventually('it holds the row', async () => {
+      const held = sql`select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()`;
+      return (await only<{ n: number }>(database, held)).n > 0;
+    });
+    const settled = await database.statements.flushLine({
+      line: 3,
+      ...former,
+      rows: [done(rows[0]!, claim)],
+      keep: true,
+    });
+    await taken;
+    expect(settled).toBe(false);
+  });
+});
