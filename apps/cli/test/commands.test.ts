@@ -228,7 +228,7 @@ describe('results', () => {
     [['--csv', '--limit', '3'], '--limit cannot be used with --csv'],
     [['--item', '3', '--limit', '1'], '--item is one result: it cannot be used with'],
     [['--csv', '--inputs', '--inputs-only'], '--inputs cannot be used with --inputs-only'],
-    [['--after', '-1'], 'It must be a whole number from 0 to 2147483647'],
+    [['--after', '-1'], 'It must be a whole number from 0 to 9007199254740991'],
   ])('%j is refused', async (options, line) => {
     const { code, stdout, stderr } = await callCli(['results', batchId, ...options]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

@@ -35,7 +35,7 @@ describe('a query of results that means nothing is refused', () => {
       [type, 'after=01', '?after'],
       [type, 'after=1.5', '?after'],
       [type, 'after=', '?after'],
-      [type, 'after=2147483648', '?after'],
+      [type, 'after=9007199254740993', '?after'],
       [type, 'after=1&cursor=CURSOR&status=succeeded', '?after'],
       [type, 'after=1&after=2', '?after'],
       [type, 'cursor=CURSOR', '?cursor'],
@@ -52,7 +52,7 @@ describe('a query of results that means nothing is refused', () => {
   test.each([
     [lines, `cursor=CURSOR&status=succeeded`, 4],
     [csv, `cursor=CURSOR&status=succeeded`, 5],
-    [lines, 'after=2147483647', 0],
+    [lines, 'after=9007199254740991', 0],
     [csv, 'after=2147483647&inputs=false&escapeFormulas=false', 1],
   ])('but %s %s is fine', async (accept, query, count) => {
     const path = `/v1/batches/${id}/results?${query.replace('CURSOR', cursor)}`;

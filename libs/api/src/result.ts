@@ -43,8 +43,8 @@ const flag = z
 /** Each with its input, or nothing but the inputs, so that they can be submitted again. */
 const withInputs = z.enum(['true', 'false', 'only']).default('false');
 
-/** Items are numbered by int4. */
-export const indexMax = 2 ** 31 - 1;
+/** PostgreSQL numbers items by int8, JSON and its readers up to here. */
+export const indexMax = Number.MAX_SAFE_INTEGER;
 
 /** Which results a stream brings. It has no limit: it is the whole set, or what comes after a place in it. */
 const streamed = {
@@ -54,7 +54,7 @@ const streamed = {
   /** Only results with a greater index. */
   after: z
     .string()
-    .regex(/^(0|[1-9][0-9]{0,9})$/, { error: 'must be the index of an item' })
+    .regex(/^(0|[1-9][0-9]{0,15})$/, { error: 'must be the index of an item' })
     .transform(Number)
     .refine((index) => index <= indexMax, { error: `must be at most ${indexMax}` })
     .optional(),

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import type { Client, Result } from '@bullpen/api';
+import { type Client, indexMax, type Result } from '@bullpen/api';
 import { isOver } from '../batch.ts';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printLines, type Context } from '../context.ts';
@@ -41,8 +41,8 @@ export function addResults(program: Command, context: Context): void {
     )
     .argument('<id>', idArgument)
     .addOption(new Option('--status <status>', 'only these').choices(statuses))
-    .option('--item <index>', 'only that of this item; exit code 1 while there is none', wholeNumber(0, 2 ** 31 - 1))
-    .option('--after <index>', 'only those of later items', wholeNumber(0, 2 ** 31 - 1))
+    .option('--item <index>', 'only that of this item; exit code 1 while there is none', wholeNumber(0, indexMax))
+    .option('--after <index>', 'only those of later items', wholeNumber(0, indexMax))
     .option('--limit <n>', 'at most that many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--inputs', 'each with its input')
     .option('--csv', 'as CSV with a header')

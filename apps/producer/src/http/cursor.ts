@@ -1,8 +1,5 @@
-import { isId } from '@bullpen/api';
+import { indexMax, isId } from '@bullpen/api';
 import { HttpProblem } from './problem.ts';
-
-/** Indexes are int4. */
-const indexMax = 2 ** 31 - 1;
 
 /**
  * Where a page ends, bound to what it is a page of: `scope` names the list, with the batch or the filter. Opaque to
@@ -13,7 +10,7 @@ export const encodeCursor = (scope: readonly string[], position: number | string
 
 /** An index. */
 export const decodeCursor = (scope: readonly string[], cursor: string): number =>
-  Number(decode(scope, cursor, (text) => /^\d{1,10}$/.test(text) && Number(text) <= indexMax));
+  Number(decode(scope, cursor, (text) => /^\d{1,16}$/.test(text) && Number(text) <= indexMax));
 
 /** The id of a batch. */
 export const decodeIdCursor = (scope: readonly string[], cursor: string): string => decode(scope, cursor, isId);

@@ -102,7 +102,7 @@ export function showResult(statements: Statements): Route {
 }
 
 function indexOf(text: string, total: number): number {
-  const index = /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Infinity;
+  const index = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : Infinity;
   if (index < total && index <= indexMax) return index;
   throw new HttpProblem('not-found', `There is no such item: the batch has 0 to ${total - 1}`);
 }
