@@ -2,7 +2,8 @@ import { createGroupKey, lineOf } from '@bullpen/handlers';
 import { checkLedger } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Answer, openApp, post, type TestApp } from './http-app.ts';
+import { createItemInputs } from '../src/http/item-inputs.ts';
+import { type Answer, ask, openApp, post, type TestApp } from './http-app.ts';
 
 const partitions = 4;
 let app: TestApp;
@@ -124,6 +125,31 @@ describe('a batch with groups', () => {
     ]);
     expect((await app.client.getBatch(nothing)).state).toBe('completed');
     expect(await checkLedger(app.database)).toEqual([]);
+  });
+
+  it('gives its results with their inputs, and reads each row of inputs once', async () => {
+    const id = idOf(await post(app, { handler: 'echo', inputs, options: { ...options, chunkSize: 9 } }));
+    const rows = await rowsOf(id);
+    const [{ no }] = (await app.database.db.execute(sql`select no from batches where id = ${id}::uuid`)) as unknown as [
+      { no: number },
+    ];
+    for (const step of [1, 7, 100]) {
+      let reads = 0;
+      const inputOf = createItemInputs(
+        { inputs: (request) => ((reads += 1), app.database.statements.inputs(request)) },
+        no,
+      );
+      for (let index = step - 1; index < inputs.length; index += step)
+        expect(await inputOf(index)).toEqual(inputs[index]);
+      expect(reads).toBeLessThanOrEqual(Math.min(rows.length, inputs.length / step));
+    }
+    await app.database.db.execute(sql`
+      insert into results (batch, index, finished_at, status, attempt, output)
+      select ${no}::int, i, now(), 1, 1, '1' from generate_series(0, ${inputs.length - 1}::int) i`);
+    const { text } = await ask(app, `/v1/batches/${id}/results?inputs=only`, {
+      headers: { accept: 'application/x-ndjson' },
+    });
+    expect(text).toBe(lines(inputs));
   });
 
   it('of which something is missing does not go live', async () => {

@@ -26,6 +26,7 @@ export type { Flushed, Outcome, Rest, Settled } from './statements/flush.ts';
 export type { LineFlush, SettledRow } from './statements/flush-line.ts';
 export type { Unfolded } from './statements/fold.ts';
 export type { Heartbeat, WorkerFacts } from './statements/heartbeat.ts';
+export type { InputsRow } from './statements/inputs.ts';
 export type { Help } from './statements/help.ts';
 export type { Queued } from './statements/lost.ts';
 export type { Marked } from './statements/mark.ts';

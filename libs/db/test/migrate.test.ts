@@ -65,7 +65,7 @@ it('a database of the version before keeps its rows, and what runs goes on', asy
   const statements = createStatements(db, { reconnectMs: 5000 });
   for (const batch of [7, 1500]) {
     expect(await statements.results({ batch, after: -1, limit: 9, status: 'all', maxBytes: 1e6 })).toHaveLength(2);
-    expect(await statements.inputs({ batch, index: 2 })).toEqual({ first: 2, items: '[1]' });
+    expect(await statements.inputs({ batch, index: 2 })).toEqual({ first: 2, indexes: null, items: '[1]' });
   }
   const [marked] = await statements.mark({ handlers: ['echo'], slots: [0], each: 1, itemsMax: 9 });
   expect(marked).toMatchObject({ generation: 1 });

@@ -49,10 +49,10 @@ describe('inputs', () => {
     ]);
     const read = (index: number) => database.statements.inputs({ batch: no, index });
     expect(await Promise.all([0, 2, 3, 4].map(read))).toEqual([
-      { first: 0, items: '[1,2,3]' },
-      { first: 0, items: '[1,2,3]' },
-      { first: 3, items: '[4,5]' },
-      { first: 3, items: '[4,5]' },
+      { first: 0, indexes: null, items: '[1,2,3]' },
+      { first: 0, indexes: null, items: '[1,2,3]' },
+      { first: 3, indexes: null, items: '[4,5]' },
+      { first: 3, indexes: null, items: '[4,5]' },
     ]);
     expect(await database.statements.inputs({ batch: (await accept(database, 3)).no, index: 0 })).toBeNull();
   });

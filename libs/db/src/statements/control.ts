@@ -68,21 +68,32 @@ export function prepareCancel(db: Database) {
  *
  * Items of one inputs row share a chunk, at most 1 000, so that each chunk has one `src`. The number stands there as a parameter
  * too, so that the plan has one table of results instead of all.
+ *
+ * Those of a keyed batch go back into their lines, behind all that is there: `base` is raised by as many places as there are items,
+ * and what is appended later comes after them. Which line it is says any chunk of the same inputs.
  */
 export function prepareRetry(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const open = db.$with('open', {}).as(sql`
-    select no from batches where no = ${batch} and state in ('running', 'paused', 'completed') for update`);
+    select no, keyed, base + total as behind from batches where no = ${batch} and state in ('running', 'paused', 'completed') for update`);
   const gone = db.$with('gone', {}).as(sql`
     delete from results r using open where r.batch = ${batch} and r.batch = open.no and r.status = 2 returning r.index, r.src`);
+  const lines = db.$with('lines', {}).as(sql`
+    select distinct src, line from (
+      select src, line from chunks where batch = ${batch} and state = 'done' and line is not null
+      union all select src, line from chunks where batch = ${batch} and line is not null and state <> 'done') c
+    where (select keyed from open)`);
   const again = db.$with('again', {}).as(sql`
-    insert into chunks (batch, first, size, src, picks)
-    select ${batch}, min(index), count(*), src, array_agg(index order by index)
-    from (select index, src, (row_number() over (partition by src order by index) - 1) / 1000 as k from gone) n group by src, k`);
+    insert into chunks (batch, first, size, src, picks, line, place)
+    select ${batch}, min(index), count(*), src, array_agg(index order by index), line, case when line is not null then behind + min(index) end
+    from (select index, src, (row_number() over (partition by src order by index) - 1) / 1000 as k from gone) n
+      join open on true left join lines using (src)
+    group by src, k, line, behind`);
   const counted = db.$with('counted', { n: sql<number>`n`.as('n') }).as(sql`
-    update batches set failed = failed - x.n, finished_at = case when x.n > 0 then null else finished_at end,
+    update batches set failed = failed - x.n, base = case when keyed and x.n > 0 then base + total else base end,
+      finished_at = case when x.n > 0 then null else finished_at end,
       state = case when state = 'completed' and x.n > 0 then 'running' else state end
     from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);
-  const query = db.with(open, gone, again, counted).select({ n: counted.n }).from(counted).prepare('retry');
+  const query = db.with(open, gone, lines, again, counted).select({ n: counted.n }).from(counted).prepare('retry');
   return async (no: number): Promise<number> => (await query.execute({ batch: no }))[0]?.n ?? 0;
 }

@@ -2,6 +2,7 @@ import { getTableColumns, type SQL, sql } from 'drizzle-orm';
 import { bigint, pgTable, smallint, text, timestamp } from 'drizzle-orm/pg-core';
 import type { Database } from '../database.ts';
 import { results } from '../schema.ts';
+import { openInLine } from './open-lines.ts';
 
 /** A result as it is stored; `output` and `error` are JSON text as it was written. */
 export interface ResultRow {
@@ -92,16 +93,17 @@ export interface ResultsRequest {
 export function prepareOutcome(db: Database) {
   const index = sql`${sql.placeholder('index')}::bigint`;
   const batch = sql`${sql.placeholder('batch')}::int`;
-  const held = sql`c.batch = ${batch}
+  const held = sql`c.batch = ${batch} and c.line is null
     and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end`;
   const query = db
     .select({
       ...resultColumns,
       open: sql<boolean>`${results.index} is null and (
-        exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.line is null and c.first <= ${index} and ${held})
+        exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.first <= ${index} and ${held})
         or exists (select from chunks c where c.state = 'pending' and c.not_before is not null and ${held})
         or exists (select from chunks c where c.state = 'queued' and ${held})
-        or exists (select from chunks c where c.state = 'running' and ${held}))`,
+        or exists (select from chunks c where c.state = 'running' and ${held})
+        or ${openInLine(batch, index)})`,
     })
     .from(sql`(select 1) one`)
     .leftJoin(results, sql`${results.batch} = ${batch} and ${results.index} = ${index}`)

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list } from '../bind.ts';
+import { openInLine } from './open-lines.ts';
 
 /** An item whose end somebody waits for. */
 export interface Awaited {
@@ -27,10 +28,11 @@ export function prepareSettled(db: Database) {
   const open = sql`exists (
     select from (
       select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is null and c.line is null and c.first <= w.index
-      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'running'
-      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'queued'
-      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is not null) c
-    where case when c.picks is null then w.index >= c.first and w.index < c.first + c.size else w.index = any(c.picks) end)`;
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'running' and c.line is null
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'queued' and c.line is null
+      union all select first, size, picks from chunks c where c.batch = w.batch and c.state = 'pending' and c.not_before is not null and c.line is null) c
+    where case when c.picks is null then w.index >= c.first and w.index < c.first + c.size else w.index = any(c.picks) end)
+    or ${openInLine(sql`w.batch`, sql`w.index`)}`;
   const wanted = db.$with('wanted', { at: sql<number>`at`.as('at'), batch: sql<number>`batch`.as('batch') }).as(sql`
     select at::int - 1 as at, b.no as batch, index, closely from unnest(${sql.placeholder('batches')}::uuid[], ${sql.placeholder('indexes')}::bigint[], ${sql.placeholder('closely')}::boolean[])
       with ordinality w(id, index, closely, at) join batches b using (id)`);
@@ -39,7 +41,7 @@ export function prepareSettled(db: Database) {
     .select({ at: wanted.at, batch: wanted.batch })
     .from(sql`wanted w`)
     .where(
-      sql`exists (select from results r where r.batch = w.batch and r.index = w.index) or (w.closely and not ${open})`,
+      sql`exists (select from results r where r.batch = w.batch and r.index = w.index) or (w.closely and not (${open}))`,
     )
     .prepare('settled');
   return (items: readonly Awaited[]): Promise<ItemSettled[]> =>
