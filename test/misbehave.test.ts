@@ -26,13 +26,19 @@ interface Result {
 interface Trial {
   count?: number;
   params: { does?: Record<string, number[]> } & Record<string, unknown>;
-  options?: Record<string, number>;
+  options?: Record<string, unknown>;
   handler?: string;
+  /** Items have inputs, of three groups in turn, which run in order. */
+  inOrder?: boolean;
 }
 
 /** Submits, waits for the end, and answers the results of the items that were to misbehave, after a look at all others. */
-async function run({ count = 40, params, options, handler = 'misbehave' }: Trial): Promise<Result[]> {
-  const id = await house.submit({ handler, count, params, options: { backoffMs: 0, chunkSize: 20, ...options } });
+async function run({ count = 40, params, options, handler = 'misbehave', inOrder }: Trial): Promise<Result[]> {
+  const inputs = Array.from({ length: count }, (_, index) => ({ key: `k${index % 3}` }));
+  const items = inOrder ? { inputs } : { count };
+  const groups = inOrder ? { groupBy: 'key', ordered: true } : {};
+  const all = { backoffMs: 0, chunkSize: 20, ...groups, ...options };
+  const id = await house.submit({ handler, ...items, params, options: all });
   const { counts } = await house.ended(id, withinMs);
   const special = new Set([params.does ?? {}, params].flatMap((part) => Object.values(part)).flat());
   const { body } = await house.request<{ items: Result[] }>(`/v1/batches/${id}/results?limit=1000`);
@@ -121,6 +127,31 @@ describe('a handler that misbehaves fails alone', () => {
       expect(innocent).toEqual([]);
       // It has answered before its worker dies of it: it succeeds, or dies with it as often as a poison.
       expect(['answered', 'worker-lost']).toContain(late[0]!.error?.code ?? late[0]!.output);
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
+  it(
+    'in a line, of which all other items run in their order',
+    async () => {
+      house = await startHouse({ workers: 2, env, supervised: true });
+      const does = { throwText: [1], nul: [2], bigint: [3], never: [4], poison: [11], loop: [16], exit: [24] };
+      const options = { maxAttempts: 2, timeoutMs: 1000 };
+      const [kept, together] = await Promise.all([
+        run({ params: { does }, options, inOrder: true }),
+        run({ handler: 'misbehave-together', params: { loop: [7] }, options, count: 20, inOrder: true }),
+      ]);
+      expect(kept.map(brief)).toEqual([
+        [1, 2, 'error'],
+        [2, 'a\u0000b'],
+        [3, 1, 'output-not-json'],
+        [4, 2, 'timeout'],
+        [11, expect.any(Number), 'worker-lost'],
+        [16, expect.any(Number), 'worker-lost'],
+        [24, expect.any(Number), 'worker-lost'],
+      ]);
+      expect(together.map(brief)).toEqual([[7, expect.any(Number), 'worker-lost']]);
       expect(await checkLedger(house.database)).toEqual([]);
     },
     patience,

@@ -60,6 +60,7 @@ export async function startWorker(deps: WorkerDeps) {
   const lines = createLines({
     ...runner.running,
     statements,
+    isolation,
     workerId: id,
     handlers: [...deps.handlers.keys()],
     flushMaxItems: settings.flushMaxItems,

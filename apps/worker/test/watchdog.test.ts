@@ -51,10 +51,10 @@ describe('stalls', () => {
 describe('marks', () => {
   it('say which item of which chunk is in a call, also of a chunk with a large number', () => {
     const marks = createMarks();
-    const { chunk, words } = viewsOf(marks.shared);
-    expect(words[cells.item]).toBe(none);
-    marks.enter(2 ** 40 + 1, 999_999_999, 86_400_000);
-    expect([chunk[0], words[cells.item], words[cells.timeoutMs]]).toEqual([2 ** 40 + 1, 999_999_999, 86_400_000]);
+    const { chunk, item, words } = viewsOf(marks.shared);
+    expect(item[0]).toBe(none);
+    marks.enter(2 ** 40 + 1, 2 ** 41 + 3, 86_400_000);
+    expect([chunk[0], item[0], words[cells.timeoutMs]]).toEqual([2 ** 40 + 1, 2 ** 41 + 3, 86_400_000]);
     const call = words[cells.call];
     marks.leave();
     marks.enter(1, 0, 1);
@@ -66,7 +66,7 @@ describe('blame', () => {
   const error = { code: 'timeout', message: 'too long' };
   const holding = (more: Partial<Holding> = {}): Holding => ({
     no: 1, batch: 1, first: 10, size: 5, picks: null, attempt: 1, crashes: 1, format: 1, taken: true, inputs: [], claim: 'c',
-    options: { maxAttempts: 2, backoffMs: 0 }, ...more,
+    options: { maxAttempts: 2, backoffMs: 0 }, line: null, ...more,
   }); // prettier-ignore
 
   it('takes one attempt from the guilty item, and nothing from the others', () => {

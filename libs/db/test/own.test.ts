@@ -114,7 +114,7 @@ describe('pins', () => {
     const pinned = await join('p', [3]);
     expect(await own(pinned)).toMatchObject({ mine: [], pinned: 1 });
     const { mine, share } = await own(a);
-    expect(mine.filter(({ hold }) => hold === 'foreign')).toEqual([{ no: 3, epoch: 1, hold: 'foreign' }]);
+    expect(mine.filter(({ hold }) => hold === 'foreign')).toMatchObject([{ no: 3, epoch: 1, hold: 'foreign' }]);
     expect(share).toBe(11);
     await own(a, [3]);
     expect(await own(pinned)).toMatchObject({ mine: [{ no: 3, epoch: 2, hold: 'pinned' }] });

@@ -1,14 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Statements } from '@bullpen/db';
+import type { BatchPlan, Statements } from '@bullpen/db';
+import type { ItemContext } from '@bullpen/handlers';
 import { createLoop, errorFacts, type Log } from '@bullpen/runtime';
+import { type ItemAnswer, type ItemOrder, runItemAlone } from './item.ts';
 import { processFile } from './process-file.ts';
 
-/** What the process is told: a chunk to run, or to start no more items of it. */
-export type Order = { run: number; publishedAt: number } | { stop: number };
-/** What it answers: that it can be told (the word of `runProcess`), or that a chunk is over, with so many items settled. */
-export type Answer = { type: 'ready'; id: string } | { over: number; items: number };
+/** What the process is told: a chunk to run, to start no more items of it, or one item to run. */
+export type Order = { run: number; publishedAt: number } | { stop: number } | ItemOrder;
+/** What it answers: that it can be told (the word of `runProcess`), or that a chunk is over, with so many items settled, or its item. */
+export type Answer = { type: 'ready'; id: string } | { over: number; items: number } | ItemAnswer;
 
 export interface IsolationDeps {
   statements: Pick<Statements, 'abandon' | 'leave' | 'silent'>;
@@ -21,13 +23,16 @@ export interface IsolationDeps {
 }
 
 interface Suspect {
-  chunk: number;
-  publishedAt: number;
+  /** Null: it is a single item. */
+  chunk: number | null;
+  order: Order;
   /** Its partition is being given up. */
   gone: () => boolean;
   since: number;
-  /** `back`: it was not claimed. */
-  resolve: (fate: 'over' | 'back') => void;
+  /** A process has it now. */
+  onStart?: () => void;
+  /** `back`: it was not claimed. An item is over with its answer, or without one: then its process ended with it. */
+  resolve: (fate: 'over' | 'back', answer?: ItemAnswer) => void;
 }
 
 interface Isolated {
@@ -85,7 +90,8 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     if (isolated.idle !== null) clearTimeout(isolated.idle);
     isolated.idle = null;
     isolated.suspect = suspect;
-    tell(isolated, { run: suspect.chunk, publishedAt: suspect.publishedAt });
+    suspect.onStart?.();
+    tell(isolated, suspect.order);
   }
 
   function open(): void {
@@ -97,6 +103,7 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     log.info({ pid: child.pid }, 'a suspect runs in a process of its own');
     child.on('message', (answer: Answer) => {
       if ('type' in answer) isolated.id = answer.id;
+      else if ('item' in answer) finish(isolated, 0, answer);
       else finish(isolated, answer.items);
       pump();
     });
@@ -111,10 +118,11 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
   }
 
   /** Its suspect is over, however it went. */
-  function finish(isolated: Isolated, items: number): void {
+  function finish(isolated: Isolated, items: number, answer?: ItemAnswer): void {
     onItems(items);
-    isolated.suspect?.resolve('over');
+    const { suspect } = isolated;
     isolated.suspect = null;
+    suspect?.resolve('over', answer);
   }
 
   /**
@@ -150,6 +158,19 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
   }
   const watch = createLoop({ name: 'isolation', log, once: killSilent });
 
+  function ask(suspect: Omit<Suspect, 'since'>): void {
+    waiting.push({ ...suspect, since: performance.now() });
+    pump();
+  }
+
+  /** Nobody waits for this item any more: the process that it keeps busy goes. */
+  function kill(order: ItemOrder): void {
+    const isIt = (suspect: Suspect | null): boolean => suspect?.order === order;
+    for (const suspect of waiting.filter(isIt)) suspect.resolve('back');
+    waiting = waiting.filter((suspect) => !isIt(suspect));
+    for (const { suspect, child } of processes) if (isIt(suspect)) child.kill('SIGKILL');
+  }
+
   return {
     /** Chunks that wait here or run. */
     size: (): number => waiting.length + [...processes].filter(({ suspect }) => suspect !== null).length,
@@ -159,18 +180,21 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
       const known = [...waiting, ...[...processes].map(({ suspect }) => suspect)].some((each) => each?.chunk === chunk);
       if (known) return 'over';
       if (gone()) return 'back';
-      return new Promise((resolve) => {
-        waiting.push({ chunk, publishedAt, gone, since: performance.now(), resolve });
-        pump();
-      });
+      return new Promise((resolve) => ask({ chunk, order: { run: chunk, publishedAt }, gone, resolve }));
     },
+
+    /** One item of a row that workers died with (lines/running.ts), by itself: answers its output, or throws what it threw. */
+    runItem: (row: BatchPlan, input: unknown, context: ItemContext): Promise<unknown> =>
+      runItemAlone({ row, input, context }, { ask: (suspect) => ask({ chunk: null, ...suspect }), kill }),
 
     /** Some partition is being given up: its chunks that wait go, those that run start no more items. */
     dismiss(): void {
       const leaving = waiting.filter(({ gone }) => gone());
       waiting = waiting.filter((each) => !leaving.includes(each));
       for (const { resolve } of leaving) resolve('back');
-      for (const isolated of processes) if (isolated.suspect?.gone()) tell(isolated, { stop: isolated.suspect.chunk });
+      for (const isolated of processes)
+        if (isolated.suspect?.chunk != null && isolated.suspect.gone())
+          tell(isolated, { stop: isolated.suspect.chunk });
     },
 
     /** After all partitions were given up. */

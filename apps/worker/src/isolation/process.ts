@@ -4,6 +4,7 @@ import { createLog, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { claimAndRun } from '../process-chunk.ts';
 import { createRunner } from '../runner.ts';
 import type { Answer, Order } from './isolation.ts';
+import { runItem } from './run-item.ts';
 
 /**
  * A process in which suspects run for a worker, one after the other and nothing else: what dies with it is its own
@@ -49,7 +50,8 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   }
 
   process.on('message', (order: Order) => {
-    if ('run' in order) running = { chunk: order.run, stopped: false, over: run(order.run, order.publishedAt) };
+    if ('item' in order) void runItem(order, runner.running).then(answer);
+    else if ('run' in order) running = { chunk: order.run, stopped: false, over: run(order.run, order.publishedAt) };
     else if (running?.chunk === order.stop) {
       running.stopped = true;
       runner.dismiss();

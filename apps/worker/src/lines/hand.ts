@@ -212,3 +212,5 @@ export function createHand<Row extends HandRow>({ keyOf, groupMax, ordered, pace
     isReady: (): boolean => loose.size > 0 || startable.size > 0 || unseen > 0,
   };
 }
+
+export type Hand<Row extends HandRow> = ReturnType<typeof createHand<Row>>;

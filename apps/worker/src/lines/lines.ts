@@ -1,7 +1,8 @@
 import type { JobData } from '@bullpen/queue';
 import type { Hands } from '../hands.ts';
 import type { Plans } from '../plans.ts';
-import { type Line, runTurn, type TurnDeps } from './turn.ts';
+import type { Line } from './line.ts';
+import { runTurn, type TurnDeps } from './turn.ts';
 
 export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'budget'> {
   plans: Plans;

@@ -1,4 +1,4 @@
-import { type ClaimedRow, joinTexts, type SettledRow } from '@bullpen/db';
+import { type ClaimedRow, joinTexts, type SettledRow, suspectFrom } from '@bullpen/db';
 import { Item } from '../outputs.ts';
 import type { Plan } from '../plans.ts';
 import { openRun, type Run, type RunDeps } from '../run.ts';
@@ -23,6 +23,9 @@ export interface Row extends HandRow {
   round: number;
   bytes: number;
 }
+
+/** Longer than `timeoutMs` can be. */
+const suspectTimeoutMs = 7 * 86_400_000;
 
 export interface RowDeps extends Pick<RunDeps, 'slots' | 'timeouts' | 'marks' | 'outputMaxBytes'> {
   plan: Plan;
@@ -49,6 +52,8 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   const read = (at: number): unknown => deps.parse(row)[elements === null ? at : elements[at]!];
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
   const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, read, attempts);
+  // Its items wait for a process, and have their time from when they have one (isolation/item.ts).
+  if (claimed.crashes >= suspectFrom) run.timeoutMs = suspectTimeoutMs;
   const row: Row = {
     held,
     indexes,

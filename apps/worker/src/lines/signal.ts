@@ -23,3 +23,5 @@ export function createSignal() {
     },
   };
 }
+
+export type Signal = ReturnType<typeof createSignal>;

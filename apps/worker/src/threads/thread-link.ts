@@ -70,7 +70,7 @@ const lostBy = (how: string): ItemError => ({ code: 'worker-lost', message: `the
 /** Starts a thread (thread.ts) and looks after it while it runs a chunk, as the watchdog does after the main thread. */
 export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thread {
   const marks = createMarks();
-  const { words } = viewsOf(marks.shared);
+  const { item: items, words } = viewsOf(marks.shared);
   const { port1: port, port2 } = new MessageChannel();
   const workerData = { ...facts, shared: marks.shared, port: port2 } satisfies ThreadData;
   const resourceLimits = { maxOldGenerationSizeMb: heapMb };
@@ -105,7 +105,7 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
     for (let last = receiveMessageOnPort(port); last !== undefined; last = receiveMessageOnPort(port))
       hear(last.message as Answer);
     if (state === 'starts') return loseStart(thrown ?? 'it ended');
-    const item = words[cells.item]!;
+    const item = items[0]!;
     lose(item, lostBy(`ended its thread${thrown === null ? '' : `: ${thrown}`}`), thrown === null && item !== none);
   });
   port.on('message', hear);
@@ -125,7 +125,7 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
       if (performance.now() - openedAt > startMs) loseStart(`it was not ready after ${startMs} ms`);
       return;
     }
-    const item = words[cells.item]!;
+    const item = items[0]!;
     const timeoutMs = words[cells.timeoutMs]!;
     const finding = judge({ call: words[cells.call]!, item, timeoutMs, turns: words[cells.turns]! });
     if (finding === 'blame') {

@@ -9,7 +9,7 @@ import { start, together } from './marks.ts';
  * go back as they are. Where the call was for all items of the chunk (`together`), all have used one, and the next time
  * each is alone; where it was for the batch (`start`), all have.
  */
-export function blame(holding: Holding, item: number, error: ItemError): Settled {
+export function blame(holding: Omit<Holding, 'line'>, item: number, error: ItemError): Settled {
   const { no, claim, first, attempt } = holding;
   const { maxAttempts, backoffMs } = attemptsOf(holding.options);
   const all = Array.from({ length: holding.picks?.length ?? holding.size }, (_, at) => at);

@@ -29,11 +29,17 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
   async function giveUp(guilty: (Place & { error: ItemError }) | null, crashed: boolean): Promise<void> {
     if (guilty !== null) {
       const holding = await statements.holding({ worker, no: guilty.chunk });
-      if (holding !== null) await statements.flush([blame(holding, guilty.item, guilty.error)]);
+      if (holding !== null && holding.line !== null) await charge(guilty);
+      else if (holding !== null) await statements.flush([blame(holding, guilty.item, guilty.error)]);
     }
     await statements.abandon({ worker, crashed });
     await statements.retire(worker);
     await statements.leave(worker);
+  }
+
+  /** In a line nothing is settled out of order; of a call for the whole batch nobody knows whose it was. */
+  async function charge({ chunk, item }: Place): Promise<void> {
+    if (item >= 0) await statements.charge({ worker, no: chunk, index: item });
   }
 
   async function lastAct(

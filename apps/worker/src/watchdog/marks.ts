@@ -8,8 +8,6 @@
 export const cells = {
   /** Counts the calls. */
   call: 2,
-  /** Index of the item that is in a call; or `none`, `together`, `start`. */
-  item: 3,
   timeoutMs: 4,
   /** Counts the turns of the main loop. */
   turns: 5,
@@ -26,16 +24,20 @@ export const start = -3;
 
 export const exits = { no: 0, asked: 1, blameless: 2, released: 3 } as const;
 
-/** The number of the chunk is a bigint in the database, so it takes the first two cells as a double. */
-export const viewsOf = (shared: SharedArrayBuffer): { chunk: Float64Array; words: Int32Array } => ({
+/**
+ * The number of the chunk and the index of the item that is in a call (or `none`, `together`, `start`) are bigints in the database:
+ * each is a double, before and behind the cells.
+ */
+export const viewsOf = (shared: SharedArrayBuffer): { chunk: Float64Array; item: Float64Array; words: Int32Array } => ({
   chunk: new Float64Array(shared, 0, 1),
+  item: new Float64Array(shared, 32, 1),
   words: new Int32Array(shared),
 });
 
 /** The side of the thread that runs handlers. */
-export function createMarks(shared = new SharedArrayBuffer(32)) {
-  const { chunk, words } = viewsOf(shared);
-  words[cells.item] = none;
+export function createMarks(shared = new SharedArrayBuffer(40)) {
+  const { chunk, item: items, words } = viewsOf(shared);
+  items[0] = none;
   let calls = 0;
   return {
     shared,
@@ -43,13 +45,13 @@ export function createMarks(shared = new SharedArrayBuffer(32)) {
     enter(no: number, item: number, timeoutMs: number): void {
       chunk[0] = no;
       words[cells.timeoutMs] = timeoutMs;
-      words[cells.item] = item;
+      items[0] = item;
       calls = (calls + 1) | 0;
       words[cells.call] = calls;
     },
     /** It is over, or has answered a promise. */
     leave(): void {
-      words[cells.item] = none;
+      items[0] = none;
     },
     /** The main loop turns. */
     turn(): void {

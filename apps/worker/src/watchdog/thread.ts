@@ -15,7 +15,7 @@ import type { WatchdogData } from './watchdog.ts';
  * - It exits outside of one, or its loop stands still there: all in hand counts a crash.
  */
 const data = workerData as WatchdogData;
-const { chunk, words } = viewsOf(data.shared);
+const { chunk, item, words } = viewsOf(data.shared);
 const tickMs = 100;
 /** What talks to the database takes 150 ms of cpu to load: not while the worker starts, unless it is needed. */
 const loadAfterMs = 3000;
@@ -26,7 +26,7 @@ const acts = (): Promise<LastActs> =>
   (loading ??= import('./last-acts.ts').then(({ openLastActs }) => openLastActs(data)));
 
 /** Where the main thread stands; it does not move any more. */
-const place = (): { item: number; chunk: number } => ({ item: words[cells.item]!, chunk: chunk[0]! });
+const place = (): { item: number; chunk: number } => ({ item: item[0]!, chunk: chunk[0]! });
 
 async function kill(act: (acts: LastActs) => Promise<void>): Promise<void> {
   await act(await acts());
@@ -54,7 +54,7 @@ async function look(): Promise<void> {
   const exit = Atomics.load(words, cells.exit);
   if (exit === exits.asked || exit === exits.blameless) return sayLastWord(exit === exits.blameless);
   const timeoutMs = words[cells.timeoutMs]!;
-  const finding = judge({ call: words[cells.call]!, item: words[cells.item]!, timeoutMs, turns });
+  const finding = judge({ call: words[cells.call]!, item: item[0]!, timeoutMs, turns });
   if (finding === 'stay') void acts().then(({ stay }) => stay());
   else if (finding === 'blame') await kill(({ timedOut }) => timedOut(place(), timeoutMs));
   else if (finding === 'stuck') await kill(({ stuck }) => stuck(stood()));

@@ -4,6 +4,7 @@ import { prepareAccept } from './accept.ts';
 import { prepareAppend } from './append.ts';
 import { prepareAppendJobs } from './append-jobs.ts';
 import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
+import { prepareCharge } from './charge.ts';
 import { prepareClaim } from './claim.ts';
 import { prepareClaimLine } from './claim-line.ts';
 import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
@@ -81,6 +82,7 @@ export function createStatements(db: Database, patience: Patience) {
     repair: again(prepareRepair),
     abandon: again(prepareAbandon),
     holding: again(prepareHolding),
+    charge: again(prepareCharge),
     stay: again(prepareStay),
     silent: again(prepareSilent),
     forget: again(prepareForget),

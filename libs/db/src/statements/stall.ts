@@ -7,6 +7,8 @@ import type { Claimed } from './claim.ts';
 export interface Holding extends Claimed {
   claim: string;
   options: Record<string, unknown>;
+  /** Of a keyed batch: it stands in this line. */
+  line: number | null;
 }
 
 /**
@@ -27,6 +29,7 @@ export function prepareHolding(db: Database) {
       srcs: sql<number[]>`to_json(array_remove(coalesce(${chunks.srcs}, array[${chunks.src}]), null))`,
       claim: sql<string>`${chunks.claim}`,
       options: sql<Record<string, unknown>>`${batches.options}`,
+      line: chunks.line,
     })
     .from(chunks)
     .innerJoin(batches, sql`${batches.no} = ${chunks.batch}`)

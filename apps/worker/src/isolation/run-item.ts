@@ -1,0 +1,29 @@
+import { Fail, ItemContext, Retry } from '@bullpen/handlers';
+import { handleOf } from '../lines/handle.ts';
+import { describeError, encodeOutput } from '../outputs.ts';
+import type { Plans } from '../plans.ts';
+import type { Marks } from '../watchdog/marks.ts';
+import type { ItemAnswer, ItemOrder } from './item.ts';
+
+/** Runs one item in the process in which it is alone, and answers what became of it. Chunks and claims have no part in it. */
+export async function runItem(
+  { item, batch, index, attempt, input }: ItemOrder,
+  { plans, marks, outputMaxBytes }: { plans: Plans; marks: Marks; outputMaxBytes: number },
+): Promise<ItemAnswer> {
+  try {
+    const plan = await plans.open(batch, 0);
+    const context = new ItemContext(plan.scope, index, attempt);
+    const schema = plan.handler.input;
+    marks.enter(0, index, plan.timeoutMs);
+    const outcome = handleOf(plan)(schema === undefined ? input : schema.parse(input), context);
+    marks.leave();
+    const output = await outcome;
+    if (output === undefined) return { item };
+    const text = encodeOutput(output, outputMaxBytes);
+    return typeof text === 'string' ? { item, text } : { item, thrown: { ...text, final: true, afterMs: null } };
+  } catch (error) {
+    marks.leave();
+    const afterMs = error instanceof Retry && Number.isFinite(error.afterMs) ? error.afterMs : null;
+    return { item, thrown: { ...describeError(error), final: error instanceof Fail, afterMs } };
+  }
+}

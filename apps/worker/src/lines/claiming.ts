@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import type { Statements } from '@bullpen/db';
+import type { Claims } from '../claims.ts';
+import type { Figures } from '../figures.ts';
+import type { Held } from './line.ts';
+import { openRow, type Row, type RowDeps } from './row.ts';
+
+export interface ClaimingDeps extends Omit<RowDeps, 'plan' | 'parse'> {
+  statements: Pick<Statements, 'claimLine'>;
+  workerId: string;
+  handlers: readonly string[];
+  claims: Pick<Claims, 'enter' | 'settle'>;
+  figures: Figures;
+  /** Bytes of inputs in hand, over all lines of this worker. */
+  budget: { bytes: number };
+}
+
+/** Rows of the first claim; of later ones so many that they hold about this many items, within these bounds. */
+const rowsFirst = 4;
+const claimItems = 4000;
+const rowsMax = 64;
+const claimMaxBytes = 4 * 1024 * 1024;
+/** What all lines of a worker hold. A line may always have one claim. */
+const budgetBytes = 48 * 1024 * 1024;
+const handMaxItems = 200_000;
+/** Rows whose inputs are kept parsed. */
+const parsedMax = 8;
+/** A line of which all was claimed is looked at this often: more may have been appended. */
+const lookAgainMs = 250;
+
+/** Takes rows of a line into the hand, one hand ahead of what runs, and lets go of those that are done. */
+export function createClaiming(held: Held, deps: ClaimingDeps) {
+  const { line, plan, hand } = held;
+  let after = -1;
+  let rowsNext = rowsFirst;
+  let last = { items: 0, at: 0, wasAll: false };
+  let count = 0;
+  const parsed: { row: Row; values: readonly unknown[] }[] = [];
+
+  function parse(row: Row): readonly unknown[] {
+    for (let i = parsed.length - 1; i >= 0; i -= 1) if (parsed[i]!.row === row) return parsed[i]!.values;
+    const values = JSON.parse(row.held.items) as unknown[];
+    parsed.push({ row, values });
+    if (parsed.length > parsedMax) parsed.shift();
+    return values;
+  }
+
+  async function send(claim: string) {
+    const { workerId: worker, handlers } = deps;
+    const { batch, line: no, lease } = line;
+    const asked = { batch, line: no, lease, after, rows: rowsNext, claim, worker, handlers };
+    const sentAt = performance.now();
+    const rows = await deps.statements.claimLine(asked);
+    deps.figures.claimed(rows.length, performance.now() - sentAt);
+    return rows;
+  }
+
+  return {
+    /** Rows that were had in this turn. */
+    count: (): number => count,
+    /** Nothing is left to be claimed, as it was seen last. */
+    hasAll: (): boolean => last.wasAll,
+
+    wantsMore(): boolean {
+      if (last.wasAll && performance.now() - last.at < lookAgainMs) return false;
+      if (hand.unseen() > last.items) return false;
+      if (held.rows.length === 0) return true;
+      return deps.budget.bytes < budgetBytes && held.rows.reduce((sum, row) => sum + row.left, 0) < handMaxItems;
+    },
+
+    /** The claim id is known to the heartbeat before the statement leaves, so that a lost reply can be repaired. */
+    async claim(): Promise<void> {
+      const claim = randomUUID();
+      deps.claims.enter(claim, 1);
+      const rows = await send(claim).catch((error: unknown) => {
+        deps.claims.settle(claim);
+        throw error;
+      });
+      if (rows.length === 0) deps.claims.settle(claim);
+      else deps.claims.enter(claim, rows.length);
+      const now = performance.now();
+      last = { items: 0, at: now, wasAll: rows.length < rowsNext };
+      let bytes = 0;
+      for (const claimed of rows) {
+        const row = openRow(claimed, claim, now, { ...deps, plan, parse });
+        held.rows.push(row);
+        hand.add(row);
+        after = claimed.place;
+        last.items += row.size;
+        bytes += row.bytes;
+      }
+      count += rows.length;
+      deps.budget.bytes += bytes;
+      if (rows.length > 0) rowsNext = rowsFor(last.items / rows.length, bytes / rows.length);
+    },
+
+    letGo(isOver: (row: Row) => boolean): void {
+      for (const row of held.rows) {
+        if (!isOver(row)) continue;
+        deps.claims.settle(row.held.claim);
+        deps.budget.bytes -= row.bytes;
+      }
+      held.rows = held.rows.filter((row) => !isOver(row));
+    },
+  };
+}
+
+/** Of so many items and bytes each. */
+function rowsFor(items: number, bytes: number): number {
+  const forItems = Math.ceil(claimItems / Math.max(1, items));
+  const fit = Math.floor(claimMaxBytes / Math.max(1, bytes));
+  return Math.max(1, Math.min(rowsMax, forItems, fit));
+}

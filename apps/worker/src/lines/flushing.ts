@@ -1,0 +1,78 @@
+import { type SettledRow, type Statements, verdictOf } from '@bullpen/db';
+import { indexOfOutput } from '../fail-outputs.ts';
+import type { Figures } from '../figures.ts';
+import { withoutGuilty } from '../guilty.ts';
+import { reduceChunk } from '../reduce-chunk.ts';
+import { type Marks, together } from '../watchdog/marks.ts';
+import type { Held } from './line.ts';
+import { type Row, settleRow } from './row.ts';
+
+export interface FlushingDeps {
+  statements: Pick<Statements, 'flushLine' | 'probe'>;
+  figures: Figures;
+  marks: Marks;
+  flushMaxItems: number;
+  sliceMaxBytes: number;
+  sliceMs: number;
+}
+
+/** Rows of which only a part is new are not written more often than this. */
+const partsEveryMs = 50;
+
+/** Writes what is new of the rows in hand: always all of it in one statement, or a row would overtake what ran before it in another. */
+export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean) => void, deps: FlushingDeps) {
+  const { line, plan } = held;
+  let flushedAt = performance.now();
+
+  function reduce(row: SettledRow): SettledRow {
+    deps.marks.enter(row.no, row.succeeded === 1 ? indexOfOutput(row, 0) : together, plan.timeoutMs);
+    const reduced = reduceChunk(plan, row);
+    deps.marks.leave();
+    return reduced;
+  }
+
+  async function write(rows: readonly SettledRow[], keep: boolean, waitMs: number): Promise<boolean> {
+    const send = (rows: readonly SettledRow[]): Promise<boolean> =>
+      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, keep, waitMs });
+    try {
+      return await send(rows.map(reduce));
+    } catch (error) {
+      if (verdictOf(error) !== 'value') throw error;
+      const mended: SettledRow[] = [];
+      for (const row of rows) mended.push(reduce(await withoutGuilty(row, deps.statements.probe)));
+      return await send(mended);
+    }
+  }
+
+  async function flush(rows: readonly Row[], keep: boolean, waitMs: number): Promise<void> {
+    const { items } = held.fresh;
+    held.fresh = { items: 0, bytes: 0, rows: 0 };
+    flushedAt = performance.now();
+    const settled = rows.map((row) => settleRow(row, flushedAt));
+    const isMine = await write(settled, keep, waitMs);
+    deps.figures.flushed(isMine ? items : 0, performance.now() - flushedAt, isMine ? 0 : rows.length);
+    if (!isMine) held.isFenced = true;
+    for (const row of rows) row.round += 1;
+  }
+
+  return {
+    isDue(): boolean {
+      const { fresh, rows } = held;
+      if (fresh.rows === 0) return false;
+      if (fresh.items >= deps.flushMaxItems || fresh.bytes >= deps.sliceMaxBytes) return true;
+      const age = performance.now() - flushedAt;
+      const done = rows.reduce((n, row) => n + (row.left === 0 ? 1 : 0), 0);
+      return done === fresh.rows || (done > 0 && age >= partsEveryMs) || age >= deps.sliceMs;
+    },
+
+    /** What is left stays in hand. */
+    async flush(): Promise<void> {
+      const rows = held.rows.filter((row) => row.dirty);
+      await flush(rows, true, 0);
+      if (!held.isFenced) letGo((row) => row.left === 0 && !row.dirty);
+    },
+
+    /** The end of the turn: what is left waits for the next one, until `waitMs` are over. */
+    giveBack: (waitMs: number): Promise<void> => flush(held.rows, false, waitMs),
+  };
+}

@@ -1,0 +1,123 @@
+import { suspectFrom } from '@bullpen/db';
+import { Fail, type Handler, ItemContext } from '@bullpen/handlers';
+import { backoffMs } from '../backoff.ts';
+import type { Figures } from '../figures.ts';
+import type { Isolation } from '../isolation/isolation.ts';
+import { Item } from '../outputs.ts';
+import { attemptAt, type RunDeps } from '../run.ts';
+import { callOne } from '../run-each.ts';
+import { createTurn } from '../turn.ts';
+import type { Item as HandItem } from './hand.ts';
+import { handleOf } from './handle.ts';
+import type { Held } from './line.ts';
+import type { Row } from './row.ts';
+
+export interface RunningDeps extends RunDeps {
+  figures: Figures;
+  isolation: Pick<Isolation, 'runItem'>;
+  /** Of one flush, about. */
+  flushMaxItems: number;
+}
+
+/** Runs the items that the hand gives out. */
+export function createRunning(held: Held, isEnding: () => boolean, deps: RunningDeps) {
+  const { hand, plan, signal } = held;
+  const { slots } = deps;
+  const handle = handleOf(plan);
+  const turn = createTurn(deps.sliceMs);
+  let now = performance.now();
+  /** Only items that answer a promise take slots: others need not wait for one. */
+  let takesSlots = false;
+  let awaitsSlot = false;
+
+  const lacksSlot = (): boolean => takesSlots && slots.free <= 0;
+  const isFull = (): boolean => held.fresh.bytes >= deps.sliceMaxBytes || held.fresh.items >= deps.flushMaxItems;
+
+  function start(item: HandItem<Row>): void {
+    const { row, at } = item;
+    const context = new ItemContext(plan.scope, row.indexes[at]!, attemptAt(row.run, at));
+    const call = callOf(row, at);
+    const outcome = callOne(row.run, at, call, context, deps.marks);
+    if (outcome === null) return over(row, at);
+    takesSlots = true;
+    held.open += 1;
+    hand.hold(item);
+    row.opens.add(at, context, outcome);
+  }
+
+  function callOf(row: Row, at: number): NonNullable<Handler['run']> {
+    if (row.attempts.size > 0 && attemptAt(row.run, at) > plan.maxAttempts) return refuseWorn;
+    if (row.held.crashes < suspectFrom) return handle;
+    return (_, context) => deps.isolation.runItem(plan.row, row.run.read(at), context);
+  }
+
+  /** An item is final, or is to be tried again. */
+  function over(row: Row, at: number): void {
+    const { run } = row;
+    if (!row.dirty) held.fresh.rows += 1;
+    row.dirty = true;
+    if (run.state[at] === Item.again) return again(row, at);
+    row.fresh.push(at);
+    row.left -= 1;
+    held.fresh.items += 1;
+    held.fresh.bytes += run.texts[at]?.length ?? 0;
+  }
+
+  function again(row: Row, at: number): void {
+    const { run } = row;
+    const attempt = attemptAt(run, at);
+    const waitMs = run.retries.get(at) ?? backoffMs({ attempt, baseMs: plan.backoffMs, random: Math.random });
+    const dueAt = performance.now() + waitMs;
+    run.retries.delete(at);
+    run.state[at] = Item.open;
+    row.attempts.set(at, attempt + 1);
+    row.dueAt.set(at, dueAt);
+    hand.retry({ row, at }, dueAt, now);
+  }
+
+  function awaitSlot(): void {
+    if (awaitsSlot) return;
+    awaitsSlot = true;
+    void slots.wait(held.line.order, isEnding).then(() => {
+      awaitsSlot = false;
+      signal.give();
+    });
+  }
+
+  return {
+    /** Starts items until none may start, others are to have the loop, or enough waits for its flush. */
+    async run(): Promise<void> {
+      now = performance.now();
+      while (!isFull()) {
+        if (lacksSlot()) return awaitSlot();
+        if (turn.isTimeToLook()) {
+          if (turn.hasRunLong()) await turn.yield();
+          now = performance.now();
+          if (isEnding() || !deps.mayStart()) return;
+          if (lacksSlot()) return awaitSlot();
+        }
+        const item = hand.take(now);
+        if (item === null) return;
+        start(item);
+      }
+    },
+
+    /** An item that had answered a promise is over. */
+    overLater(row: Row, at: number): void {
+      now = performance.now();
+      held.open -= 1;
+      hand.free({ row, at }, now);
+      over(row, at);
+      signal.give();
+    },
+
+    /** Something may start as soon as it is asked for. */
+    canGoOn: (): boolean => hand.isReady() && !isFull() && !lacksSlot() && deps.mayStart(),
+    workMs: (): number => turn.workMs(),
+  };
+}
+
+/** Its attempts were used up by what ended the worker's process (the watchdog has written that down). */
+function refuseWorn(): never {
+  throw new Fail('worker-lost', 'the item did not end, or ended the process of its worker, each time it ran');
+}
