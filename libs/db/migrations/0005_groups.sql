@@ -46,4 +46,6 @@ ALTER TABLE "installation" ADD COLUMN "virtual" double precision DEFAULT 0 NOT N
 ALTER TABLE "partitions" ADD COLUMN "lease" uuid;--> statement-breakpoint
 CREATE INDEX "chunks_line" ON "chunks" USING btree ("batch","line","place") WHERE "chunks"."line" is not null and "chunks"."state" <> 'done';--> statement-breakpoint
 CREATE INDEX "chunks_waiting" ON "chunks" USING btree ("batch","line","place") WHERE "chunks"."line" is not null and "chunks"."state" = 'pending' and "chunks"."not_before" is null;--> statement-breakpoint
-CREATE INDEX "chunks_pending" ON "chunks" USING btree ("batch","first") WHERE "chunks"."state" = 'pending' and "chunks"."not_before" is null and "chunks"."line" is null;
+CREATE INDEX "chunks_pending" ON "chunks" USING btree ("batch","first") WHERE "chunks"."state" = 'pending' and "chunks"."not_before" is null and "chunks"."line" is null;--> statement-breakpoint
+-- As it is: pglz takes 140 ns an item to make 5.6 bytes of 8. Copied by LIKE to the tables to come.
+ALTER TABLE "inputs" ALTER COLUMN "indexes" SET STORAGE EXTERNAL;
