@@ -77,6 +77,28 @@ describe('groups in order', () => {
     await endsInOrder(id, 300);
   });
 
+  it('come to the same as without groups, also in threads', async () => {
+    house = await startHouse({ workers: 2, env });
+    const items = Array.from({ length: 300 }, (_, n) => ({ n, key: n % 7 }));
+    const results = async (handler: string, options: object): Promise<unknown> => {
+      const id = await house.submit({
+        handler,
+        inputs: items,
+        params: {},
+        options: { seed: 7, backoffMs: 1, chunkSize: 40, ...options },
+      });
+      await house.ended(id);
+      const { body } = await house.request<{ items: { finishedAt: string }[] }>(`/v1/batches/${id}/results?limit=1000`);
+      return body.items.map((each) => ({ ...each, finishedAt: null }));
+    };
+    const plain = await results('varied', {});
+    expect(await results('varied', ordered)).toEqual(plain);
+    expect(await results('varied', { groupBy: 'key', groupConcurrency: 3 })).toEqual(plain);
+    expect(await results('varied', { groupBy: '/none' })).toEqual(plain);
+    expect(await results('varied-in-threads', ordered)).toEqual(plain);
+    expect(await checkLedger(house.database)).toEqual([]);
+  });
+
   it('44 000 groups in 136 000 items all come to their end', async () => {
     house = await startHouse({ workers: 3, env });
     const lines = Array.from({ length: 136_000 }, (_, i) =>

@@ -25,7 +25,7 @@ export interface Row extends HandRow {
 }
 
 /** Longer than `timeoutMs` can be. */
-const suspectTimeoutMs = 7 * 86_400_000;
+const elsewhereTimeoutMs = 7 * 86_400_000;
 
 export interface RowDeps extends Pick<RunDeps, 'slots' | 'timeouts' | 'marks' | 'outputMaxBytes'> {
   plan: Plan;
@@ -52,8 +52,8 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   const read = (at: number): unknown => deps.parse(row)[elements === null ? at : elements[at]!];
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
   const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, read, attempts);
-  // Its items wait for a process, and have their time from when they have one (isolation/item.ts).
-  if (claimed.crashes >= suspectFrom) run.timeoutMs = suspectTimeoutMs;
+  // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
+  if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
     held,
     indexes,

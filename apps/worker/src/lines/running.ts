@@ -6,13 +6,15 @@ import type { Isolation } from '../isolation/isolation.ts';
 import { Item } from '../outputs.ts';
 import { attemptAt, type RunDeps } from '../run.ts';
 import { callOne } from '../run-each.ts';
+import type { ThreadDeps } from '../threads/run-in-thread.ts';
+import { runItemInThread } from '../threads/run-item.ts';
 import { createTurn } from '../turn.ts';
 import type { Item as HandItem } from './hand.ts';
 import { handleOf } from './handle.ts';
 import type { Held } from './line.ts';
 import type { Row } from './row.ts';
 
-export interface RunningDeps extends RunDeps {
+export interface RunningDeps extends RunDeps, Pick<ThreadDeps, 'threads'> {
   figures: Figures;
   isolation: Pick<Isolation, 'runItem'>;
   /** Of one flush, about. */
@@ -24,6 +26,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const { hand, plan, signal } = held;
   const { slots } = deps;
   const handle = handleOf(plan);
+  const isAside = plan.handler.threads !== undefined && plan.broken === null;
   const turn = createTurn(deps.sliceMs);
   let now = performance.now();
   /** Only items that answer a promise take slots: others need not wait for one. */
@@ -45,10 +48,14 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     row.opens.add(at, context, outcome);
   }
 
-  function callOf(row: Row, at: number): NonNullable<Handler['run']> {
-    if (row.attempts.size > 0 && attemptAt(row.run, at) > plan.maxAttempts) return refuseWorn;
-    if (row.held.crashes < suspectFrom) return handle;
-    return (_, context) => deps.isolation.runItem(plan.row, row.run.read(at), context);
+  /** How an item is called: where it is, or where it harms nobody, or does not keep the loop from others. */
+  function callOf({ run, attempts, held: { crashes } }: Row, at: number): NonNullable<Handler['run']> {
+    if (attempts.size > 0 && attemptAt(run, at) > plan.maxAttempts) return refuseWorn;
+    const isSuspect = crashes >= suspectFrom;
+    if (!isSuspect && !isAside) return handle;
+    const [chunk, input] = [run.held, run.read(at)];
+    if (isSuspect) return (_, context) => deps.isolation.runItem(plan.row, input, context);
+    return (_, context) => runItemInThread({ chunk, plan, input, context, order: held.line.order }, deps);
   }
 
   /** An item is final, or is to be tried again. */

@@ -31,7 +31,7 @@ export async function runInThread(held: Held, plan: Plan, order: number, deps: T
   }
 }
 
-async function runAtMostTwice(place: Place, task: Task): Promise<Ending> {
+export async function runAtMostTwice(place: Place, task: Task): Promise<Ending> {
   const ending = await place.run(task);
   if ('state' in ending) return ending;
   tellLoss(task, ending);
