@@ -148,10 +148,10 @@ describe('a handler that misbehaves fails alone', () => {
         [3, 1, 'output-not-json'],
         [4, 2, 'timeout'],
         [11, expect.any(Number), 'worker-lost'],
-        [16, expect.any(Number), 'worker-lost'],
+        [16, expect.any(Number), 'timeout'],
         [24, expect.any(Number), 'worker-lost'],
       ]);
-      expect(together.map(brief)).toEqual([[7, expect.any(Number), 'worker-lost']]);
+      expect(together.map(brief)).toEqual([[7, expect.any(Number), 'timeout']]);
       expect(await checkLedger(house.database)).toEqual([]);
     },
     patience,

@@ -112,7 +112,7 @@ export const chunks = pgTable(
     round: integer().notNull().default(0),
     /** Items of a chunk in a line that earlier flushes made final, as long as it is not done. */
     settled: integer().notNull().default(0),
-    /** Items of a chunk in a line that are tried again: [index, attempts so far, ms from `tried_at`]. */
+    /** Items of a chunk in a line that are tried again: [index, attempt, ms from `tried_at`, what ended the process of the last one]. */
     tries: json(),
     triedAt: at('tried_at'),
     state: text({ enum: ['pending', 'queued', 'running', 'done'] })

@@ -1,5 +1,5 @@
 import { type ClaimedRow, joinTexts, type SettledRow, suspectFrom } from '@bullpen/db';
-import { Item } from '../outputs.ts';
+import { Item, type ItemError } from '../outputs.ts';
 import type { Plan } from '../plans.ts';
 import { openRun, type Run, type RunDeps } from '../run.ts';
 import { openItems } from '../run-each.ts';
@@ -19,6 +19,8 @@ export interface Row extends HandRow {
   /** Items that are not final. */
   left: number;
   attempts: Map<number, number>;
+  /** What ended the process of the last attempt, of items where something did. */
+  ended: Map<number, ItemError>;
   dueAt: Map<number, number>;
   round: number;
   bytes: number;
@@ -41,12 +43,14 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   const elements = claimed.picks === null ? null : elementsOf(claimed.picks, claimed.indexes);
   const attempts = new Map<number, number>();
   const dueAt = new Map<number, number>();
-  const tries = new Map(claimed.tries.map(([index, attempt, waitMs]) => [index, { attempt, waitMs }]));
+  const ended = new Map<number, ItemError>();
+  const tries = new Map(claimed.tries.map(([index, attempt, waitMs, error]) => [index, { attempt, waitMs, error }]));
   if (tries.size > 0)
     for (const [at, index] of indexes.entries()) {
       const tried = tries.get(index);
       if (tried === undefined) continue;
       attempts.set(at, tried.attempt);
+      if (tried.error) ended.set(at, tried.error);
       if (tried.waitMs > 0) dueAt.set(at, now + tried.waitMs);
     }
   const read = (at: number): unknown => deps.parse(row)[elements === null ? at : elements[at]!];
@@ -65,6 +69,7 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
     dirty: false,
     left: indexes.length,
     attempts,
+    ended,
     dueAt,
     round: claimed.round,
     bytes: claimed.items.length,
@@ -105,9 +110,7 @@ export function settleRow(row: Row, now: number): SettledRow {
     attempts: row.attempts.size === 0 ? null : attempts,
     failures,
     left: row.left === 0 ? null : row.indexes.filter((_, at) => !isFinal(row, at)),
-    tries: [...row.attempts].flatMap(([at, attempt]) =>
-      isFinal(row, at) ? [] : [[row.indexes[at]!, attempt, Math.max(0, (row.dueAt.get(at) ?? 0) - now)] as const],
-    ),
+    tries: [...row.attempts].flatMap(([at, attempt]) => (isFinal(row, at) ? [] : [tryOf(row, at, attempt, now)])),
   };
   run.errors.clear();
   run.texts = [];
@@ -115,6 +118,12 @@ export function settleRow(row: Row, now: number): SettledRow {
   row.fresh = [];
   row.dirty = false;
   return settled;
+}
+
+function tryOf({ indexes, dueAt, ended }: Row, at: number, attempt: number, now: number): SettledRow['tries'][number] {
+  const waitMs = Math.max(0, (dueAt.get(at) ?? 0) - now);
+  const error = ended.get(at);
+  return error === undefined ? [indexes[at]!, attempt, waitMs] : [indexes[at]!, attempt, waitMs, error];
 }
 
 const isFinal = ({ run: { state } }: Row, at: number): boolean =>

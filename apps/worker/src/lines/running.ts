@@ -49,8 +49,9 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   }
 
   /** How an item is called: where it is, or where it harms nobody, or does not keep the loop from others. */
-  function callOf({ run, attempts, held: { crashes } }: Row, at: number): NonNullable<Handler['run']> {
-    if (attempts.size > 0 && attemptAt(run, at) > plan.maxAttempts) return refuseWorn;
+  function callOf(row: Row, at: number): NonNullable<Handler['run']> {
+    const { run, attempts, held: { crashes } } = row; // prettier-ignore
+    if (attempts.size > 0 && attemptAt(run, at) > plan.maxAttempts) return () => Promise.reject(worn(row, at));
     const isSuspect = crashes >= suspectFrom;
     if (!isSuspect && !isAside) return handle;
     const [chunk, input] = [run.held, run.read(at)];
@@ -125,6 +126,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
 }
 
 /** Its attempts were used up by what ended the worker's process (the watchdog has written that down). */
-function refuseWorn(): never {
-  throw new Fail('worker-lost', 'the item did not end, or ended the process of its worker, each time it ran');
+function worn({ ended }: Row, at: number): Fail {
+  const { code, message } = ended.get(at) ?? { code: 'worker-lost', message: 'its worker ended each time it ran' };
+  return new Fail(code, message);
 }

@@ -38,8 +38,8 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
   }
 
   /** In a line nothing is settled out of order; of a call for the whole batch nobody knows whose it was. */
-  async function charge({ chunk, item }: Place): Promise<void> {
-    if (item >= 0) await statements.charge({ worker, no: chunk, index: item });
+  async function charge({ chunk, item, error }: Place & { error: ItemError }): Promise<void> {
+    if (item >= 0) await statements.charge({ worker, no: chunk, index: item, error });
   }
 
   async function lastAct(

@@ -20,13 +20,16 @@ export interface ClaimedRow {
   items: string;
   /** The attempt that its items are on, but for those in `tries`. */
   attempt: number;
-  /** Items that wait to be tried again: [index, attempt, ms from now]. */
-  tries: [number, number, number][];
+  /** Items that are tried again: [index, attempt, ms from now, what ended the last attempt where that ended its process]. */
+  tries: Try[];
   round: number;
   /** Workers that died with it. */
   crashes: number;
   format: number;
 }
+
+/** What is kept of an item that is tried again. */
+export type Try = readonly [number, number, number, { code: string; message: string }?];
 
 export interface LineClaim {
   /** The line: a batch, and a partition that the worker owns under this lease. */
@@ -106,7 +109,12 @@ export function prepareClaimLine(db: Database) {
     return rows.map(({ agoMs, tries, indexes, ...row }) => ({
       ...row,
       indexes: indexes!,
-      tries: (tries ?? []).map(([index, attempt, waitMs]) => [index, attempt, Math.max(0, waitMs - agoMs)]),
+      tries: (tries ?? []).map(([index, attempt, waitMs, ...ended]) => [
+        index,
+        attempt,
+        Math.max(0, waitMs - agoMs),
+        ...ended,
+      ]),
     }));
   };
 }

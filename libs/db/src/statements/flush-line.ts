@@ -4,6 +4,7 @@ import { jsonTexts, list, lists } from '../bind.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import { chunks, partials, results } from '../schema.ts';
 import { countOutcomes } from './count-outcomes.ts';
+import type { Try } from './claim-line.ts';
 import type { Outcome } from './flush.ts';
 
 /** What is new of one row of a line since its last flush. */
@@ -15,8 +16,8 @@ export interface SettledRow extends Outcome {
   failures: readonly { index: number; attempt?: number; error: { code: string; message: string } }[];
   /** Indexes that are left of it; null: none. */
   left: readonly number[] | null;
-  /** Of these, those that were tried: [index, attempt that comes, ms until then]. */
-  tries: readonly (readonly [number, number, number])[];
+  /** Of these, those that were tried: [index, attempt that comes, ms until then, what ended the process of the last one]. */
+  tries: readonly Try[];
 }
 
 export interface LineFlush {
@@ -50,7 +51,7 @@ export function prepareFlushLine(db: Database) {
     from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('rounds')}::int[], ${sql.placeholder('succeeded')}::int[],
       ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, E'\\x1e'),
       string_to_array(${sql.placeholder('indexes')}::text, ';', ''), string_to_array(${sql.placeholder('attempts')}::text, ';', ''),
-      string_to_array(${sql.placeholder('rests')}::text, ';', ''), string_to_array(${sql.placeholder('tries')}::text, ';', ''))
+      string_to_array(${sql.placeholder('rests')}::text, ';', ''), string_to_array(${sql.placeholder('tries')}::text, ${separator}, ''))
       u(no, claim, round, succeeded, failed, outputs, indexes, attempts, rest, tries)`);
   const got = db.$with('got', {}).as(sql`
     select c.no, c.batch, c.src, c.attempt, a.succeeded, a.failed, a.outputs, a.indexes, a.attempts, a.rest, a.tries
@@ -110,7 +111,7 @@ export function prepareFlushLine(db: Database) {
       indexes: lists(rows.map(({ outputs, indexes }) => (outputs === '' ? null : indexes))),
       attempts: lists(rows.map(({ attempts }) => attempts)),
       rests: lists(rows.map(({ left }) => left)),
-      tries: rows.map(({ tries }) => (tries.length === 0 ? '' : JSON.stringify(tries))).join(';'),
+      tries: rows.map(({ tries }) => (tries.length === 0 ? '' : JSON.stringify(tries))).join('\u001f'),
       failureNos: list(failures.map(({ no }) => no)),
       failureIndexes: list(failures.map(({ index }) => index)),
       failureAttempts: list(failures.map(({ attempt }) => attempt ?? 'null')),
