@@ -28,8 +28,8 @@ const retryAfterMaxMs = 86_400_000;
 export interface Run extends Timed {
   held: Held;
   plan: Plan;
-  /** The input of an item, as it was sent. */
-  read: (at: number) => unknown;
+  /** The input of an item, as it was sent; null: the items of this batch have none. */
+  read: ((at: number) => unknown) | null;
   /** Of the items that are on another attempt than their chunk. */
   attempts: ReadonlyMap<number, number>;
   state: Uint8Array;
@@ -78,7 +78,7 @@ export function openRun(
 /** The inputs of a chunk, which stand in rows without a gap. */
 function readerOf(held: Held): Run['read'] {
   const inputs = held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] }));
-  if (inputs.length === 0) return () => undefined;
+  if (inputs.length === 0) return null;
   return (at) => {
     const index = indexAt(held, at);
     let row = inputs.length - 1;
@@ -91,6 +91,7 @@ export const attemptAt = (run: Run, at: number): number => run.attempts.get(at) 
 
 /** The input of an item as its handler's schema makes it. Throws `Fail` where that refuses it. */
 export function inputAt(run: Run, at: number): unknown {
+  if (run.read === null) return undefined;
   const input = run.read(at);
   const schema = run.plan.handler.input;
   if (schema === undefined) return input;

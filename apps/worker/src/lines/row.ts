@@ -7,6 +7,8 @@ import type { HandRow } from './hand.ts';
 
 /** A row of a line in the hand of its owner. */
 export interface Row extends HandRow {
+  /** Input of an item, as it was sent. */
+  read: (at: number) => unknown;
   held: ClaimedRow & { claim: string };
   /** Of each item, by position. */
   indexes: readonly number[];
@@ -59,6 +61,7 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
   if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
+    read,
     held,
     indexes,
     run,

@@ -54,7 +54,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     if (attempts.size > 0 && attemptAt(run, at) > plan.maxAttempts) return () => Promise.reject(worn(row, at));
     const isSuspect = crashes >= suspectFrom;
     if (!isSuspect && !isAside) return handle;
-    const [chunk, input] = [run.held, run.read(at)];
+    const [chunk, input] = [run.held, row.read(at)];
     if (isSuspect) return (_, context) => deps.isolation.runItem(plan.row, input, context);
     return (_, context) => runItemInThread({ chunk, plan, input, context, order: held.line.order }, deps);
   }

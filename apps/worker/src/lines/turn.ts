@@ -26,7 +26,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   const startedAt = performance.now();
   const signal = createSignal();
   const { keyOf, max, ordered } = plan.group!;
-  const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.run.read(at)), groupMax: max, ordered });
+  const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.read(at)), groupMax: max, ordered });
   const held: Held = {
     line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0 }, open: 0, isFenced: false,
   }; // prettier-ignore
