@@ -21,6 +21,7 @@ async function run(bench: Bench): Promise<Report> {
     byCount(bench, 10_000_000),
     byCount(bench, 750_000),
     byLines(bench, lines),
+    byLines(bench, lines, 'id'),
     ...(quick ? [] : [byLines(bench, 750_000)]),
   ]);
   const memory = await interleave(bench, [large(bench, quick ? 1_500_000 : 9_500_000)], 1);
@@ -45,12 +46,13 @@ const byCount = (bench: Bench, items: number): Variant => ({
     }),
 });
 
-const byLines = (bench: Bench, lines: number): Variant => ({
-  label: `${figure(lines)} lines of 112 bytes`,
+const byLines = (bench: Bench, lines: number, groupBy?: string): Variant => ({
+  label: `${figure(lines)} lines of 112 bytes${groupBy === undefined ? '' : ', each a group'}`,
   measure: () =>
     inHouse(bench, { workers: 0 }, async ({ url, watched }) => {
       const usage = watchUsage(watched());
-      const { ms } = await upload(`${url}/v1/batches?handler=echo`, lines);
+      const groups = groupBy === undefined ? '' : `&groupBy=${groupBy}&ordered=true`;
+      const { ms } = await upload(`${url}/v1/batches?handler=echo${groups}`, lines);
       return { seconds: ms / 1000, 'items/s': (lines / ms) * 1000, 'MB producer': usage.stop()['producer']!.rssMb };
     }),
 });

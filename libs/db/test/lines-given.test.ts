@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
-import { describe, expect, it } from 'vitest';
+import * as fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { wholeNumbers } from '../src/bind.ts';
 import { cleanAll } from './clean.ts';
 
 /** Items 0 to 6 in two lines: 0 has the even ones in two chunks, 3 the others. */
@@ -36,6 +38,16 @@ async function failAll({ db }: TestDatabase, no: number): Promise<void> {
     done as (update chunks set state = 'done' where batch = ${no} and state <> 'done')
     update batches set failed = failed + (select count(*) from items) where no = ${no}`);
 }
+
+test('whole numbers are written as an array literal', () => {
+  const numbers = fc.array(fc.oneof(fc.maxSafeNat(), fc.nat({ max: 1000 })));
+  fc.assert(
+    fc.property(numbers, (values) => {
+      expect(wholeNumbers(values)).toBe(`{${values.join(',')}}`);
+    }),
+  );
+  expect(wholeNumbers([0, 9, 10, 2 ** 53 - 1])).toBe('{0,9,10,9007199254740991}');
+});
 
 describe('a keyed batch', () => {
   it('knows the row of inputs of each item', async () => {

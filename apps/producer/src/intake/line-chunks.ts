@@ -30,10 +30,12 @@ export function linesFor({ groupBy }: { groupBy?: string | undefined }, count: n
  * row of an item goes back over all rows that began before it.
  */
 const openMax = { items: 50_000, bytes: 8 * 1024 * 1024 };
+/** All lines are looked at after so many items. */
+const itemsPerLook = 256;
 
 interface Open {
+  first: number;
   texts: string[];
-  indexes: number[];
   skipped: { index: number; error: Skipped }[];
   size: number;
   /** Of its JSON. */
@@ -49,28 +51,29 @@ interface Open {
 function createLineCutter({ sizeFor, maxBytes, lines }: CutRules & { lines: Lines }): Cutter {
   let chunks: UploadedChunk[] = [];
   const open: (Open | null)[] = Array.from({ length: lines.count }, () => null);
+  // Of the open chunk of each line, from the start on. They stay: a list that grows anew for each chunk makes much garbage.
+  const indexes: number[][] = open.map(() => []);
   let count = 0;
   let bytes = 0;
-  let looked = 0;
 
   function close(line: number): void {
     const chunk = open[line];
     if (!chunk) return;
-    const { texts, indexes, skipped } = chunk;
-    chunks.push({ first: indexes[0]!, size: texts.length, items: `[${texts.join(',')}]`, skipped, line, indexes });
+    const { first, texts, skipped } = chunk;
+    const size = texts.length;
+    chunks.push({ first, size, items: `[${texts.join(',')}]`, skipped, line, indexes: indexes[line]!.slice(0, size) });
     open[line] = null;
   }
 
-  /** One line is looked at with each item, so that no item waits for the end of all. */
   function closeOld(): void {
-    looked = looked + 1 < lines.count ? looked + 1 : 0;
-    const chunk = open[looked];
-    if (!chunk) return;
-    if (count - chunk.indexes[0]! >= openMax.items || bytes - chunk.began >= openMax.bytes) close(looked);
+    for (const [line, chunk] of open.entries()) {
+      if (chunk === null) continue;
+      if (count - chunk.first >= openMax.items || bytes - chunk.began >= openMax.bytes) close(line);
+    }
   }
 
   function begin(line: number): Open {
-    const chunk = { texts: [], indexes: [], skipped: [], size: sizeFor(count), bytes: 1, began: bytes };
+    const chunk = { first: count, texts: [], skipped: [], size: sizeFor(count), bytes: 1, began: bytes };
     open[line] = chunk;
     return chunk;
   }
@@ -86,13 +89,13 @@ function createLineCutter({ sizeFor, maxBytes, lines }: CutRules & { lines: Line
         chunk = begin(line);
       }
       if (error !== undefined) chunk.skipped.push({ index: count, error });
+      indexes[line]![chunk.texts.length] = count;
       chunk.texts.push(text);
-      chunk.indexes.push(count);
       // With a comma or a bracket after it.
       chunk.bytes += length + 1;
       bytes += length;
       count += 1;
-      closeOld();
+      if (count % itemsPerLook === 0) closeOld();
     },
     take() {
       const cut = chunks;

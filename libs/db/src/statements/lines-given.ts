@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { list, lists } from '../bind.ts';
+import { list, wholeNumbers } from '../bind.ts';
 import type { NewChunk } from './accept.ts';
 
 /**
@@ -11,5 +11,8 @@ export const linesGiven = sql`${sql.placeholder('lines')}::smallint[], string_to
 /** The parameters of `linesGiven`. The chunks of a batch have all of them a line, or none has. */
 export function linesOf(chunks: readonly NewChunk[]): { lines: string | null; indexes: string | null } {
   if (chunks[0]?.line == null) return { lines: null, indexes: null };
-  return { lines: list(chunks.map(({ line }) => line!)), indexes: lists(chunks.map(({ indexes }) => indexes)) };
+  return {
+    lines: list(chunks.map(({ line }) => line!)),
+    indexes: chunks.map(({ indexes }) => wholeNumbers(indexes!)).join(';'),
+  };
 }
