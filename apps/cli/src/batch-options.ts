@@ -13,6 +13,9 @@ export interface BatchOptions {
   backoffMs?: number;
   timeoutMs?: number;
   seed?: number;
+  groupBy?: string;
+  ordered?: boolean;
+  groupConcurrency?: number;
 }
 
 export const addBatchOptions = (command: Command): Command =>
@@ -36,12 +39,20 @@ export const addBatchOptions = (command: Command): Command =>
       `how long one attempt of an item may take (default: ${optionDefaults.timeoutMs})`,
       wholeNumber(1, 86_400_000),
     )
-    .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax));
+    .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
+    .option(
+      '--group-by <field>',
+      'items with the same value there are a group: a field of the input, or a JSON pointer (/order/id)',
+    )
+    .option('--ordered', 'items of a group run one after another, in the order in which they stand')
+    .option('--group-concurrency <n>', 'items of a group that may run at once', wholeNumber(1, 10_000));
 
 /** All of a submission but its items. The producer checks it, and its words name the place. */
 export async function batchHead(context: Context, given: BatchOptions, more: Options = {}) {
   const { handler, name, params, chunkSize, maxAttempts, backoffMs, timeoutMs, seed } = given;
-  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...more };
+  const { groupBy, ordered, groupConcurrency } = given;
+  const groups = { groupBy, ordered, groupConcurrency };
+  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...groups, ...more };
   return {
     handler,
     name,

@@ -29,8 +29,11 @@ Examples:
   pnpm bullpen submit numbers.ndjson --handler add                     (also .jsonl, .csv, each also with .gz, and .json)
   pnpm bullpen submit numbers.csv.gz --handler add --on-invalid skip --watch
   zcat logs.gz | pnpm bullpen submit - --format ndjson --handler echo
+  pnpm bullpen submit orders.csv --handler echo --group-by customer --ordered
+  pnpm bullpen submit calls.ndjson --handler echo --group-by /account/id --group-concurrency 4
   echo '[{"a": 1, "b": 2}]' | pnpm bullpen submit --handler add -
   pnpm bullpen submit --handler add --open                             (then append and close)
+  pnpm bullpen submit --handler echo --open --group-by user --ordered  (a stream, in order for each user)
   pnpm bullpen submit --handler sleep --count 100 --params '{"ms": 50}'
   pnpm bullpen submit --handler simulate --count 100000 --params @examples/simulate/season.json --watch`;
 

@@ -18,6 +18,7 @@ const examples = `
 Examples:
   pnpm bullpen validate numbers.csv --handler add
   pnpm bullpen validate numbers.ndjson.gz --handler add --json | jq .errors[].line
+  pnpm bullpen validate orders.csv --handler echo --group-by customer --ordered
   zcat logs.gz | pnpm bullpen validate - --format ndjson --handler echo`;
 
 export function addValidate(program: Command, context: Context): void {
