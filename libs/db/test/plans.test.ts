@@ -99,6 +99,44 @@ describe('plans that are kept', () => {
     await kept.close();
   });
 
+  it('of batches in lines do so too', async () => {
+    const database = await databaseForTest();
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
+    const statements = createStatements(kept.db, { reconnectMs: 1000 });
+    const chunk = { line: 3, first: 1, indexes: [1, 3], size: 2, items: '[1,2]', skipped: [] };
+    const inputs = { handler: 'echo', name: null, params: null, options: '{}', keyed: true, open: true };
+    const work = async (): Promise<void> => {
+      const id = randomUUID();
+      const no = await statements.openUpload({ id, key: null, leaseMs: 5000 });
+      await statements.put({ no, chunks: [chunk] });
+      expect(await statements.goLive({ ...inputs, id, no, total: 2, chunks: 1, skipped: 0 })).toBe(true);
+      await statements.append({ batch: id, id: randomUUID(), chunks: [chunk], unfinishedMax: 100 });
+      await statements.inputs({ batch: no, index: 3 });
+      expect(await statements.outcome({ batch: no, index: 3 })).toMatchObject({ open: true });
+      await statements.settled([{ batch: id, index: 3, closely: true }]);
+      expect(await statements.retry(no)).toBe(0);
+    };
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_user_tables where relname in ('chunks', 'inputs_1000')`,
+      );
+      return Number(row!.rows);
+    };
+    for (let times = 0; times < 8; times += 1) {
+      await work();
+      if (times === 0) await database.db.execute(sql`analyze`);
+    }
+    const { no: other } = await acceptBatch(database, { total: 20_000, size: 1 });
+    await database.db.execute(sql`insert into chunks (batch, first, size, src, line, place, state)
+      select ${other}::int, i, 1, i, i % 12, i, case when i < 20000 then 'pending' else 'done' end from generate_series(0, 39999) i`);
+    await database.db.execute(sql`select pg_stat_force_next_flush()`);
+    const before = await rowsRead();
+    await work();
+    expect((await rowsRead()) - before).toBeLessThan(100);
+    await kept.close();
+  });
+
   it('fold a few of many partials, though they were made when there were none', async () => {
     const database = await databaseForTest();
     const { no } = await acceptBatch(database, { total: 40, size: 10 });
