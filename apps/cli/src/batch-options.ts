@@ -13,6 +13,8 @@ export interface BatchOptions {
   backoffMs?: number;
   timeoutMs?: number;
   seed?: number;
+  priority?: number;
+  weight?: number;
   groupBy?: string;
   ordered?: boolean;
   groupConcurrency?: number;
@@ -40,6 +42,8 @@ export const addBatchOptions = (command: Command): Command =>
       wholeNumber(1, 86_400_000),
     )
     .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
+    .option('--priority <n>', 'which batch goes first, 0 before 9 (default: 0)', wholeNumber(0, 9))
+    .option('--weight <n>', 'its share beside other batches (default: 1)', wholeNumber(1, 100))
     .option(
       '--group-by <field>',
       'items with the same value there are a group: a field of the input, or a JSON pointer (/order/id)',
@@ -50,9 +54,9 @@ export const addBatchOptions = (command: Command): Command =>
 /** All of a submission but its items. The producer checks it, and its words name the place. */
 export async function batchHead(context: Context, given: BatchOptions, more: Options = {}) {
   const { handler, name, params, chunkSize, maxAttempts, backoffMs, timeoutMs, seed } = given;
-  const { groupBy, ordered, groupConcurrency } = given;
-  const groups = { groupBy, ordered, groupConcurrency };
-  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...groups, ...more };
+  const { groupBy, ordered, groupConcurrency, priority, weight } = given;
+  const place = { priority, weight, groupBy, ordered, groupConcurrency };
+  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...place, ...more };
   return {
     handler,
     name,

@@ -39,7 +39,16 @@ describe('findRoom', () => {
   it('gives nothing to a worker that has enough, and nothing to a partition without owner', () => {
     expect(findRoom([window(0, owner('a'), 10), window(1, null)])).toEqual([]);
     expect(findRoom([window(0, owner('a'), 10), window(1, owner('b'), 9)])).toEqual([
-      { handlers: ['echo'], slots: [1], lines: [1] },
+      { handlers: ['echo'], slots: [1], lines: [1], spare: [] },
+    ]);
+  });
+
+  it('gives up to a window more for batches that have less than their share', () => {
+    const full = [window(0, owner('a'), 5), window(1, owner('a'), 5)];
+    expect(findRoom(full)).toEqual([]);
+    expect(findRoom(full, true)).toMatchObject([{ slots: [], spare: [0, 1, 0, 1, 0, 1, 0, 1, 0, 1] }]);
+    expect(findRoom([window(0, owner('a'), 12), window(1, owner('a'), 6)], true)).toMatchObject([
+      { slots: [], spare: [1, 1] },
     ]);
   });
 

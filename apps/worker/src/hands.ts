@@ -5,7 +5,9 @@
  * that run for long a second one is enough, unless some items of the first hold it up.
  */
 export function createHands(options: { chunks: number | 'auto'; concurrency: number; threads: () => number }) {
-  let waiting: { gone: () => boolean; resolve: (got: boolean) => void }[] = [];
+  let waiting: Waiting[] = [];
+  /** By batch. */
+  const holds = new Map<number, number>();
   let held = 0;
   let { concurrency } = options;
   let itemsOfAChunk = concurrency;
@@ -25,10 +27,28 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
         })
       : options.chunks;
 
+  /** Who is next: the lowest tag, and in line before others with it; among `of`. */
+  function nextOf(of: (who: Waiting) => boolean): number {
+    let next = -1;
+    for (const [at, who] of waiting.entries()) if (of(who) && (next < 0 || who.tag < waiting[next]!.tag)) next = at;
+    return next;
+  }
+
+  const give = (at: number): void => {
+    const [who] = waiting.splice(at, 1);
+    held += 1;
+    holds.set(who!.batch, (holds.get(who!.batch) ?? 0) + 1);
+    who!.resolve(true);
+  };
+
+  /** Beyond the limit for a batch that has none: it would else wait until a chunk of others is over, which may run for a second. */
   const grant = (): void => {
-    while (waiting.length > 0 && held < limit()) {
-      held += 1;
-      waiting.shift()!.resolve(true);
+    const max = limit();
+    while (waiting.length > 0 && held < max) give(nextOf(() => true));
+    while (waiting.length > 0 && held < 2 * max) {
+      const at = nextOf(({ batch }) => !holds.has(batch));
+      if (at < 0) return;
+      give(at);
     }
   };
 
@@ -37,10 +57,10 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     get held(): number {
       return held;
     },
-    /** Resolves with true when there is a hand free, which is then taken; with false when it was dismissed before. */
-    take(gone: () => boolean): Promise<boolean> {
+    /** Resolves with true when there is a hand free, which is then taken; with false when it was dismissed before. The lowest tag goes first. */
+    take(gone: () => boolean, { tag, batch }: { tag: number; batch: number }): Promise<boolean> {
       return new Promise((resolve) => {
-        waiting.push({ gone, resolve });
+        waiting.push({ tag, batch, gone, resolve });
         grant();
       });
     },
@@ -52,8 +72,11 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     },
     /** Somebody waits for one. */
     isWanted: (): boolean => waiting.length > 0,
-    release(): void {
+    release(batch: number): void {
       held -= 1;
+      const left = (holds.get(batch) ?? 1) - 1;
+      if (left > 0) holds.set(batch, left);
+      else holds.delete(batch);
       grant();
     },
     /** Tells how large chunks are these days: items, and bytes of their inputs and outputs. */
@@ -71,6 +94,14 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
 }
 
 export type Hands = ReturnType<typeof createHands>;
+
+interface Waiting {
+  /** Its place in the fair order. */
+  tag: number;
+  batch: number;
+  gone: () => boolean;
+  resolve: (got: boolean) => void;
+}
 
 /** What was measured of late. */
 interface Measured {

@@ -29,6 +29,8 @@ export interface Plan {
   cancel: () => void;
   /** Why no item of it can run, if so. */
   broken: Error | null;
+  /** Its handler has answered a promise: its items take slots. */
+  takesSlots: boolean;
   /** Of a keyed batch. */
   group: Group | null;
 }
@@ -131,6 +133,7 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
       deps.timeouts.cancel(row.no, scope.cancelled);
     },
     broken: null,
+    takesSlots: false,
     group: groupOf(row.options),
   };
 }

@@ -30,6 +30,7 @@ export interface ProcessDeps extends ClaimDeps {
   handBack: (job: JobData) => Promise<void>;
 }
 
+/** Of jobs from a version that does not say their tag. */
 let orders = 0;
 
 /**
@@ -43,20 +44,19 @@ export async function processChunk(
   closing: () => boolean,
   deps: ProcessDeps,
 ): Promise<void> {
-  const { chunk, batchNo = null } = job;
-  if (closing() || !(await deps.hands.take(closing))) return await deps.handBack(job);
+  const { chunk, batchNo = null, tag } = job;
+  const order = tag ?? (orders += 1);
+  const hand = { tag: order, batch: batchNo ?? 0 };
+  if (closing() || !(await deps.hands.take(closing, hand))) return await deps.handBack(job);
   let fate: Fate | 'back' = 'back';
   try {
     const mayStart = (): boolean => deps.mayStart() && !closing();
-    if (isLineJob(job)) fate = await deps.lines.run(job, (orders += 1), closing);
+    if (isLineJob(job)) fate = await deps.lines.run(job, order, closing);
     else if (deps.inHand.has(chunk)) fate = 'over';
     else if (!closing())
-      fate = await claimAndRun(
-        { chunk, batchNo, publishedAt, order: (orders += 1), alone: false },
-        { ...deps, mayStart },
-      );
+      fate = await claimAndRun({ chunk, batchNo, publishedAt, order, alone: false }, { ...deps, mayStart });
   } finally {
-    deps.hands.release();
+    deps.hands.release(hand.batch);
   }
   if (fate === 'suspect') fate = await deps.isolation.run(chunk, publishedAt, closing);
   if (fate === 'back') await deps.handBack(job);
@@ -69,7 +69,7 @@ export interface Claiming {
   /** Of its batch, where it is known. */
   batchNo: number | null;
   publishedAt: number;
-  /** Older chunks go first. */
+  /** Lower ones go first. */
   order: number;
   /** Nothing else is in the hands of this worker id, so that it may have a suspect. */
   alone: boolean;

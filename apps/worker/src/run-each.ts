@@ -18,11 +18,12 @@ export async function runEach(
   const gone = (): boolean => !deps.mayStart() || run.plan.stopped;
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
-    const wait = deps.slots.free <= 0;
+    // Items that are over at once wait for nobody; the first that is not may be one too many.
+    const wait = run.plan.takesSlots && deps.slots.free <= 0;
     if (look || wait) {
       if (turn.hasRunLong()) await turn.yield();
       // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
-      while (deps.slots.free <= 0 && !gone()) await turn.wait(deps.slots.wait(order, gone));
+      while (run.plan.takesSlots && deps.slots.free <= 0 && !gone()) await turn.wait(deps.slots.wait(order, gone));
       if (at === 0) turn.startSlice();
       if (turn.sliceIsOver() || gone()) {
         deps.slots.pass();
@@ -31,7 +32,9 @@ export async function runEach(
     }
     const context = new ItemContext(run.plan.scope, indexAt(run.held, at), run.held.attempt);
     const outcome = callOne(run, at, handle, context, deps.marks);
-    if (outcome !== null) opens.add(at, context, outcome);
+    if (outcome === null) continue;
+    run.plan.takesSlots = true;
+    opens.add(at, context, outcome);
   }
   deps.figures.workMs += turn.workMs();
   await opens.settled();

@@ -1,7 +1,7 @@
 /**
  * Leave to have an item in a handler. Only items whose handler answers a promise hold a slot; a synchronous item is over
- * before anybody could notice. Who waits longest by the age of its chunk gets the next one, so that chunks end one
- * after the other instead of all at once at the end.
+ * before anybody could notice. Who comes first in the fair order gets the next one: so chunks of a batch end one after the other
+ * instead of all at once at the end, and one that comes waits for an item of others, not for all of theirs.
  */
 export function createSlots(first: number) {
   let max = first;

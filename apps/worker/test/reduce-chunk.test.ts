@@ -32,6 +32,7 @@ function planOf(reduce: object | undefined, told: object[] = []): Plan {
     cancel: () => undefined,
     broken: null,
     group: null,
+    takesSlots: false,
   };
   return { ...rest, handler, scope };
 }

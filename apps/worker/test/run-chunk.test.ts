@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaches, defineHandler, Fail, type Handler, Retry } from '@bullpen/handlers';
-import { texts } from '@bullpen/testkit';
+import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
@@ -40,6 +40,8 @@ function planOf(handler: object): Plan {
     cancel: () => undefined,
     broken: null,
     group: null,
+    // As after its first promise.
+    takesSlots: true,
   };
 }
 
@@ -252,6 +254,17 @@ describe('runChunk', () => {
     expect(await younger).toMatchObject({ succeeded: 0, rests: [{ first: 0, size: 5, attempt: 1 }] });
     finish();
     expect(await older).toMatchObject({ succeeded: 1 });
+    expect(slots.free).toBe(1);
+  });
+
+  it('runs items that are over at once while others have all slots, and is one too many with its first promise', async () => {
+    const slots = createSlots(1);
+    slots.take();
+    const plan = { ...handler((_, { index }) => (index < 3 ? index : sleep(1, index))), takesSlots: false };
+    const running = runChunk(held({ size: 5 }), plan, 1, deps({ slots }));
+    await eventually('the first promise', () => slots.free === -1);
+    slots.release();
+    expect(await running).toMatchObject({ succeeded: 5, rests: [] });
     expect(slots.free).toBe(1);
   });
 

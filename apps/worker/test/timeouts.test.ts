@@ -26,6 +26,7 @@ const planOf = (handler: object, timeoutMs = 100): Plan => ({
   cancel: () => undefined,
   broken: null,
   group: null,
+  takesSlots: false,
 });
 const deps = (more: object = {}) => ({
   slots: createSlots(100),

@@ -32,17 +32,42 @@ describe('handsFor', () => {
 });
 
 describe('hands', () => {
+  const one = { tag: 1, batch: 1 };
   it('are given in the order they were asked for, never more than there are', async () => {
     const hands = createHands({ chunks: 2, concurrency: 1, threads: () => 0 });
     const got: number[] = [];
-    for (let n = 0; n < 4; n += 1) void hands.take(() => false).then(() => got.push(n));
+    for (let n = 0; n < 4; n += 1) void hands.take(() => false, one).then(() => got.push(n));
     await Promise.resolve();
     await Promise.resolve();
     expect([got.length, hands.held]).toEqual([2, 2]);
-    hands.release();
+    hands.release(1);
     await Promise.resolve();
     await Promise.resolve();
     expect(got).toEqual([0, 1, 2]);
+  });
+
+  it('go to the lowest tag first, and beyond the limit to a batch that has none', async () => {
+    const hands = createHands({ chunks: 2, concurrency: 1, threads: () => 0 });
+    const got: number[] = [];
+    const take = (tag: number, batch: number) => hands.take(() => false, { tag, batch }).then(() => got.push(tag));
+    for (const tag of [10, 11, 14, 12]) void take(tag, 1);
+    const settle = () => new Promise(setImmediate);
+    await settle();
+    expect(got).toEqual([10, 11]);
+    for (const tag of [21, 20]) void take(tag, 2);
+    void take(30, 3);
+    void take(40, 4);
+    await settle();
+    expect([got, hands.held]).toEqual([[10, 11, 21, 30], 4]);
+    hands.release(1);
+    hands.release(2);
+    hands.release(3);
+    await settle();
+    expect(got.slice(4)).toEqual([40, 20]);
+    hands.release(4);
+    hands.release(2);
+    await settle();
+    expect(got.slice(6)).toEqual([12]);
   });
 
   it('stay as many as starved handlers need, for a while after these have work', () => {
@@ -53,7 +78,7 @@ describe('hands', () => {
     };
     hands.saw(1000, 1000);
     expect(look(false)).toBe(2);
-    for (let n = 0; n < 2; n += 1) void hands.take(() => false);
+    for (let n = 0; n < 2; n += 1) void hands.take(() => false, one);
     expect([look(true), look(false), look(false)]).toEqual([8, 8, 8]);
     for (let n = 0; n < 10; n += 1) look(false);
     expect(hands.limit()).toBe(2);
@@ -62,12 +87,12 @@ describe('hands', () => {
   it('that were asked for are not waited for any more once the partition is given up', async () => {
     const hands = createHands({ chunks: 1, concurrency: 1, threads: () => 0 });
     let gone = false;
-    expect(await hands.take(() => gone)).toBe(true);
-    const waiting = [hands.take(() => gone), hands.take(() => gone), hands.take(() => false)];
+    expect(await hands.take(() => gone, one)).toBe(true);
+    const waiting = [hands.take(() => gone, one), hands.take(() => gone, one), hands.take(() => false, one)];
     gone = true;
     hands.dismiss();
     expect(await Promise.all(waiting.slice(0, 2))).toEqual([false, false]);
-    hands.release();
+    hands.release(1);
     expect(await waiting[2]).toBe(true);
     expect(hands.held).toBe(1);
   });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** What is used where a batch does not say. */
-export const optionDefaults = { maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000 } as const;
+export const optionDefaults = { maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000, priority: 0, weight: 1 } as const;
 
 export const seedMax = 2 ** 32 - 1;
 
@@ -31,6 +31,10 @@ export const optionsSchema = z.strictObject({
   open: z.boolean({ error: 'must be true or false' }).optional(),
   /** Of NDJSON and CSV: a line that cannot be taken refuses all, or is recorded as an item that has failed. */
   onInvalid: z.enum(['refuse', 'skip'], { error: 'must be refuse or skip' }).optional(),
+  /** Which goes first: 0 before 9. An offset in the fair order, so that nothing starves. */
+  priority: whole(0, 9).optional(),
+  /** Its share beside other batches. */
+  weight: whole(1, 100).optional(),
   /** Where the group key of an item stands in its input: a field, or a JSON pointer where it begins with a slash. */
   groupBy: z
     .string({ error: 'must be a field or a JSON pointer' })
@@ -71,6 +75,8 @@ export const effectiveOptionsSchema = z.object({
   backoffMs: z.number().int(),
   timeoutMs: z.number().int(),
   seed: z.number().int(),
+  priority: z.number().int(),
+  weight: z.number().int(),
   groupBy: z.string().optional(),
   /** Only with `groupBy`. */
   ordered: z.boolean().optional(),
@@ -83,6 +89,6 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'priority', 'weight', 'groupRateLimit', 'concurrency', 'rateLimit', 'maxFailures', 'maxFailureRate', 'canary',
+  'groupRateLimit', 'concurrency', 'rateLimit', 'maxFailures', 'maxFailureRate', 'canary',
   'keepResults', 'notBefore', 'dryRun', 'webhook',
 ]); // prettier-ignore

@@ -16,6 +16,8 @@ export interface JobData {
   /** Number of the batch, by which the claim finds its inputs sooner; a hint. Versions before this one do not say it. */
   batchNo?: number;
   items: number;
+  /** Its place in the fair order: lower ones go first in a worker too. Versions before this one do not say it. */
+  tag?: number;
   /** Of a keyed batch: the job is the turn of this line, which begins with the chunk. */
   line?: number;
 }

@@ -13,6 +13,7 @@ export interface ChunkJob {
   batch: string;
   batchNo: number;
   items: number;
+  tag?: number;
   /** It stands for its line, in this partition. */
   keyed?: boolean | undefined;
 }
@@ -32,12 +33,13 @@ const addDeadlineMs = 5000;
 /** Job states in which a job will still run. With kept completed jobs, that the key exists says nothing. */
 const alive = new Set(['waiting', 'active', 'prioritized', 'delayed', 'waiting-children', 'paused']);
 
-const dataOf = ({ chunk, generation, batch, batchNo, items, keyed, partition }: ChunkJob): JobData => ({
+const dataOf = ({ chunk, generation, batch, batchNo, items, tag, keyed, partition }: ChunkJob): JobData => ({
   chunk,
   generation,
   batch,
   batchNo,
   items,
+  ...(tag !== undefined && { tag }),
   ...(keyed && { line: partition }),
 });
 

@@ -95,6 +95,8 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   backoffMs: options.backoffMs ?? optionDefaults.backoffMs,
   timeoutMs: options.timeoutMs ?? optionDefaults.timeoutMs,
   seed: options.seed ?? randomInt(seedMax + 1),
+  priority: options.priority ?? optionDefaults.priority,
+  weight: options.weight ?? optionDefaults.weight,
   ...(options.groupBy !== undefined && { groupBy: options.groupBy, ordered: options.ordered ?? false }),
   ...(options.groupConcurrency !== undefined && { groupConcurrency: options.groupConcurrency }),
 });

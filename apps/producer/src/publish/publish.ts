@@ -26,7 +26,7 @@ const nextMs = { more: 0, low: 20, busy: 60, idle: 250, refused: 1000 } as const
  */
 export async function publishOnce(deps: PublishDeps): Promise<number> {
   const { leaseMs } = deps.settings;
-  const [{ windows, batchesRunning, linesWait }, isReachable] = await Promise.all([
+  const [{ windows, batchesRunning, linesWait, newcomers }, isReachable] = await Promise.all([
     deps.statements.windows({ leaseMs }),
     deps.publisher.reachable(),
     deps.statements.due(),
@@ -35,12 +35,13 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
   if (batchesRunning === 0 || !isReachable) return nextMs.idle;
   const held = windows.reduce((sum, { queued, running }) => sum + queued + running, 0);
   let next: number = nextMs.busy;
-  for (const room of findRoom(windows)) {
+  for (const room of findRoom(windows, newcomers && batchesRunning > 1)) {
     const startedAt = performance.now();
     // Lines first: each has room in its own partition alone, and takes one place of it for all that it holds.
     const lines = linesWait ? await deps.statements.markLines({ handlers: room.handlers, slots: room.lines }) : [];
     const slots = without(room.slots, lines);
-    const chunks = slots.length === 0 ? [] : await markInto(deps, { ...room, slots }, batchesRunning);
+    const chunks =
+      slots.length + room.spare.length === 0 ? [] : await markInto(deps, { ...room, slots }, batchesRunning);
     const marked = [...lines, ...chunks];
     if (marked.length === 0) continue;
     if (room.slots.length > held) next = nextMs.low;
@@ -59,7 +60,8 @@ const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promis
   deps.statements.mark({
     handlers: room.handlers,
     slots: room.slots,
-    each: Math.max(4, Math.ceil(room.slots.length / Math.min(batchesRunning, room.slots.length))),
+    spare: room.spare,
+    each: Math.max(4, Math.ceil(room.slots.length / Math.max(1, Math.min(batchesRunning, room.slots.length)))),
     itemsMax: deps.queueSize,
   });
 
@@ -84,6 +86,7 @@ async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Se
     batch: chunk.batch.id,
     batchNo: chunk.batch.no,
     items: chunk.size,
+    tag: Math.round(chunk.tag),
     keyed: chunk.keyed,
   }));
   const { failed, error } = await deps.publisher.publish(jobs);

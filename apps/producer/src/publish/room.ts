@@ -6,6 +6,8 @@ export interface Room {
   slots: number[];
   /** The same for lines, each of which has its partition already: so many of each where its owner has room at all. */
   lines: number[];
+  /** Beyond the room: for batches that have less in flight than their share, and would else wait for a window to run empty. */
+  spare: number[];
 }
 
 /** Chunks of one partition in BullMQ at most, for each worker that serves it. */
@@ -28,13 +30,13 @@ export function windowOf(worker: { chunksMax: number; chunksPerSecond: number; t
  * came back one by one, at the end of a batch. An owner and its helpers serve the same partitions: they count as so many
  * workers in one.
  */
-export function findRoom(windows: readonly Window[]): Room[] {
+export function findRoom(windows: readonly Window[], withSpare = false): Room[] {
   const rooms = new Map<string, Room>();
   const groups = [...groupByOwner(windows).values()].sort((a, b) => b.free / b.window - a.free / a.window);
   const roomOf = ({ handlers }: Group): Room => {
     const key = handlers.join('\n');
     let room = rooms.get(key);
-    if (room === undefined) rooms.set(key, (room = { handlers, slots: [], lines: [] }));
+    if (room === undefined) rooms.set(key, (room = { handlers, slots: [], lines: [], spare: [] }));
     return room;
   };
   for (const group of groups) {
@@ -52,6 +54,15 @@ export function findRoom(windows: readonly Window[]): Room[] {
         least.held += 1;
         found = true;
       }
+    }
+  }
+  // By now each group is full, or over by what it holds too much: up to a window more.
+  for (const group of withSpare ? groups : []) {
+    for (let more = group.window + Math.min(0, group.free); more > 0; more -= 1) {
+      const least = group.partitions.reduce((a, b) => (b.held < a.held ? b : a));
+      if (least.held >= 2 * windowMax * group.workers) break;
+      roomOf(group).spare.push(least.no);
+      least.held += 1;
     }
   }
   return [...rooms.values()];

@@ -29,11 +29,9 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const isAside = plan.handler.threads !== undefined && plan.broken === null;
   const turn = createTurn(deps.sliceMs);
   let now = performance.now();
-  /** Only items that answer a promise take slots: others need not wait for one. */
-  let takesSlots = false;
   let awaitsSlot = false;
 
-  const lacksSlot = (): boolean => takesSlots && slots.free <= 0;
+  const lacksSlot = (): boolean => plan.takesSlots && slots.free <= 0;
   const isFull = (): boolean => held.fresh.bytes >= deps.sliceMaxBytes || held.fresh.items >= deps.flushMaxItems;
 
   function start(item: HandItem<Row>): void {
@@ -42,7 +40,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     const call = callOf(row, at);
     const outcome = callOne(row.run, at, call, context, deps.marks);
     if (outcome === null) return over(row, at);
-    takesSlots = true;
+    plan.takesSlots = true;
     held.open += 1;
     hand.hold(item);
     row.opens.add(at, context, outcome);

@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { jsonTexts, list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { prepareExtended } from './extend.ts';
+import { placeOf, startPass } from './fair.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
 import { prepareOpenUpload } from './upload.ts';
@@ -49,8 +50,7 @@ export interface NewChunk {
  *
  * A large batch takes its number from an upload with its id: so a range that was made for nothing is found (upload.ts).
  *
- * A new batch starts at the smallest `pass` of those that run: it is next, and gets nothing for the time in which it
- * did not exist.
+ * A new batch starts at what is served now (fair.ts): it gets nothing for the time in which it did not exist.
  */
 export function prepareAccept(db: Database) {
   const total = sql`${sql.placeholder('total')}::int`;
@@ -120,15 +120,17 @@ function numberOf([row]: readonly Row[], { id }: NewBatch): number | null {
 /** The key as CTE `k`, the batch as CTE `b`, then the given parts, which read `b`. */
 function statement(db: Database, name: string, parts: Record<string, SQL>) {
   const k = keyRow(db, { upload: false });
+  const options = sql`${sql.placeholder('options')}::text::json`;
+  const place = placeOf(options);
   const no = sql`${sql.placeholder('no')}::int`;
   const id = sql`${sql.placeholder('id')}::uuid`;
   const taken = db.$with('taken', {}).as(sql`
     delete from uploads where no = ${no} and id = ${id} and not dead and ${keyIsMine} returning no`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, pass)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, priority, weight, pass)
     select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
-      ${sql.placeholder('options')}::text::json, coalesce((select min(pass) from batches where state = 'running'), 0)
+      ${options}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id
     returning no, (xmax = 0) as fresh`);

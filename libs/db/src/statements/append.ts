@@ -4,6 +4,7 @@ import { jsonTexts, list } from '../bind.ts';
 import { codeOf } from '../retry.ts';
 import { batches, chunks, idempotency, inputs } from '../schema.ts';
 import type { NewChunk } from './accept.ts';
+import { startPass } from './fair.ts';
 import { type Key, keptFor, KeyTaken } from './keys.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 
@@ -47,7 +48,8 @@ export function prepareAppend(db: Database) {
   const expired = db.$with('expired', {}).as(sql`
     delete from idempotency where owner = ${owner} and key = ${key} and expires_at <= clock_timestamp() returning 1`);
   const b = db.$with('b', { no: batches.no, at: sql<number>`at`.as('at'), base: batches.base }).as(sql`
-    update batches set total = total + ${count}
+    update batches set total = total + ${count},
+      pass = case when succeeded + failed = total then greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)}) else pass end
     where id = ${id} and not sealed and kind = 'batch' and state in ('running', 'paused') and not exists (select from known)
       and total - succeeded - failed + ${count} <= ${sql.placeholder('unfinishedMax')}::bigint
     returning no, (total - ${count})::float8 as at, base`);

@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { startPass } from './fair.ts';
 
 /**
  * Pause, resume, cancel: each changes one row; chunks follow by claim and heartbeat. All are repeatable: the state they
@@ -19,7 +20,7 @@ export function preparePause(db: Database) {
 /** A batch that is sealed now has ended where nothing of it is open. */
 export const endsWhenSealed = sql`state = 'running' and succeeded + failed = total`;
 
-/** A batch whose last items were settled while it was paused is completed here. It resumes at the smallest `pass`: fair from now on. */
+/** A batch whose last items were settled while it was paused is completed here. It resumes at what is served now (fair.ts). */
 export function prepareResume(db: Database) {
   const ends = sql`sealed and succeeded + failed = total`;
   const query = db
@@ -28,7 +29,7 @@ export function prepareResume(db: Database) {
       state: sql`case when ${ends} then 'completed' else 'running' end`,
       reason: null,
       finishedAt: sql`case when ${ends} then clock_timestamp() end`,
-      pass: sql`greatest(pass, coalesce((select min(pass) from batches where state = 'running'), 0))`,
+      pass: sql`greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)})`,
     })
     .where(and(eq(batches.no, sql.placeholder('batch')), eq(batches.state, 'paused')))
     .returning({ no: batches.no })
@@ -91,6 +92,7 @@ export function prepareRetry(db: Database) {
     group by src, k, line, behind`);
   const counted = db.$with('counted', { n: sql<number>`n`.as('n') }).as(sql`
     update batches set failed = failed - x.n, base = case when keyed and x.n > 0 then base + total else base end,
+      pass = case when state = 'completed' and x.n > 0 then greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)}) else pass end,
       finished_at = case when x.n > 0 then null else finished_at end,
       state = case when state = 'completed' and x.n > 0 then 'running' else state end
     from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);

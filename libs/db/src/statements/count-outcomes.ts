@@ -28,7 +28,7 @@ export function countOutcomes(db: Database, settled: string, written: readonly s
   const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
   const counted = db.$with('counted', { no: batches.no, durable: sql<'on' | null>`durable`.as('durable') }).as(sql`
     update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
-      pass = case when b.keyed then b.pass + (s.succeeded + s.failed) / b.weight::float8 else b.pass end,
+      pass = case when b.keyed then greatest(b.pass, (select o.virtual from owners o where o.owner = b.owner)) + (s.succeeded + s.failed) / b.weight::float8 else b.pass end,
       state = case when ${ends} then 'completed' else b.state end,
       finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
     from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from ${from} group by batch) s

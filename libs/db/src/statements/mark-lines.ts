@@ -28,10 +28,10 @@ export function prepareMarkLines(db: Database) {
   const first = db.$with('first', {}).as(sql`
     select w.no, r.room, row_number() over (partition by r.no order by b.pass, b.no) as rank
     from exclusive cross join lateral (
-      select no, pass from batches b
+      select no, greatest(b.pass, o.virtual) as pass from batches b join owners o using (owner)
       where state = 'running' and keyed and handler = any(${sql.placeholder('handlers')}::text[])
         and exists (select from chunks c where c.batch = b.no and ${waits})
-      order by pass, no limit ${batchesMore} + cardinality(${sql.placeholder('slots')}::smallint[])) b
+      order by greatest(b.pass, o.virtual), no limit ${batchesMore} + cardinality(${sql.placeholder('slots')}::smallint[])) b
     cross join room r
     cross join lateral (select c.no from chunks c where c.batch = b.no and c.line = r.no and ${waits} order by c.place limit 1) w
     cross join lateral (
@@ -50,13 +50,20 @@ export function prepareMarkLines(db: Database) {
   const started = db.$with('started', {}).as(sql`
     update batches set started_at = clock_timestamp()
     where no = any(array(select no from batches where started_at is null and no = any(array(select distinct batch from marked)) order by no for no key update))`);
+  // Where nothing but lines is served; else mark.ts knows what is.
+  const owned = db.$with('owned', {}).as(sql`
+    update owners o set virtual = greatest(o.virtual, l.pass)
+    from (select owner, min(pass) as pass from batches where state = 'running' and keyed and succeeded + failed < total group by owner) l
+    where l.owner = o.owner and (select ok from exclusive)
+      and not exists (select from batches where state = 'running' and not keyed and succeeded + failed < total)`);
   const query = db
-    .with(exclusive, room, first, marked, started)
+    .with(exclusive, room, first, marked, started, owned)
     .select({
       no: marked.no,
       generation: marked.generation,
       partition: sql<number>`${marked.partition}`,
       size: marked.size,
+      tag: sql<number>`(select i.virtual + greatest(0, ${batches.pass} - o.virtual) from installation i, owners o where o.owner = ${batches.owner})`,
       batch: { no: batches.no, id: batches.id, handler: batches.handler },
       keyed: sql<boolean>`true`,
     })

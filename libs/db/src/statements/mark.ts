@@ -8,9 +8,24 @@ export interface Marked {
   generation: number;
   partition: number;
   size: number;
+  /** When its turn comes, in items that all have been served by then: lower ones go first in a worker too. */
+  tag: number;
   batch: { no: number; id: string; handler: string };
   /** It stands for its line (mark-lines.ts). */
   keyed?: boolean;
+}
+
+/** Chunks that may be marked for workers which know the same handlers. */
+export interface MarkRoom {
+  handlers: readonly string[];
+  /** The partition of each that there is room for, in order of preference. */
+  slots: readonly number[];
+  /** Of each beyond that: only for batches that have less in flight than their share. Default: none. */
+  spare?: readonly number[];
+  /** Of one batch. */
+  each: number;
+  /** Of all together, about. */
+  itemsMax: number;
 }
 
 /**
@@ -18,35 +33,62 @@ export interface Marked {
  *
  * Repeatable: a second run takes others. What was marked and never added is found by `lost`.
  *
- * Running batches in the order of `pass`, the `each` first chunks of each, until the `slots` are full or `itemsMax`
- * items are taken; then `pass` of each batch goes up by what it got over its weight. Ordering batches instead of chunks
- * takes 5 ms with 1 000 batches × 1 000 chunks; the obvious forms took 100–390 ms. `limit greatest(…)` and
- * `update … from pick` turned 4.5 ms into 350–750 ms, hence the arrays.
+ * In the fair order (fair.ts): the `each` first chunks of the batches that are next, as many of each owner as there is room at all. A chunk's
+ * tag is the pass of its batch, plus what goes before it of the same batch over its weight; among owners the same again with all that goes
+ * before it of its owner. Then the passes move by what was taken, and the virtual times to what is served now: the least pass of a batch that
+ * waits or has something in flight, less what it has in flight. A newcomer so starts at what is being served, not behind the window that
+ * is marked already; and where there is no room left, it still gets its share (`spare`).
+ *
+ * A batch with `flight_max` items in flight gets no more.
  *
  * Only one mark runs at a time: the lock is tried inside the statement, so any producer may publish right after its
- * accept, and who comes second gets nothing.
+ * accept, and who comes second gets nothing. `limit greatest(…)` and `update … from pick` turned 4.5 ms into 350–750, hence the arrays.
  */
 export function prepareMark(db: Database) {
   const slots = sql`${sql.placeholder('slots')}::smallint[]`;
+  const spare = sql`${sql.placeholder('spare')}::smallint[]`;
+  const before = sql.raw('rows between unbounded preceding and 1 preceding');
   const exclusive = db
     .$with('exclusive', { ok: sql<boolean>`ok` })
     .as(sql`select pg_try_advisory_xact_lock(hashtext('bullpen mark')) as ok`);
-  const pick = db.$with('pick', { no: chunks.no, size: chunks.size, rank: sql<number>`rank` }).as(sql`
-    select c.no, c.size, row_number() over () as rank
-    from exclusive
-    cross join lateral (
-      select no, pass from batches
-      where state = 'running' and handler = any(${sql.placeholder('handlers')}::text[]) order by pass, no) b
-    cross join lateral (
-      select no, size from chunks c
-      where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null
-      order by c.first limit ${sql.placeholder('each')}::int for update skip locked) c
-    where exclusive.ok
-    limit cardinality(${slots})`);
-  const fit = db.$with('fit', { nos: sql<number[]>`nos` }).as(sql`
-    select array_agg(no order by rank) as nos
-    from (select no, rank, sum(size) over (order by rank) - size as before from pick) p
-    where before < ${sql.placeholder('itemsMax')}::bigint`);
+  const flight = db.$with('flight', {}).as(sql`
+    select batch, sum(size) as items from (
+      select batch, size from chunks where state = 'queued' and line is null
+      union all select batch, size from chunks where state = 'running' and line is null) f group by batch`);
+  const next = db.$with('next', {}).as(sql`
+    select o.owner, greatest(o.pass, i.virtual) as owner_pass, o.weight as owner_weight, b.no as batch, greatest(b.pass, o.virtual) as pass,
+      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, coalesce(f.items, 0) as flying
+    from exclusive cross join installation i cross join owners o cross join lateral (
+      select no, pass, weight, flight_max from batches b
+      where b.owner = o.owner and b.state = 'running' and not b.keyed and b.succeeded + b.failed < b.total
+        and b.handler = any(${sql.placeholder('handlers')}::text[])
+        and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null)
+      order by b.pass, b.no limit cardinality(${slots}) + cardinality(${spare})) b
+    left join flight f on f.batch = b.no
+    where exclusive.ok`);
+  const heads = db.$with('heads', {}).as(sql`
+    select n.*, c.no, c.size, coalesce(sum(c.size) over (partition by n.batch order by c.first, c.no ${before}), 0) as prior
+    from next n cross join lateral (
+      select no, size, first from chunks c
+      where c.batch = n.batch and c.state = 'pending' and c.not_before is null and c.line is null
+      order by c.first limit ${sql.placeholder('each')}::int) c`);
+  const tagged = db.$with('tagged', {}).as(sql`
+    select h.*, h.pass + h.prior / h.weight as place, h.owner_pass + coalesce(
+      sum(h.size) over (partition by h.owner order by h.pass + h.prior / h.weight, h.batch, h.no ${before}), 0) / h.owner_weight as turn
+    from heads h where h.flight_max is null or h.flying + h.prior < h.flight_max or h.flying + h.prior = 0`);
+  const ranked = db.$with('ranked', {}).as(sql`
+    select t.*, row_number() over (order by t.turn, t.place, t.no) as rank,
+      sum(t.size) over (order by t.turn, t.place, t.no) - t.size as before,
+      (t.flying + t.prior) / t.weight < share.each as is_short
+    from tagged t cross join (
+      select coalesce(sum(items), 0) / greatest(1, (select count(distinct x) from (select batch as x from next union all select batch from flight) y)) as each from flight) share`);
+  const picked = db.$with('picked', {}).as(sql`
+    select p.*, row_number() over (order by p.rank) as at from (
+      select * from ranked where rank <= cardinality(${slots})
+      union all
+      (select * from ranked where rank > cardinality(${slots}) and is_short order by rank limit cardinality(${spare}))) p
+    where p.before < ${sql.placeholder('itemsMax')}::bigint`);
+  const nos = db.$with('nos', {}).as(sql`select array_agg(no order by at) as nos from picked`);
   const marked = db.$with('marked', {
     no: chunks.no,
     generation: chunks.generation,
@@ -55,33 +97,48 @@ export function prepareMark(db: Database) {
     batch: chunks.batch,
   }).as(sql`
       update chunks c set state = 'queued', generation = generation + 1, queued_at = clock_timestamp(),
-        partition = (${slots})[array_position((select nos from fit), c.no)]
-      where c.no = any(array(select unnest(nos) from fit))
+        partition = (${slots} || ${spare})[array_position((select nos from nos), c.no)]
+      where c.no = any(array(select unnest(nos) from nos)) and c.state = 'pending'
       returning c.no, c.generation, c.partition, c.size, c.batch`);
   const locked = db.$with('locked', {}).as(sql`
     select no from batches where no = any(array(select distinct batch from marked)) order by no for no key update`);
   const passed = db.$with('passed', {}).as(sql`
-    update batches b set pass = b.pass + x.n / b.weight::float8, started_at = coalesce(b.started_at, clock_timestamp())
-    from (select batch, count(*) as n from marked group by batch) x
+    update batches b set pass = greatest(b.pass, x.pass) + x.items / b.weight::float8, started_at = coalesce(b.started_at, clock_timestamp())
+    from (select m.batch, sum(m.size) as items, min(n.pass) as pass from marked m join next n on n.batch = m.batch group by m.batch) x
     where b.no = x.batch and b.no = any(array(select no from locked))`);
+  // What is served now, of each owner: of those that wait, and of those of which all that is there is in flight.
+  const served = db.$with('served', {}).as(sql`
+    select owner, min(pass) as virtual, min(owner_pass) as owner_pass, sum(flying) as flying from (
+      select n.owner, n.pass - n.flying / n.weight as pass, n.owner_pass, n.flying from next n
+      union all
+      select b.owner, b.pass - f.items / b.weight, greatest(o.pass, i.virtual), f.items
+      from flight f join batches b on b.no = f.batch join owners o on o.owner = b.owner cross join installation i
+      where b.state = 'running' and not exists (select from next n where n.batch = f.batch)
+      union all
+      select b.owner, b.pass, null, 0 from batches b where b.state = 'running' and b.keyed and b.succeeded + b.failed < b.total
+        and (exists (select from chunks c where c.batch = b.no and c.state = 'running')
+          or exists (select from chunks c where c.batch = b.no and c.line is not null and c.state = 'pending' and c.not_before is null))) s group by owner`);
+  const owned = db.$with('owned', {}).as(sql`
+    update owners o set virtual = greatest(o.virtual, s.virtual), pass = greatest(o.pass, s.owner_pass) + coalesce(t.items, 0) / o.weight::float8
+    from served s left join (select n.owner, sum(m.size) as items from marked m join next n on n.batch = m.batch group by n.owner) t using (owner)
+    where o.owner = s.owner and (select ok from exclusive)`);
+  const timed = db.$with('timed', {}).as(sql`
+    update installation set virtual = greatest(virtual, (select min(s.owner_pass - s.flying / o.weight) from served s join owners o using (owner)))
+    where (select ok from exclusive) and exists (select from served)`);
   const query = db
-    .with(exclusive, pick, fit, marked, locked, passed)
+    .with(exclusive, flight, next, heads, tagged, ranked, picked, nos, marked, locked, passed, served, owned, timed)
     .select({
       no: marked.no,
       generation: marked.generation,
       partition: sql<number>`${marked.partition}`,
       size: marked.size,
+      tag: sql<number>`(select i.virtual + p.ahead + p.prior / p.weight from picked p, installation i where p.no = ${marked.no})::float8`,
       batch: { no: batches.no, id: batches.id, handler: batches.handler },
     })
     .from(marked)
     .innerJoin(batches, sql`${batches.no} = ${marked.batch}`)
     .prepare('mark');
 
-  /** `slots`: the partition of each chunk that may be taken, in order of preference. `handlers`: those that the owners of these partitions know. */
-  return (room: {
-    handlers: readonly string[];
-    slots: readonly number[];
-    each: number;
-    itemsMax: number;
-  }): Promise<Marked[]> => query.execute({ ...room, handlers: names(room.handlers), slots: list(room.slots) });
+  return ({ handlers, slots, spare = [], ...room }: MarkRoom): Promise<Marked[]> =>
+    query.execute({ ...room, handlers: names(handlers), slots: list(slots), spare: list(spare) });
 }

@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
 import { endsWhenSealed } from './control.ts';
 import { prepareExtended } from './extend.ts';
+import { startPass } from './fair.ts';
 
 /** Items of a rolling batch; the next one goes to a new batch. */
 export const rollingMax = sql.raw('1000000');
@@ -27,7 +28,7 @@ export function prepareRollJobs(db: Database) {
   const made = db.$with('made', { id: batches.id }).as(sql`
     insert into batches (id, kind, handler, state, sealed, total, options, pass)
     values (${sql.placeholder('id')}::uuid, 'jobs', ${handler}, 'running', false, 0, ${sql.placeholder('options')}::text::json,
-      coalesce((select min(pass) from batches where state = 'running'), 0))
+      ${startPass(sql`''`, sql`0`)})
     on conflict (handler) where kind = 'jobs' and not sealed do update set handler = excluded.handler
     returning id, set_config('synchronous_commit', 'on', true)`);
   const make = db.with(made).select({ id: made.id }).from(made).prepare('roll_jobs');

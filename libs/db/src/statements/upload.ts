@@ -5,6 +5,7 @@ import { fingerprintOf } from '../fingerprint.ts';
 import { batches, chunks, idempotency, inputs, results, uploads } from '../schema.ts';
 import type { NewBatch, NewChunk } from './accept.ts';
 import { prepareExtended } from './extend.ts';
+import { placeOf, startPass } from './fair.ts';
 import { keptFor, keyRow, refuseTaken } from './keys.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 
@@ -153,6 +154,8 @@ export function prepareGoLive(db: Database) {
   const allOf = (which: SQL) => sql`
     (select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks where batch = ${no} and ${which})`;
   // Each in the words of the index that holds them; only the one that is asked for is run.
+  const options = sql`${sql.placeholder('options')}::text::json`;
+  const place = placeOf(options);
   const whole = sql`case when ${keyed} then ${allOf(sql`line is not null and state <> 'done'`)}
       else ${allOf(sql`state = 'pending' and not_before is null and line is null`)} end
     and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
@@ -170,11 +173,11 @@ export function prepareGoLive(db: Database) {
     where owner = '' and key in (select key from mine) and exists (select from ended)`);
   const done = sql`${skipped} = ${total} and ${sql.placeholder('sealed')}::boolean`;
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, pass, finished_at)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, priority, weight, pass, finished_at)
     select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
       case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
-      ${sql.placeholder('params')}::text::json, ${sql.placeholder('options')}::text::json,
-      coalesce((select min(pass) from batches where state = 'running'), 0), case when ${done} then clock_timestamp() end
+      ${sql.placeholder('params')}::text::json, ${options}, ${place.priority}, ${place.weight},
+      ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end
     from ended returning no`);
   const settled = db.$with('settled', {}).as(sql`
     insert into chunks (batch, first, size, state) select no, 0, ${skipped}::int, 'done' from live where ${skipped} > 0`);

@@ -16,7 +16,8 @@ export interface Window {
 }
 
 /**
- * Windows: what stands in each partition, who owns it, how many batches have something to run, and whether a line waits. A read, of partial indexes that hold
+ * Windows: what stands in each partition, who owns it, how many batches have something to run, whether a line waits,
+ * and whether a batch does of which nothing may be in flight yet. A read, of partial indexes that hold
  * only what is in flight. A line in a worker's hand counts as one, however many of its chunks are held.
  */
 export function prepareWindows(db: Database) {
@@ -47,6 +48,8 @@ export function prepareWindows(db: Database) {
       queued: sql<number>`coalesce(${flight.queued}, 0)`,
       running: sql<number>`coalesce(${flight.running}, 0)`,
       oldestMs: flight.oldest,
+      newcomers: sql<boolean>`exists (select from batches b join owners o using (owner)
+        where b.state = 'running' and not b.keyed and b.pass <= o.virtual and b.succeeded + b.failed < b.total)`,
       linesWait: sql<boolean>`exists (select from chunks where line is not null and state = 'pending' and not_before is null)`,
       batches: sql<number>`(select count(*)::int from batches where state = 'running' and succeeded + failed < total)`,
       owner: {
@@ -68,7 +71,7 @@ export function prepareWindows(db: Database) {
 
   return async (request: {
     leaseMs: number;
-  }): Promise<{ windows: Window[]; batchesRunning: number; linesWait: boolean }> => {
+  }): Promise<{ windows: Window[]; batchesRunning: number; linesWait: boolean; newcomers: boolean }> => {
     const rows = await query.execute(request);
     return {
       windows: rows.map(({ partition, epoch, queued, running, oldestMs, owner }) => ({
@@ -81,6 +84,7 @@ export function prepareWindows(db: Database) {
       })),
       batchesRunning: rows[0]?.batches ?? 0,
       linesWait: rows[0]?.linesWait ?? false,
+      newcomers: rows[0]?.newcomers ?? false,
     };
   };
 }

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import type { Marked } from '@bullpen/db';
+import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { acceptBatch, finish, only } from './work.ts';
+
+/** A batch of so many chunks of 10 items, with what its options say. */
+async function accept(database: TestDatabase, chunks: number, options: object = {}, owner = ''): Promise<number> {
+  const { no } = await acceptBatch(database, { total: chunks * 10, options: JSON.stringify(options) });
+  if (owner !== '') await database.db.execute(sql`update batches set owner = ${owner}, pass = 0 where no = ${no}`);
+  return no;
+}
+
+/** Marks so many chunks, and answers them by their turn. */
+async function mark({ statements }: TestDatabase, n: number, more: { spare?: number[] } = {}): Promise<Marked[]> {
+  const slots = Array.from({ length: n }, (_, i) => i % 12);
+  const marked = await statements.mark({ handlers: ['echo'], slots, each: Math.max(4, n), itemsMax: 1e9, ...more });
+  return marked.sort((a, b) => a.tag - b.tag);
+}
+
+async function serve(database: TestDatabase, marked: readonly Marked[]): Promise<void> {
+  const claim = randomUUID();
+  const nos = marked.map(({ no }) => no);
+  const held = await database.statements.claim({ nos, claim, worker: randomUUID(), handlers: ['echo'] });
+  await finish(database, held.map((chunk) => ({ ...chunk, claim }))); // prettier-ignore
+}
+
+/** How many chunks of each batch. */
+const count = (marked: readonly Marked[], batch: number): number =>
+  marked.filter((each) => each.batch.no === batch).length;
+
+async function rounds(database: TestDatabase, n: number, each: number): Promise<Marked[]> {
+  const all: Marked[] = [];
+  for (let round = 0; round < n; round += 1) {
+    const marked = await mark(database, each);
+    all.push(...marked);
+    await serve(database, marked);
+  }
+  return all;
+}
+
+describe('the fair order', () => {
+  it('gives batches by their weight, in items', async () => {
+    const database = await databaseForTest();
+    const [one, three] = [await accept(database, 100), await accept(database, 100, { weight: 3 })];
+    const marked = await rounds(database, 10, 4);
+    expect([count(marked, one), count(marked, three)]).toEqual([10, 30]);
+  });
+
+  it('starts a newcomer at what is served, before what is marked already, and gives it nothing for the time before', async () => {
+    const database = await databaseForTest();
+    const big = await accept(database, 200);
+    await rounds(database, 5, 10);
+    const window = await mark(database, 30);
+    const small = await accept(database, 200);
+    const next = await mark(database, 10);
+    expect(count(next, small)).toBe(10);
+    expect(next[0]!.tag).toBeLessThanOrEqual(window[1]!.tag);
+    await serve(database, [...window, ...next]);
+    // It has caught up on the window, and on nothing else.
+    const after = await rounds(database, 10, 10);
+    expect(count(after, small) - count(after, big)).toBeGreaterThanOrEqual(-10);
+    expect(count(after, small) - count(after, big)).toBeLessThanOrEqual(30);
+  });
+
+  it.each([
+    ['was paused', async ({ statements }: TestDatabase, no: number) => (await statements.pause(no), () => statements.resume(no))],
+    ['was idle', async ({ db }: TestDatabase, no: number) => {
+      await db.execute(sql`update chunks set not_before = now() + interval '1 hour' where batch = ${no}`);
+      return () => db.execute(sql`update chunks set not_before = null where batch = ${no}`);
+    }],
+  ])('lets a batch that %s not catch up', async (_, stop) => {
+    const database = await databaseForTest();
+    const [first, second] = [await accept(database, 300), await accept(database, 300)];
+    const goOn = await stop(database, second);
+    expect(count(await rounds(database, 10, 10), first)).toBe(100);
+    await goOn();
+    const marked = await rounds(database, 10, 10);
+    expect(Math.abs(count(marked, first) - count(marked, second))).toBeLessThanOrEqual(10);
+  }); // prettier-ignore
+
+  it('puts a priority behind by as many items as it says, and starves nobody', async () => {
+    const database = await databaseForTest();
+    const [urgent, later] = [await accept(database, 100), await accept(database, 20, { priority: 1 })];
+    expect(count(await rounds(database, 3, 10), later)).toBe(0);
+    await database.db.execute(sql`update batches set pass = pass + 1000000 where no = ${urgent}`);
+    const marked = await rounds(database, 3, 10);
+    expect(count(marked, later)).toBeGreaterThanOrEqual(14);
+    expect(count(marked, urgent)).toBeGreaterThan(0);
+  });
+
+  it('goes by owners first, however many batches each has', async () => {
+    const database = await databaseForTest();
+    await database.db.execute(sql`insert into owners (owner) values ('a'), ('b')`);
+    const alone = await accept(database, 100, {}, 'a');
+    for (let n = 0; n < 9; n += 1) await accept(database, 100, {}, 'b');
+    const marked = await rounds(database, 10, 10);
+    expect(count(marked, alone)).toBe(50);
+  });
+
+  it('gives beyond the room to who has less in flight than its share, and to nobody else', async () => {
+    const database = await databaseForTest();
+    const spare = [0, 1, 2, 3, 4, 5];
+    await accept(database, 100);
+    await mark(database, 20);
+    expect(await mark(database, 0, { spare })).toEqual([]);
+    const small = await accept(database, 4);
+    expect(count(await mark(database, 0, { spare }), small)).toBe(4);
+    expect(await mark(database, 0, { spare })).toEqual([]);
+  });
+
+  it('gives a batch no more than it may have in flight, but a chunk at least', async () => {
+    const database = await databaseForTest();
+    const limited = await accept(database, 100);
+    await database.db.execute(sql`update batches set flight_max = 25 where no = ${limited}`);
+    const marked = await mark(database, 20);
+    expect(marked).toHaveLength(3);
+    expect(await mark(database, 20)).toEqual([]);
+    await serve(database, marked.slice(0, 1));
+    expect(await mark(database, 20)).toHaveLength(1);
+    await database.db.execute(sql`update batches set flight_max = 1 where no = ${limited}`);
+    expect(await mark(database, 20)).toEqual([]);
+  });
+
+  it('serves batches that always have work by their weights, whoever comes and goes beside them', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ chunks: fc.integer({ min: 1, max: 8 }), weight: fc.integer({ min: 1, max: 5 }) }), {
+          minLength: 12,
+          maxLength: 12,
+        }),
+        fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 })),
+        async (comers, [a, b]) => {
+          const database = await databaseForTest();
+          const steady = [await accept(database, 400, { weight: a }), await accept(database, 400, { weight: b })];
+          const served = [0, 0];
+          for (const { chunks, weight } of comers) {
+            await accept(database, chunks, { weight });
+            const marked = await mark(database, 12);
+            await serve(database, marked);
+            for (const at of [0, 1]) served[at]! += count(marked, steady[at]!);
+          }
+          // Over any time both are served in proportion, but for a chunk each and what one round takes at once.
+          expect(Math.abs(served[0]! / a - served[1]! / b)).toBeLessThanOrEqual(3 + 12 / Math.min(a, b));
+        },
+      ),
+      { numRuns: 5 },
+    );
+  });
+
+  it('is told by the virtual time, which never goes back', async () => {
+    const database = await databaseForTest();
+    await accept(database, 50);
+    const times: number[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      await serve(database, await mark(database, 7));
+      times.push((await only<{ virtual: number }>(database, sql`select virtual from owners where owner = ''`)).virtual);
+      if (round === 2) await accept(database, 30);
+    }
+    expect(times).toEqual([...times].sort((x, y) => x - y));
+    expect(times.at(-1)).toBeGreaterThan(0);
+  });
+});
