@@ -2,6 +2,7 @@ import type { Scenario, Verdict } from '../kit/scenario.ts';
 import bytes from './bytes.ts';
 import cost from './cost.ts';
 import distance from './distance.ts';
+import fairness from './fairness.ts';
 import features from './features.ts';
 import growth from './growth.ts';
 import intake from './intake.ts';
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   distance,
   single,
   growth,
+  fairness,
   features,
   start,
   cost,

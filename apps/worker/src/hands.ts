@@ -41,12 +41,20 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     who!.resolve(true);
   };
 
-  /** Beyond the limit for a batch that has none: it would else wait until a chunk of others is over, which may run for a second. */
+  /** Of the batches that hold or wait for some each could have so many. */
+  const shareOf = (max: number): number => max / new Set([...holds.keys(), ...waiting.map(({ batch }) => batch)]).size;
+
+  /**
+   * Beyond the limit for a batch that has less than its share: it would else wait until chunks of others are over, which may run for a
+   * second.
+   */
   const grant = (): void => {
     const max = limit();
     while (waiting.length > 0 && held < max) give(nextOf(() => true));
-    while (waiting.length > 0 && held < 2 * max) {
-      const at = nextOf(({ batch }) => !holds.has(batch));
+    if (waiting.length === 0 || held >= 2 * max) return;
+    const share = shareOf(max);
+    while (held < 2 * max) {
+      const at = nextOf(({ batch }) => (holds.get(batch) ?? 0) < share);
       if (at < 0) return;
       give(at);
     }

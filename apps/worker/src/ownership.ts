@@ -128,7 +128,7 @@ export function createOwnership(deps: OwnershipDeps) {
       follow(owned);
       giveUp(owned);
       help(wasRetired ? [] : await deps.helping.renew(owned));
-      serving.tune();
+      serving.tune(owned.helped);
       ({ pinsHeldBy } = owned);
       watchPins(pinsHeldBy);
       if (wasRetired && owned.mine.length === 0) retired?.();

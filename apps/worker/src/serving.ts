@@ -8,6 +8,8 @@ export interface ServingDeps {
   onClosing: () => void;
   /** Chunks that this worker holds at once. */
   handsMax: () => number;
+  /** The partitions are another's. */
+  isHelping: () => boolean;
 }
 
 interface Served {
@@ -18,17 +20,22 @@ interface Served {
   closed: Promise<void> | null;
 }
 
-/** Jobs of a partition that are here beside its part of the hands, so that a free hand waits for no round trip. */
-const spare = 4;
+/**
+ * Jobs of a partition that are here beside its part of the hands: so that a free hand waits for no round trip; and all that may stand
+ * in a window, so that a batch that has just come is here, where it goes first (hands.ts), and not behind others in the queue. With
+ * helpers only a few: more would keep them from work.
+ */
+const spare = { alone: 64, helped: 4 };
 
-/** Jobs to take at once from each of so many partitions. More would only keep them from other workers, and from a helper. */
-export const prefetchFor = (handsMax: number, partitions: number): number =>
-  Math.ceil(handsMax / Math.max(1, partitions)) + spare;
+/** Jobs to take at once from each of so many partitions. */
+export const prefetchFor = (handsMax: number, partitions: number, isHelped: boolean): number =>
+  Math.ceil(handsMax / Math.max(1, partitions)) + (isHelped ? spare.helped : spare.alone);
 
 /** The partitions whose jobs this worker takes, its own ones and those of an owner that it helps. */
 export function createServing(deps: ServingDeps) {
   const served = new Map<number, Served>();
-  const prefetch = (): number => prefetchFor(deps.handsMax(), served.size);
+  let isHelped = false;
+  const prefetch = (): number => prefetchFor(deps.handsMax(), served.size, isHelped || deps.isHelping());
 
   return {
     has: (partition: number): boolean => served.has(partition),
@@ -55,8 +62,9 @@ export function createServing(deps: ServingDeps) {
       await state.closed;
     },
 
-    /** Once there are other partitions, or more hands. */
-    tune(): void {
+    /** Once there are other partitions, helpers, or more hands. */
+    tune(helped: boolean): void {
+      isHelped = helped;
       for (const { consumer } of served.values()) consumer.prefetch(prefetch());
     },
   };

@@ -84,6 +84,7 @@ export async function startWorker(deps: WorkerDeps) {
       isolation.dismiss();
     },
     handsMax: hands.limit,
+    isHelping: () => ownership.partitions().length === 0,
   });
   const ownership = createOwnership({
     statements,

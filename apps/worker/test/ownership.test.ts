@@ -42,6 +42,7 @@ async function join({ statements }: TestDatabase, leaseMs: number, pins: number[
     },
     process: () => new Promise(() => undefined),
     onClosing: () => undefined,
+    isHelping: () => false,
     handsMax: () => 8,
   });
   const helping = createHelping({ statements, workerId, leaseMs, log });
@@ -80,7 +81,7 @@ test('what is too much is given back once it is drained, first where least is in
   await database.db.execute(sql`update workers set draining = true where id = ${b.workerId}`);
   await a.ownership.renew();
   expect(a.open()).toEqual([0, 1, 2, 3]);
-  expect(a.consumers.get(0)!.jobs).toBe(6);
+  expect(a.consumers.get(0)!.jobs).toBe(66);
   for (const no of [1, 2, 3]) a.consumers.get(no)!.process();
   a.consumers.get(3)!.process();
   await database.db.execute(sql`update workers set draining = false`);

@@ -47,8 +47,10 @@ describe('jobs that a drain hands back', () => {
 });
 
 describe('prefetchFor', () => {
-  it('is the share of the hands that each partition has, and a few', () => {
-    expect([prefetchFor(8, 1), prefetchFor(8, 12), prefetchFor(64, 4), prefetchFor(8, 0)]).toEqual([12, 5, 20, 12]);
+  it('is the share of the hands that each partition has, and a window; or a few, where others help', () => {
+    const both = (hands: number, partitions: number) =>
+      [false, true].map((helped) => prefetchFor(hands, partitions, helped));
+    expect([both(8, 1), both(8, 12), both(64, 4), both(8, 0)]).toEqual([[72, 12], [65, 5], [80, 20], [72, 12]]); // prettier-ignore
   });
 });
 

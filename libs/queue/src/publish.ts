@@ -14,6 +14,8 @@ export interface ChunkJob {
   batchNo: number;
   items: number;
   tag?: number;
+  /** It goes before those that wait already. */
+  ahead?: boolean;
   /** It stands for its line, in this partition. */
   keyed?: boolean | undefined;
 }
@@ -54,7 +56,7 @@ export function createPublisher(options: PublisherOptions) {
     const bulk = jobs.map((job) => ({
       name: job.handler,
       data: dataOf(job),
-      opts: { jobId: jobId(job.chunk, job.generation) },
+      opts: { jobId: jobId(job.chunk, job.generation), ...(job.ahead && { lifo: true }) },
     }));
     await withDeadline(addDeadlineMs, 'addBulk', queues[partition]!.addBulk(bulk));
   }

@@ -56,14 +56,16 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
 }
 
 /** Shares the room between the batches: the head of each first, more of each where they are few. */
-const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promise<Marked[]> =>
-  deps.statements.mark({
+const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promise<Marked[]> => {
+  const places = room.slots.length + room.spare.length;
+  return deps.statements.mark({
     handlers: room.handlers,
     slots: room.slots,
     spare: room.spare,
-    each: Math.max(4, Math.ceil(room.slots.length / Math.max(1, Math.min(batchesRunning, room.slots.length)))),
+    each: Math.max(4, Math.ceil(places / Math.min(batchesRunning, places))),
     itemsMax: deps.queueSize,
   });
+};
 
 /** The places that these chunks leave. */
 function without(slots: readonly number[], marked: readonly Marked[]): number[] {
@@ -87,6 +89,7 @@ async function addJobs(deps: PublishDeps, marked: readonly Marked[]): Promise<Se
     batchNo: chunk.batch.no,
     items: chunk.size,
     tag: Math.round(chunk.tag),
+    ahead: chunk.ahead,
     keyed: chunk.keyed,
   }));
   const { failed, error } = await deps.publisher.publish(jobs);

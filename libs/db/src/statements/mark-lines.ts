@@ -64,6 +64,7 @@ export function prepareMarkLines(db: Database) {
       partition: sql<number>`${marked.partition}`,
       size: marked.size,
       tag: sql<number>`(select i.virtual + greatest(0, ${batches.pass} - o.virtual) from installation i, owners o where o.owner = ${batches.owner})`,
+      ahead: sql<boolean>`false`,
       batch: { no: batches.no, id: batches.id, handler: batches.handler },
       keyed: sql<boolean>`true`,
     })

@@ -10,6 +10,8 @@ export interface Marked {
   size: number;
   /** When its turn comes, in items that all have been served by then: lower ones go first in a worker too. */
   tag: number;
+  /** Its batch has much less in flight than its share: the job goes before those that stand in the queue already. */
+  ahead: boolean;
   batch: { no: number; id: string; handler: string };
   /** It stands for its line (mark-lines.ts). */
   keyed?: boolean;
@@ -79,7 +81,7 @@ export function prepareMark(db: Database) {
   const ranked = db.$with('ranked', {}).as(sql`
     select t.*, row_number() over (order by t.turn, t.place, t.no) as rank,
       sum(t.size) over (order by t.turn, t.place, t.no) - t.size as before,
-      (t.flying + t.prior) / t.weight < share.each as is_short
+      (t.flying + t.prior) / t.weight < share.each as is_short, (t.flying + t.prior) / t.weight < share.each / 2 as is_late
     from tagged t cross join (
       select coalesce(sum(items), 0) / greatest(1, (select count(distinct x) from (select batch as x from next union all select batch from flight) y)) as each from flight) share`);
   const picked = db.$with('picked', {}).as(sql`
@@ -133,6 +135,7 @@ export function prepareMark(db: Database) {
       partition: sql<number>`${marked.partition}`,
       size: marked.size,
       tag: sql<number>`(select i.virtual + p.ahead + p.prior / p.weight from picked p, installation i where p.no = ${marked.no})::float8`,
+      ahead: sql<boolean>`(select p.is_late from picked p where p.no = ${marked.no})`,
       batch: { no: batches.no, id: batches.id, handler: batches.handler },
     })
     .from(marked)

@@ -21,6 +21,8 @@ export interface Owned {
   pinned: number;
   /** Kept for pinned workers that are away. */
   reserved: number;
+  /** Others help it with its partitions. */
+  helped: boolean;
   /** The worker that started earlier and has some of the same pins; null while this one's own pins count. */
   pinsHeldBy: string | null;
 }
@@ -76,6 +78,7 @@ export function prepareOwn(db: Database) {
       share: sql<number>`coalesce((select share from share), 0)`,
       pinned: sql<number>`(select count(*)::int from plan where pinned_to = ${worker})`,
       reserved: sql<number>`(select count(*)::int from plan where reserved)`,
+      helped: sql<boolean>`exists (select from workers where helping = ${worker} and not draining and seen > clock_timestamp() - ${leaseInterval()})`,
       pinsHeldBy: sql<string | null>`(${earlier})`,
     })
     .from(sql`(select 1) one`)
