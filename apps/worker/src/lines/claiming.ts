@@ -35,13 +35,14 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
   let rowsNext = rowsFirst;
   let last = { items: 0, at: 0, wasAll: false };
   let count = 0;
-  const parsed: { row: Row; values: readonly unknown[] }[] = [];
+  /** Rows whose inputs are parsed. */
+  const parsed: Row[] = [];
 
   function parse(row: Row): readonly unknown[] {
-    for (let i = parsed.length - 1; i >= 0; i -= 1) if (parsed[i]!.row === row) return parsed[i]!.values;
     const values = JSON.parse(row.held.items) as unknown[];
-    parsed.push({ row, values });
-    if (parsed.length > parsedMax) parsed.shift();
+    row.values = values;
+    parsed.push(row);
+    if (parsed.length > parsedMax) parsed.shift()!.values = null;
     return values;
   }
 

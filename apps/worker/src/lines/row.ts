@@ -7,6 +7,8 @@ import type { HandRow } from './hand.ts';
 
 /** A row of a line in the hand of its owner. */
 export interface Row extends HandRow {
+  /** Its inputs, parsed; null: not now. */
+  values: readonly unknown[] | null;
   /** Input of an item, as it was sent. */
   read: (at: number) => unknown;
   held: ClaimedRow & { claim: string };
@@ -35,7 +37,7 @@ export interface RowDeps extends Pick<RunDeps, 'slots' | 'timeouts' | 'marks' | 
   plan: Plan;
   /** An item that had answered a promise is over: final, or to be tried again. */
   onOver: (row: Row, at: number) => void;
-  /** The inputs of a row, parsed. */
+  /** Parses the inputs of a row. */
   parse: (row: Row) => readonly unknown[];
 }
 
@@ -55,12 +57,13 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
       if (tried.error) ended.set(at, tried.error);
       if (tried.waitMs > 0) dueAt.set(at, now + tried.waitMs);
     }
-  const read = (at: number): unknown => deps.parse(row)[elements === null ? at : elements[at]!];
+  const read = (at: number): unknown => (row.values ?? deps.parse(row))[elements === null ? at : elements[at]!];
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
   const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, read, attempts);
   // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
   if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
+    values: null,
     read,
     held,
     indexes,

@@ -65,6 +65,8 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     if (run.state[at] === Item.again) return again(row, at);
     row.fresh.push(at);
     row.left -= 1;
+    // Else they live on until eight rows more were parsed: 0.2 µs an item more, and 20 MB.
+    if (row.left === 0) row.values = null;
     held.fresh.items += 1;
     held.fresh.bytes += run.texts[at]?.length ?? 0;
   }
