@@ -1,5 +1,6 @@
 // A client in a process of its own: node client.mjs WHAT … with one line of JSON as its answer.
 //   upload URL LINES   NDJSON lines of 112 bytes to URL, as fast as they are taken
+//   groups URL ITEMS GROUPS HOT   NDJSON lines of about 100 bytes, each with the key of one of GROUPS; and HOT more of one group, evenly between
 //   download URL MB/s  reads URL to its end, at most so fast; 0: as fast as it comes
 //   readers URL COUNT KB/s   so many read URL at once, each at most so fast, until the process is ended
 //   posts URL COUNT AT-ONCE BODY   COUNT requests, so many at once; times in ms, sorted
@@ -10,21 +11,45 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const [what, url, ...args] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
 const started = performance.now();
-const answer = await { upload, download, readers, posts }[what](...args);
+const answer = await { upload, groups, download, readers, posts }[what](...args);
 // A pipe takes 64 KiB at once: what an exit would leave behind is written first.
 process.stdout.write(JSON.stringify({ ms: performance.now() - started, ...answer }), () => process.exit());
 
 async function upload(lines) {
-  const perPart = 5000;
   const pad = 'x'.repeat(80);
+  return send(Number(lines), (index) => `{"id":${1_000_000_000 + index},"name":"${pad}"}\n`);
+}
+
+/** The keys come in no order, and no two lines are alike: what is stored is compressed no better than what people send. */
+async function groups(items, groupCount, hot) {
+  const total = Number(items) + Number(hot);
+  const of = Number(groupCount);
+  const cities = ['Aachen', 'Bergen', 'Cuxhaven', 'Dresden', 'Erfurt', 'Freiburg', 'Göttingen', 'Husum'];
+  return send(total, (index) => {
+    const noise = scrambled(index);
+    const isHot = Math.floor(((index + 1) * hot) / total) > Math.floor((index * hot) / total);
+    const key = isHot ? 'hot' : `user-${noise % of}`;
+    const amount = (scrambled(noise) % 100_000) / 100;
+    return `{"key":"${key}","id":${1_000_000_000 + index},"amount":${amount},"city":"${cities[noise >>> 29]}","ref":"${noise.toString(36)}","ms":1}\n`;
+  });
+}
+
+/** 32 bits that look random (the finalizer of murmur3). */
+function scrambled(number) {
+  let bits = Math.imul(number ^ (number >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}
+
+async function send(lines, lineOf) {
+  const perPart = 5000;
   const sending = request(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } });
   const answered = answerOf(sending);
   let bytes = 0;
-  for (let first = 0; first < Number(lines); first += perPart) {
+  for (let first = 0; first < lines; first += perPart) {
     let part = '';
-    for (let index = first; index < Math.min(Number(lines), first + perPart); index += 1)
-      part += `{"id":${String(1_000_000_000 + index)},"name":"${pad}"}\n`;
-    bytes += part.length;
+    for (let index = first; index < Math.min(lines, first + perPart); index += 1) part += lineOf(index);
+    bytes += Buffer.byteLength(part);
     if (!sending.write(part)) await once(sending, 'drain');
   }
   sending.end();

@@ -15,6 +15,20 @@ async function ask<Answer>(...args: (string | number)[]): Promise<Answer> {
 export const upload = (url: string, lines: number): Promise<{ ms: number; bytes: number; id: string }> =>
   ask('upload', url, lines);
 
+/** What the lines of `uploadGroups` are. */
+export interface GroupLines {
+  items: number;
+  groups: number;
+  /** More items, of one group more. */
+  hot?: number;
+}
+
+/** Inputs of about 100 bytes with a `key`, and `ms` as `sleep` takes it. */
+export const uploadGroups = (
+  url: string,
+  { items, groups, hot = 0 }: GroupLines,
+): Promise<{ ms: number; bytes: number; id: string }> => ask('groups', url, items, groups, hot);
+
 export const download = (url: string, mbPerSecond: number): Promise<{ ms: number; bytes: number }> =>
   ask('download', url, mbPerSecond);
 
