@@ -3,6 +3,7 @@ CREATE TABLE "limits" (
 	"rate" integer,
 	"per_ms" integer,
 	"next_at" timestamp with time zone,
+	"paused_until" timestamp with time zone,
 	"concurrency" integer
 );
 --> statement-breakpoint
@@ -17,6 +18,7 @@ CREATE TABLE "permits" (
 	"name" text NOT NULL,
 	"worker" uuid NOT NULL,
 	"count" integer NOT NULL,
+	"wanted" integer NOT NULL,
 	"seen" timestamp with time zone NOT NULL,
 	CONSTRAINT "permits_name_worker_pk" PRIMARY KEY("name","worker")
 );

@@ -336,6 +336,8 @@ export const limits = pgTable('limits', {
   perMs: integer('per_ms'),
   /** Time of the next slot that nobody has. */
   nextAt: at('next_at'),
+  /** Nobody gets a slot before: somebody was told to wait by what it called. */
+  pausedUntil: at('paused_until'),
   /** Items in handlers at once; null: any number. */
   concurrency: integer(),
 });
@@ -348,6 +350,8 @@ export const permits = pgTable(
     name: text().notNull(),
     worker: uuid().notNull(),
     count: integer().notNull(),
+    /** As many as it would have. */
+    wanted: integer().notNull(),
     seen: at('seen').notNull(),
   },
   (t) => [primaryKey({ columns: [t.name, t.worker] })],

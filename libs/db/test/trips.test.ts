@@ -58,6 +58,10 @@ describe('round trips', () => {
       repair: () => statements.repair({ leaseMs: 5000 }),
       queued: () => statements.queued({ ageMs: 0 }),
       lost: () => statements.lost([{ no: 1, generation: 1 }]),
+      limits: () => statements.limits(['batch:1']),
+      leaseSlots: () => statements.leaseSlots([{ batch: 'batch:1', handler: null, cost: 1, starts: 1, leadMs: 0 }]),
+      sharePermits: () =>
+        statements.sharePermits({ worker, leaseMs: 5000, asked: [{ name: 'batch:1', wanted: 1, used: 0 }] }),
       counts: () => statements.counts(id),
       partitions: () => statements.partitions({ leaseMs: 5000 }),
       results: () => statements.results({ batch: 1, after: -1, limit: 10, status: 'all', maxBytes: 1e6 }),

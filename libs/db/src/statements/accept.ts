@@ -4,6 +4,7 @@ import { jsonTexts, list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { prepareExtended } from './extend.ts';
 import { placeOf, startPass } from './fair.ts';
+import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
 import { prepareOpenUpload } from './upload.ts';
@@ -55,13 +56,13 @@ export interface NewChunk {
 export function prepareAccept(db: Database) {
   const total = sql`${sql.placeholder('total')}::int`;
   const size = sql`${sql.placeholder('size')}::int`;
-  const counted = statement(db, 'accept_count', {
+  const counted = statement(db, 'accept_count', size, {
     c: sql`
       insert into chunks (batch, first, size)
       select b.no, k * ${size}, least(${size}, ${total} - k * ${size})
       from b, generate_series(0, (${total} - 1) / ${size}) k where b.fresh`,
   });
-  const given = statement(db, 'accept_inputs', {
+  const given = statement(db, 'accept_inputs', sql`(${sql.placeholder('sizes')}::int[])[1]`, {
     u: sql`
       select * from unnest(${sql.placeholder('firsts')}::bigint[], ${sql.placeholder('sizes')}::int[],
         string_to_array(${sql.placeholder('items')}::text, E'\\x1f'), ${linesGiven}) u(first, size, items, line, indexes)`,
@@ -117,26 +118,29 @@ function numberOf([row]: readonly Row[], { id }: NewBatch): number | null {
   return row!.no;
 }
 
-/** The key as CTE `k`, the batch as CTE `b`, then the given parts, which read `b`. */
-function statement(db: Database, name: string, parts: Record<string, SQL>) {
+/** The key as CTE `k`, the batch as CTE `b`, then the given parts, which read `b`; `chunk` is the size of its chunks. */
+function statement(db: Database, name: string, chunk: SQL, parts: Record<string, SQL>) {
   const k = keyRow(db, { upload: false });
-  const options = sql`${sql.placeholder('options')}::text::json`;
-  const place = placeOf(options);
+  const place = placeOf(sql`l.options`);
   const no = sql`${sql.placeholder('no')}::int`;
   const id = sql`${sql.placeholder('id')}::uuid`;
   const taken = db.$with('taken', {}).as(sql`
     delete from uploads where no = ${no} and id = ${id} and not dead and ${keyIsMine} returning no`);
+  const said = db.$with('said', {}).as(sql`
+    select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, priority, weight, pass)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass)
     select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
-      ${options}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}
+      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}
+    from said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id
     returning no, (xmax = 0) as fresh`);
+  const limited = db.$with('limited', {}).as(addLimit('b', 'said', sql`b.fresh`));
   const rest = Object.entries(parts).map(([alias, part]) => db.$with(alias, {}).as(part));
   return db
-    .with(k, taken, b, ...rest)
+    .with(k, taken, said, b, limited, ...rest)
     .select({ no: b.no, batch: k.batch, hash: k.hash, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(sql`(select 1) one`)
     .leftJoin(b, sql`true`)

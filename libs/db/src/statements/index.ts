@@ -19,11 +19,14 @@ import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
 import { prepareInputs } from './inputs.ts';
+import { prepareLeaseSlots } from './lease-slots.ts';
+import { prepareLimits } from './limits.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareMarkLines } from './mark-lines.ts';
 import { prepareOwn } from './own.ts';
 import { preparePartitions } from './partitions.ts';
+import { preparePauseLimits } from './pause-limits.ts';
 import { prepareProbe } from './probe.ts';
 import { prepareFreeRange, prepareFreeRanges } from './ranges.ts';
 import { prepareLeave, prepareRegister, prepareRetire } from './register.ts';
@@ -32,6 +35,8 @@ import { prepareExpire, prepareRemove } from './remove.ts';
 import { prepareOutcome, prepareResults } from './results.ts';
 import { prepareRollJobs } from './roll-jobs.ts';
 import { prepareSettled } from './settled.ts';
+import { prepareChange, prepareHandlerLimits, prepareLimitHandler } from './set-limits.ts';
+import { prepareSharePermits } from './share-permits.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareLeftovers, prepareSweep } from './sweep.ts';
@@ -63,6 +68,13 @@ export function createStatements(db: Database, patience: Patience) {
     appendJobs: again(prepareAppendJobs),
     rollJobs: again(prepareRollJobs),
     close: again(prepareClose),
+    change: again(prepareChange),
+    limitHandler: again(prepareLimitHandler),
+    handlerLimits: again(prepareHandlerLimits),
+    limits: again(prepareLimits),
+    leaseSlots: again(prepareLeaseSlots),
+    pauseLimits: again(preparePauseLimits),
+    sharePermits: again(prepareSharePermits),
     settled: again(prepareSettled),
     due: again(prepareDue),
     windows: again(prepareWindows),

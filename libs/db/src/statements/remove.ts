@@ -37,7 +37,7 @@ export function prepareExpire(db: Database) {
 
 /**
  * The row of a batch becomes one of garbage. With it go the chunks that are in a queue or in a worker's hands, as they may be
- * after a cancel, and its keys. They are locked before the batch, as by flush and mark.
+ * after a cancel, its keys, and its limit. They are locked before the batch, as by flush and mark.
  */
 function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL) {
   const doomed = db.$with('doomed', {}).as(sql`select no from batches where ${which} and ${hasEnded}`);
@@ -51,11 +51,14 @@ function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL) {
     delete from chunks where no in (select no from held) and batch in (select no from gone)`);
   const unkeyed = db.$with('unkeyed', {}).as(sql`
     delete from idempotency where ctid = any(array(select i.ctid from idempotency i join gone on gone.id = i.batch limit ${keysMax}))`);
+  const unlimited = db
+    .$with('unlimited', {})
+    .as(sql`delete from limits where name in (select 'batch:' || no from gone)`);
   const buried = db
     .$with('buried', {})
     .as(sql`insert into garbage (no, id, rows_at) select no, id, ${rowsAt} from gone`);
   return db
-    .with(doomed, held, gone, stopped, unkeyed, buried)
+    .with(doomed, held, gone, stopped, unkeyed, unlimited, buried)
     .select({ no: gone.no, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(gone)
     .prepare(name);

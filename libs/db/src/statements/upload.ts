@@ -7,6 +7,7 @@ import type { NewBatch, NewChunk } from './accept.ts';
 import { prepareExtended } from './extend.ts';
 import { placeOf, startPass } from './fair.ts';
 import { keptFor, keyRow, refuseTaken } from './keys.ts';
+import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 
 /**
@@ -154,8 +155,7 @@ export function prepareGoLive(db: Database) {
   const allOf = (which: SQL) => sql`
     (select count(*) = ${sql.placeholder('chunks')}::int and coalesce(sum(size), 0) = ${total} - ${skipped} from chunks where batch = ${no} and ${which})`;
   // Each in the words of the index that holds them; only the one that is asked for is run.
-  const options = sql`${sql.placeholder('options')}::text::json`;
-  const place = placeOf(options);
+  const place = placeOf(sql`l.options`);
   const whole = sql`case when ${keyed} then ${allOf(sql`line is not null and state <> 'done'`)}
       else ${allOf(sql`state = 'pending' and not_before is null and line is null`)} end
     and (${skipped} = 0 or (select count(*) from ${results} where batch = ${no}) = ${skipped})`;
@@ -172,17 +172,20 @@ export function prepareGoLive(db: Database) {
     update idempotency set hash = ${sql.placeholder('hash')}::text, upload = null, expires_at = clock_timestamp() + ${keptFor}
     where owner = '' and key in (select key from mine) and exists (select from ended)`);
   const done = sql`${skipped} = ${total} and ${sql.placeholder('sealed')}::boolean`;
+  const said = db.$with('said', {}).as(sql`
+    select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, priority, weight, pass, finished_at)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at)
     select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
       case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
-      ${sql.placeholder('params')}::text::json, ${options}, ${place.priority}, ${place.weight},
-      ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end
-    from ended returning no`);
+      ${sql.placeholder('params')}::text::json, l.options, ${flightMax(sql`${total} / greatest(1, ${sql.placeholder('chunks')}::int)`)},
+      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end
+    from ended cross join said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text returning no`);
+  const limited = db.$with('limited', {}).as(addLimit('live', 'said', sql`true`));
   const settled = db.$with('settled', {}).as(sql`
     insert into chunks (batch, first, size, state) select no, 0, ${skipped}::int, 'done' from live where ${skipped} > 0`);
   const query = db
-    .with(held, mine, ended, kept, live, settled)
+    .with(held, mine, ended, kept, said, live, limited, settled)
     .select({
       live: sql<boolean>`exists (select from live)`,
       durable: sql`set_config('synchronous_commit', 'on', true)`,

@@ -1,0 +1,118 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Database } from '../database.ts';
+import { batches } from '../schema.ts';
+import { flightMax, limitOf } from './limits.ts';
+
+/** What a handler is limited to, over all its batches; null: any number. */
+export interface HandlerLimit {
+  handler: string;
+  rate: number | null;
+  perMs: number | null;
+  concurrency: number | null;
+}
+
+/** From then on a limit that was changed stands as if it had always been so: what was waited for far ahead is over. */
+const soon = sql`least(limits.next_at, clock_timestamp() + interval '1 second')`;
+
+/** The row as it should be. A limit of the rate that is set ends a pause. */
+const set = (rate: SQL) => sql`
+  on conflict (name) do update set rate = excluded.rate, per_ms = excluded.per_ms, concurrency = excluded.concurrency, next_at = ${soon},
+    paused_until = case when ${rate} is null then limits.paused_until end`;
+
+/** Items of a chunk of `batch` that waits; what is in a queue or a hand has come and will go. */
+const chunkOf = (batch: SQL) => sql`coalesce((
+  select max(size) from (
+    select size from chunks c where c.batch = ${batch} and c.state = 'pending' and c.not_before is null and c.line is null order by c.first limit 4) few), 0)`;
+
+/**
+ * Change: another name, and other options of a batch that has not ended; an option that is null is taken away. False: it has ended, or
+ * is one of single items, which go by the limits of their handler.
+ *
+ * Repeatable: it sets what should be so. Workers read the limit at least each second.
+ */
+export function prepareChange(db: Database) {
+  const no = sql`${sql.placeholder('batch')}::int`;
+  const open = db.$with('open', {}).as(sql`
+    select no, handler, jsonb_strip_nulls(options::jsonb || ${sql.placeholder('options')}::text::jsonb)::json as options from batches
+    where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update`);
+  const said = db.$with('said', {}).as(sql`select l.* from open cross join lateral (${limitOf(sql`open.options`)}) l`);
+  const changed = db.$with('changed', { no: batches.no }).as(sql`
+    update batches b set options = o.options, name = case when ${sql.placeholder('renamed')}::boolean then ${sql.placeholder('name')}::text else b.name end,
+      flight_max = (select ${flightMax(chunkOf(no))} from said l left join limits h on h.name = 'handler:' || o.handler)
+    from open o where b.no = o.no returning b.no`);
+  const limited = db.$with('limited', {}).as(sql`
+    insert into limits (name, rate, per_ms, concurrency)
+    select 'batch:' || open.no, rate, per_ms, concurrency from open, said where rate is not null or concurrency is not null
+    ${set(sql`excluded.rate`)}`);
+  const unlimited = db.$with('unlimited', {}).as(sql`
+    delete from limits where name in (select 'batch:' || open.no from open, said where rate is null and concurrency is null)
+      and (rate is not null or concurrency is not null)`);
+  const query = db
+    .with(open, said, changed, limited, unlimited)
+    .select({ no: changed.no })
+    .from(changed)
+    .prepare('change');
+  return async (request: {
+    batch: number;
+    /** Left out: as it was. */
+    name?: string;
+    /** Options by name. */
+    options: Record<string, unknown>;
+  }): Promise<boolean> => {
+    const { batch, name, options } = request;
+    const rows = await query.execute({
+      batch,
+      name: name ?? null,
+      renamed: name !== undefined,
+      options: JSON.stringify(options),
+    });
+    return rows.length > 0;
+  };
+}
+
+/**
+ * Limit a handler: what all its batches together may do from now on.
+ *
+ * Repeatable: it sets what should be so. Its batches are locked in order.
+ */
+export function prepareLimitHandler(db: Database) {
+  const handler = sql`${sql.placeholder('handler')}::text`;
+  const rate = sql`${sql.placeholder('rate')}::int`;
+  const perMs = sql`${sql.placeholder('perMs')}::int`;
+  const concurrency = sql`${sql.placeholder('concurrency')}::int`;
+  const isLimited = sql`(${rate} is not null or ${concurrency} is not null)`;
+  const limited = db.$with('limited', {}).as(sql`
+    insert into limits (name, rate, per_ms, concurrency) select 'handler:' || ${handler}, ${rate}, ${perMs}, ${concurrency} where ${isLimited}
+    ${set(rate)}`);
+  const unlimited = db.$with('unlimited', {}).as(sql`
+    delete from limits where name = 'handler:' || ${handler} and not ${isLimited}`);
+  const open = db.$with('open', {}).as(sql`
+    select no, options from batches where handler = ${handler} and state in ('running', 'paused') order by no for no key update`);
+  // A statement does not see what it has just written.
+  const fitted = db.$with('fitted', {}).as(sql`
+    update batches b set flight_max = (
+      select ${flightMax(sql`h.size`)} from (${limitOf(sql`o.options`)}) l,
+        (select ${rate} as rate, ${perMs} as per_ms, ${concurrency} as concurrency, ${chunkOf(sql`o.no`)} as size) h)
+    from open o where b.no = o.no`);
+  const query = db
+    .with(limited, unlimited, open, fitted)
+    .select({ one: sql<number>`1` })
+    .from(sql`(select 1) one`)
+    .prepare('limit_handler');
+  return async (limit: HandlerLimit): Promise<void> => void (await query.execute({ ...limit }));
+}
+
+/** Handler limits: those that were set. A read. */
+export function prepareHandlerLimits(db: Database) {
+  const query = db
+    .select({
+      handler: sql<string>`substr(name, 9)`,
+      rate: sql<number | null>`rate`,
+      perMs: sql<number | null>`per_ms`,
+      concurrency: sql<number | null>`concurrency`,
+    })
+    .from(sql`limits`)
+    .where(sql`name >= 'handler:' and name < 'handler;'`)
+    .prepare('handler_limits');
+  return (): Promise<HandlerLimit[]> => query.execute();
+}

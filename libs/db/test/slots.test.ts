@@ -1,0 +1,182 @@
+import { batchLimit, handlerLimit, type SlotsAsked, type SlotsLeased } from '@bullpen/db';
+import { databaseForTest, eventually, type TestDatabase } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { acceptBatch } from './work.ts';
+
+const limit = ({ db }: TestDatabase, name: string, rate: number, perMs = 1000): Promise<unknown> =>
+  db.execute(sql`insert into limits (name, rate, per_ms) values (${name}, ${rate}, ${perMs})`);
+const ask = (more: Partial<SlotsAsked>): SlotsAsked => ({
+  batch: null,
+  handler: null,
+  cost: 1,
+  starts: 1000,
+  leadMs: 0,
+  ...more,
+});
+const timesOf = ({ starts, firstAt, everyMs }: SlotsLeased): number[] =>
+  Array.from({ length: starts }, (_, at) => firstAt + at * everyMs);
+
+/** The most that any window of `ms` holds. */
+function most(times: readonly number[], ms: number): number {
+  const sorted = [...times].sort((a, b) => a - b);
+  let first = 0;
+  return sorted.reduce((found, time, at) => {
+    while (time - sorted[first]! >= ms) first += 1;
+    return Math.max(found, at - first + 1);
+  }, 0);
+}
+
+/** So many callers ask again and again for this long, of the database's time; when each of their starts stands. */
+async function leaseFor(database: TestDatabase, ms: number, callers: readonly SlotsAsked[]): Promise<number[][]> {
+  const [{ now: began }] = (await database.db.execute(
+    sql`select extract(epoch from clock_timestamp())::float8 * 1000 as now`,
+  )) as unknown as [{ now: number }];
+  return Promise.all(
+    callers.map(async (asked) => {
+      const times: number[] = [];
+      for (let now = began; now < began + ms;) {
+        const answer = await database.statements.leaseSlots([asked]);
+        now = answer.now;
+        times.push(...timesOf(answer.leased[0]!));
+      }
+      return times;
+    }),
+  );
+}
+
+describe('slots', () => {
+  it('never stand closer than the limit allows, whoever asks at once and for how many', async () => {
+    const database = await databaseForTest();
+    const counts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 2, maxLength: 5 });
+    let no = 0;
+    const property = fc.asyncProperty(
+      fc.integer({ min: 20, max: 5000 }),
+      fc.integer({ min: 1, max: 5 }),
+      counts,
+      async (rate, cost, starts) => {
+        const name = batchLimit((no += 1));
+        await limit(database, name, rate);
+        const all = (
+          await leaseFor(
+            database,
+            300,
+            starts.map((each) => ask({ batch: name, cost, starts: each })),
+          )
+        ).flat();
+        const sorted = all.sort((a, b) => a - b);
+        const every = (cost * 1000) / rate;
+        for (let at = 1; at < sorted.length; at += 1)
+          expect(sorted[at]! - sorted[at - 1]!).toBeGreaterThan(every * 0.99);
+        // They book ahead: what was asked for is there without a gap.
+        if (sorted.length > 1)
+          expect((sorted.at(-1)! - sorted[0]!) / (sorted.length - 1)).toBeLessThan(every * 1.1 + 3);
+      },
+    );
+    await fc.assert(property, { numRuns: 8 });
+  });
+
+  it('of a batch and its handler keep both, also where others take the rest of the handler', async () => {
+    const database = await databaseForTest();
+    const handler = handlerLimit('h');
+    await limit(database, handler, 1000);
+    await limit(database, batchLimit(1), 200);
+    const of = { starts: 20, handler };
+    const both = ask({ ...of, batch: batchLimit(1) });
+    const [one = [], two = [], ...others] = await leaseFor(database, 2500, [both, both, ask(of), ask(of)]);
+    const batch = [...one, ...two];
+    expect(most(batch, 1000)).toBeLessThanOrEqual(200);
+    expect(most([...batch, ...others.flat()], 1000)).toBeLessThanOrEqual(1020);
+    expect(others.flat().length).toBeGreaterThan(1500);
+    expect(batch.length).toBeGreaterThan(100);
+  });
+
+  it('are not given away far ahead, so that what changes acts soon', async () => {
+    const database = await databaseForTest();
+    await limit(database, batchLimit(1), 1, 60_000);
+    const lease = async (): Promise<SlotsLeased> =>
+      (await database.statements.leaseSlots([ask({ batch: batchLimit(1) })])).leased[0]!;
+    expect(await lease()).toMatchObject({ starts: 1 });
+    const later = await lease();
+    expect(later.starts).toBe(0);
+    expect(later.waitMs).toBeGreaterThan(58_000);
+    expect(later.waitMs).toBeLessThan(61_000);
+  });
+
+  it('of a pause come after it, and it is over when a limit is set', async () => {
+    const database = await databaseForTest();
+    const { no } = await acceptBatch(database);
+    await database.statements.pauseLimits({ batch: no, ms: 30_000 });
+    await database.statements.pauseLimits({ batch: no, ms: 10 });
+    const [row] = await database.statements.limits([batchLimit(no), handlerLimit('echo')]);
+    expect(row).toMatchObject({ name: batchLimit(no), rate: null });
+    expect(row!.pausedMs).toBeGreaterThan(29_000);
+    const lease = async (): Promise<SlotsLeased> =>
+      (await database.statements.leaseSlots([ask({ batch: batchLimit(no) })])).leased[0]!;
+    expect((await lease()).starts).toBe(0);
+    await database.statements.change({ batch: no, options: { rateLimit: { limit: 10, perMs: 1000 } } });
+    expect((await lease()).starts).toBe(1);
+  });
+
+  it('of a limit that is gone are there at once', async () => {
+    const database = await databaseForTest();
+    const { leased } = await database.statements.leaseSlots([ask({ batch: batchLimit(7), starts: 5 })]);
+    expect(leased).toMatchObject([{ starts: 5, everyMs: 0, waitMs: 0 }]);
+  });
+
+  it('asked for several limits at once come for each', async () => {
+    const database = await databaseForTest();
+    for (const no of [1, 2, 3]) await limit(database, batchLimit(no), 1000 * no);
+    const { leased } = await database.statements.leaseSlots(
+      [3, 1, 2].map((no) => ask({ batch: batchLimit(no), starts: no })),
+    );
+    expect(leased.map(({ starts, everyMs }) => [starts, Math.round(everyMs * 10)])).toEqual([
+      [3, 3],
+      [1, 10],
+      [2, 5],
+    ]);
+  });
+});
+
+describe('a limit', () => {
+  it('comes with its batch, is changed with it, and goes with it', async () => {
+    const database = await databaseForTest();
+    const { statements } = database;
+    const options = { rateLimit: { limit: 50, perMs: 1000, cost: 2 }, concurrency: 100 };
+    const id = '00000000-0000-7000-8000-000000000001';
+    const batch = { id, name: null, handler: 'echo', total: 1000, params: null, options: JSON.stringify(options) };
+    const no = await statements.acceptCount(batch, 10);
+    const rows = () => database.db.execute(sql`select name, rate, per_ms, concurrency from limits order by name`);
+    const flightMax = async () =>
+      Number((await database.db.execute(sql`select flight_max from batches where no = ${no}`))[0]!['flight_max']);
+    expect(await rows()).toEqual([{ name: batchLimit(no), rate: 50, per_ms: 1000, concurrency: 100 }]);
+    expect(await flightMax()).toBe(50);
+    await statements.limitHandler({ handler: 'echo', rate: 10, perMs: 1000, concurrency: null });
+    expect(await flightMax()).toBe(10);
+    expect(await statements.handlerLimits()).toEqual([{ handler: 'echo', rate: 10, perMs: 1000, concurrency: null }]);
+    await statements.limitHandler({ handler: 'echo', rate: null, perMs: null, concurrency: null });
+    expect(await statements.handlerLimits()).toEqual([]);
+    expect(await flightMax()).toBe(50);
+    expect(await statements.change({ batch: no, name: 'slow', options: { rateLimit: null } })).toBe(true);
+    expect(await rows()).toEqual([{ name: batchLimit(no), rate: null, per_ms: null, concurrency: 100 }]);
+    expect(await flightMax()).toBe(220);
+    expect(await statements.counts(id)).toMatchObject({ name: 'slow', options: { concurrency: 100 } });
+    await statements.cancel(no);
+    expect(await statements.change({ batch: no, options: {} })).toBe(false);
+    await statements.remove(id);
+    expect(await rows()).toEqual([]);
+  });
+
+  it('that is raised does not wait for what was booked under the old one', async () => {
+    const database = await databaseForTest();
+    const { no } = await acceptBatch(database);
+    const slow = { rateLimit: { limit: 1, perMs: 3_600_000 } };
+    await database.statements.change({ batch: no, options: slow });
+    const lease = async (): Promise<number> =>
+      (await database.statements.leaseSlots([ask({ batch: batchLimit(no) })])).leased[0]!.starts;
+    expect([await lease(), await lease()]).toEqual([1, 0]);
+    await database.statements.change({ batch: no, options: { rateLimit: { limit: 100, perMs: 1000 } } });
+    await eventually('slots are there within 2 s', async () => (await lease()) > 0, 2000);
+  });
+});
