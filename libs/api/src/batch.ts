@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { effectiveOptionsSchema, optionFaults, optionsSchema, plainText } from './options.ts';
+import { changeableSchema, effectiveOptionsSchema, optionFaults, optionsSchema, plainText } from './options.ts';
 import { cursorSchema, limitSchema, pageOf } from './page.ts';
 import { problemErrorSchema } from './problems.ts';
 
@@ -45,6 +45,13 @@ export const newStreamSchema = z
     for (const [name, message] of optionFaults({ ...options }))
       ctx.addIssue({ code: 'custom', message, path: ['options', name] });
   });
+
+/** The body of `PATCH /v1/batches/{id}`: what is left out stays as it is. */
+export const batchChangeSchema = z.strictObject({
+  name: nameSchema.nullable().optional(),
+  options: changeableSchema.optional(),
+});
+export type BatchChange = z.input<typeof batchChangeSchema>;
 
 export type NewStream = z.infer<typeof newStreamSchema>;
 

@@ -1,4 +1,4 @@
-import type { Batch, BatchPage } from './batch.ts';
+import type { Batch, BatchChange, BatchPage } from './batch.ts';
 import { createSubmitCalls } from './client-submit.ts';
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from './cluster.ts';
 import { ApiError } from './errors.ts';
@@ -6,6 +6,7 @@ import type { BatchEvent } from './events.ts';
 import type { Failures } from './failures.ts';
 import { followEvents, type FollowOptions } from './follow-events.ts';
 import { linesOf } from './lines.ts';
+import type { HandlerLimits, HandlerLimitsBody } from './limits.ts';
 import { completeHeader, type Result, type ResultPage } from './result.ts';
 import { createTransport } from './transport.ts';
 
@@ -60,6 +61,10 @@ export function createClient({ url }: { url: string }) {
       { waitSeconds, signal }: { waitSeconds?: number; signal?: AbortSignal | undefined } = {},
     ): Promise<Batch> => read(batchPath(id), { wait: waitSeconds }, signalOf(signal)),
 
+    /** Another name, other limits; an option that is null is taken away. */
+    changeBatch: (id: string, change: BatchChange): Promise<Batch> =>
+      read(batchPath(id), {}, jsonBody('PATCH', change)),
+
     /** Deletes a batch that has ended, with its results. */
     async deleteBatch(id: string): Promise<void> {
       await send(batchPath(id), {}, { method: 'DELETE' });
@@ -95,6 +100,9 @@ export function createClient({ url }: { url: string }) {
       followEvents(transport, `${batchPath(id)}/events`, options),
 
     handlers: (): Promise<{ items: HandlerAnswer[] }> => read('/v1/handlers'),
+    /** What all batches of a handler together may do; what is left out is not limited. */
+    limitHandler: (name: string, limits: HandlerLimitsBody): Promise<HandlerLimits> =>
+      read(`/v1/handlers/${encodeURIComponent(name)}/limits`, {}, jsonBody('PUT', limits)),
     workers: (): Promise<{ items: WorkerAnswer[] }> => read('/v1/workers'),
     partitions: (): Promise<{ items: PartitionAnswer[] }> => read('/v1/partitions'),
 
@@ -110,3 +118,9 @@ export function createClient({ url }: { url: string }) {
     },
   };
 }
+
+const jsonBody = (method: string, body: unknown): RequestInit => ({
+  method,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});

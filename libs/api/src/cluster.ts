@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { handlerLimitsSchema } from './limits.ts';
 import { listOf } from './page.ts';
 
 /** A handler that batches can name. `input` and `params` are JSON schemas; null takes anything. */
@@ -9,6 +10,8 @@ export const handlerSchema = z.object({
   params: z.record(z.string(), z.unknown()).nullable(),
   /** Items of a chunk where the batch does not say; null: the service's CHUNK_SIZE. */
   chunkSize: z.number().int().nullable(),
+  /** What all its batches together are limited to. */
+  limits: handlerLimitsSchema,
 });
 
 /** A worker that was seen within a lease. */

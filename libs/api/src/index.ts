@@ -7,6 +7,7 @@ export * from './events.ts';
 export * from './failures.ts';
 export * from './faults.ts';
 export * from './id.ts';
+export * from './limits.ts';
 export * from './options.ts';
 export * from './page.ts';
 export * from './pointer.ts';

@@ -1,16 +1,11 @@
 import { z } from 'zod';
+import { batchRateLimitSchema, concurrencySchema, rateLimitSchema } from './limits.ts';
+import { whole } from './whole.ts';
 
 /** What is used where a batch does not say. */
 export const optionDefaults = { maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000, priority: 0, weight: 1 } as const;
 
 export const seedMax = 2 ** 32 - 1;
-
-const whole = (min: number, max: number) =>
-  z
-    .number({ error: `must be a whole number from ${min} to ${max}` })
-    .int({ error: `must be a whole number from ${min} to ${max}` })
-    .min(min, { error: `must be at least ${min}` })
-    .max(max, { error: `must be at most ${max}` });
 
 /** PostgreSQL's text takes neither NUL nor half a surrogate pair. */
 export const plainText = /^[^\0\p{Surrogate}]*$/u;
@@ -49,16 +44,33 @@ export const optionsSchema = z.strictObject({
   ordered: z.boolean({ error: 'must be true or false' }).optional(),
   /** Items of one group that may run at once. */
   groupConcurrency: whole(1, 10_000).optional(),
+  /** How fast the items of one group may start. */
+  groupRateLimit: rateLimitSchema.optional(),
+  /** How fast items may start, over all workers. */
+  rateLimit: batchRateLimitSchema.optional(),
+  /** Items in handlers at once, over all workers. */
+  concurrency: concurrencySchema.optional(),
+});
+
+/** Options that are objects: in the query of a stream there is no place for them. */
+export const objectOptions: ReadonlySet<string> = new Set(['rateLimit', 'groupRateLimit']);
+
+/** Options that may be changed while a batch runs; null takes one away. */
+export const changeableSchema = z.strictObject({
+  rateLimit: batchRateLimitSchema.nullable().optional(),
+  concurrency: concurrencySchema.nullable().optional(),
 });
 
 /** What goes only with other options: the name of each that does not fit, and why. */
 export function optionFaults(options: z.infer<typeof optionsSchema> & { count?: unknown }): [string, string][] {
-  const { groupBy, ordered, groupConcurrency, count } = options;
+  const { groupBy, ordered, groupConcurrency, groupRateLimit, count } = options;
   const faults: [string, string][] = [];
   if (groupBy === undefined && ordered !== undefined)
     faults.push(['ordered', 'goes with groupBy, which says what is in order']);
   if (groupBy === undefined && groupConcurrency !== undefined)
     faults.push(['groupConcurrency', 'goes with groupBy, which says what a group is']);
+  if (groupBy === undefined && groupRateLimit !== undefined)
+    faults.push(['groupRateLimit', 'goes with groupBy, which says what a group is']);
   if (ordered && groupConcurrency !== undefined)
     faults.push(['groupConcurrency', 'goes without ordered: items in order run one at a time']);
   if (groupBy !== undefined && count !== undefined)
@@ -81,6 +93,9 @@ export const effectiveOptionsSchema = z.object({
   /** Only with `groupBy`. */
   ordered: z.boolean().optional(),
   groupConcurrency: z.number().int().optional(),
+  groupRateLimit: rateLimitSchema.optional(),
+  rateLimit: batchRateLimitSchema.optional(),
+  concurrency: z.number().int().optional(),
   /** Of a batch that came as CSV: its header. */
   columns: z.array(z.string()).optional(),
 });
@@ -89,6 +104,5 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'groupRateLimit', 'concurrency', 'rateLimit', 'maxFailures', 'maxFailureRate', 'canary',
-  'keepResults', 'notBefore', 'dryRun', 'webhook',
+  'maxFailures', 'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook',
 ]); // prettier-ignore

@@ -13,6 +13,7 @@ import { listFailures } from './failures.ts';
 import { createFollowers } from './followers.ts';
 import { setHeaders } from './headers.ts';
 import { showAlive, showReady } from './health.ts';
+import { changeBatch, limitHandler } from './limits.ts';
 import { createItemWatcher } from './item-watch.ts';
 import { submitJob } from './jobs.ts';
 import { addResource } from './resource.ts';
@@ -49,7 +50,11 @@ export function createApp(given: HttpDeps): Express {
   app.use(guardAccess);
   addResource(app, '/readyz', { get: showReady(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, withBody) });
-  addResource(app, '/v1/batches/:id', { get: showBatch(statements, watcher, summaries), delete: deleteBatch(deps) });
+  addResource(app, '/v1/batches/:id', {
+    get: showBatch(statements, watcher, summaries),
+    patch: changeBatch(deps, withBody),
+    delete: deleteBatch(deps),
+  });
   addResource(app, '/v1/batches/:id/items', { post: appendItems(deps, withBody) });
   addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps) });
   addResource(app, '/v1/jobs/:handler', { post: submitJob(deps, { withBody, jobs, watcher: itemWatcher }) });
@@ -59,7 +64,8 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches/:id/events', { get: streamEvents(statements, createFollowers(deps)) });
   addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
   addResource(app, '/v1/batches/:id/results/:index', { get: showResult(statements) });
-  addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, deps.log) });
+  addResource(app, '/v1/handlers', { get: listHandlers(deps.handlers, statements, deps.log) });
+  addResource(app, '/v1/handlers/:name/limits', { put: limitHandler(deps, withBody) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });
   addBoard(app, deps);

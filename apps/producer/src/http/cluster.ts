@@ -4,19 +4,22 @@ import type { Catalog, Handler } from '@bullpen/handlers';
 import { errorFacts, type Log } from '@bullpen/runtime';
 import { z } from 'zod';
 import { sendJson } from './answer.ts';
+import { toLimits } from './limits.ts';
 import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
 
-/** `GET /v1/handlers`: what batches can name, with JSON schemas of what goes in. Made once: handlers do not change. */
-export function listHandlers(handlers: Catalog, log: Log): Route {
-  const items = [...handlers.values()].map((handler) => toHandler(handler, log));
-  return (req, res) => {
+/** `GET /v1/handlers`: what batches can name, with JSON schemas of what goes in, made once, and what it is limited to now. */
+export function listHandlers(handlers: Catalog, statements: Pick<Statements, 'handlerLimits'>, log: Log): Route {
+  const described = [...handlers.values()].map((handler) => describe(handler, log));
+  return async (req, res) => {
     readQuery(req, noQuery);
+    const limits = new Map((await statements.handlerLimits()).map((limit) => [limit.handler, limit]));
+    const items: HandlerAnswer[] = described.map((each) => ({ ...each, limits: toLimits(limits.get(each.name)) }));
     sendJson(res, { items });
   };
 }
 
-function toHandler(handler: Handler, log: Log): HandlerAnswer {
+function describe(handler: Handler, log: Log): Omit<HandlerAnswer, 'limits'> {
   const schemaOf = (schema: z.ZodType | undefined): Record<string, unknown> | null => {
     try {
       return schema === undefined

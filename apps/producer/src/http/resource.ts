@@ -4,17 +4,17 @@ import { HttpProblem } from './problem.ts';
 
 export type Route = (req: Request, res: Response) => void | Promise<void>;
 
+const methods = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
 /** The methods of one path; every other method is answered 405 with what is allowed. */
-export function addResource(app: Express, path: string, routes: { get?: Route; post?: Route; delete?: Route }): void {
-  const { get, post } = routes;
-  const allowed = [
-    ...(get ? ['GET', 'HEAD'] : []),
-    ...(post ? ['POST'] : []),
-    ...(routes.delete ? ['DELETE'] : []),
-  ].join(', ');
-  if (get) app.get(path, get);
-  if (post) app.post(path, post);
-  if (routes.delete) app.delete(path, routes.delete);
+export function addResource(
+  app: Express,
+  path: string,
+  routes: Partial<Record<(typeof methods)[number], Route>>,
+): void {
+  const given = methods.filter((method) => routes[method] !== undefined);
+  const allowed = given.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
+  for (const method of given) app[method](path, routes[method]!);
   app.all(path, (req, res) => refuseMethod(req, res, allowed));
 }
 

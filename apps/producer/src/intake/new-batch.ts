@@ -38,7 +38,7 @@ export function checkNewBatch(body: unknown, rules: { itemsMax: number; inputs?:
   return parsed.data;
 }
 
-function refuseNotBuilt(options: unknown): void {
+export function refuseNotBuilt(options: unknown): void {
   if (typeof options !== 'object' || options === null) return;
   const errors = Object.keys(options)
     .filter((name) => optionsNotBuilt.has(name))
@@ -99,4 +99,7 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   weight: options.weight ?? optionDefaults.weight,
   ...(options.groupBy !== undefined && { groupBy: options.groupBy, ordered: options.ordered ?? false }),
   ...(options.groupConcurrency !== undefined && { groupConcurrency: options.groupConcurrency }),
+  ...(options.groupRateLimit !== undefined && { groupRateLimit: options.groupRateLimit }),
+  ...(options.rateLimit !== undefined && { rateLimit: options.rateLimit }),
+  ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
 });

@@ -2,6 +2,7 @@ import {
   faultsOf,
   newStreamSchema,
   type NewStream,
+  objectOptions,
   optionsNotBuilt,
   optionsSchema,
   type ProblemError,
@@ -30,6 +31,8 @@ export function readStreamRequest(req: Request): NewStream {
         errors: [{ pointer: `?${name}`, message: 'is not built yet' }],
       });
     if (!optionNames.has(name)) inQuery[name] = text;
+    else if (objectOptions.has(name))
+      errors.push({ pointer: `?${name}`, message: 'goes into the header Bullpen-Options' });
     else if (name in options) errors.push({ pointer: `?${name}`, message: 'stands in the header Bullpen-Options too' });
     else options[name] = texts.has(name) ? text : valueOf(text);
   }

@@ -55,7 +55,7 @@ export function prepareChange(db: Database) {
   return async (request: {
     batch: number;
     /** Left out: as it was. */
-    name?: string;
+    name?: string | null;
     /** Options by name. */
     options: Record<string, unknown>;
   }): Promise<boolean> => {
