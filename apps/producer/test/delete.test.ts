@@ -59,7 +59,7 @@ it('DELETE refuses what cannot be', async () => {
   });
   expect(await ask(app, `/v1/batches/${id}`, { method: 'PUT' })).toMatchObject({
     status: 405,
-    headers: { allow: 'GET, HEAD, DELETE' },
+    headers: { allow: 'GET, HEAD, PATCH, DELETE' },
   });
   const [{ no }] = (await app.database.db.execute(sql`select no from batches where id = ${id}::uuid`)) as unknown as [
     { no: number },

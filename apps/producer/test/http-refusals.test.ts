@@ -163,7 +163,7 @@ describe('a batch that is not allowed', () => {
     [{ ...echo, options: { seed: -1 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 2 ** 32 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 'x' } }, 'invalid', 422, '/options/seed'],
-    [{ ...echo, options: { priority: 1 } }, 'unsupported-option', 422, '/options/priority'],
+    [{ ...echo, options: { canary: 1 } }, 'unsupported-option', 422, '/options/canary'],
     [{ ...echo, options: { open: true } }, 'invalid', 422, '/options/open'],
     [{ ...echo, options: { open: 1 } }, 'invalid', 422, '/options/open'],
     [{ handler: 'echo', inputs: [1], options: { onInvalid: 'skip' } }, 'invalid', 422, '/options/onInvalid'],
@@ -276,7 +276,7 @@ describe('reading', () => {
 
   test.each([
     ['PUT', '/v1/batches', 'GET, HEAD, POST'],
-    ['PATCH', '/v1/batches/ID', 'GET, HEAD, DELETE'],
+    ['PUT', '/v1/batches/ID', 'GET, HEAD, PATCH, DELETE'],
     ['POST', '/v1/batches/ID/results', 'GET, HEAD'],
     ['OPTIONS', '/v1/workers', 'GET, HEAD'],
     ['POST', '/', 'GET, HEAD'],

@@ -8,6 +8,7 @@ import {
   type Result,
   resultPageSchema,
   workerListSchema,
+  optionDefaults,
 } from '@bullpen/api';
 import { eventually } from '@bullpen/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -48,13 +49,21 @@ describe('a batch', () => {
       etaSeconds: null,
       summary: null,
     });
-    expect(batch.options).toEqual({ maxAttempts: 3, backoffMs: 1000, timeoutMs: 300_000, seed: expect.any(Number) });
+    expect(batch.options).toEqual({ ...optionDefaults, seed: expect.any(Number) });
     expect(app.accepted()).toBe(before + 1);
     await app.database.statements.cancel((await app.database.statements.counts(batch.id))!.no);
   });
 
   test('shows the options that were given', async () => {
-    const options = { chunkSize: 4, maxAttempts: 1, backoffMs: 0, timeoutMs: 86_400_000, seed: 4_294_967_295 };
+    const options = {
+      chunkSize: 4,
+      maxAttempts: 1,
+      backoffMs: 0,
+      timeoutMs: 86_400_000,
+      seed: 4_294_967_295,
+      priority: 9,
+      weight: 100,
+    };
     const batch = await app.client.submit({ handler: 'echo', count: 9, options });
     expect(batch.options).toEqual(options);
     expect(await work(app.database, { chunks: 1 })).toBe(4);
