@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
-import { names } from '../bind.ts';
+import { names, numbersOf } from '../bind.ts';
 import { chunks, inputs } from '../schema.ts';
 
 /** A chunk of a line in its owner's hand. */
@@ -89,7 +89,7 @@ export function prepareClaimLine(db: Database) {
       first: taken.first,
       size: taken.size,
       picks: taken.picks,
-      indexes: inputs.indexes,
+      indexes: sql<string>`${inputs.indexes}::text`,
       items: inputs.items,
       attempt: taken.attempt,
       tries: sql<ClaimedRow['tries'] | null>`${taken.tries}`,
@@ -108,7 +108,7 @@ export function prepareClaimLine(db: Database) {
     const rows = await query.execute({ ...request, handlers: names(handlers) });
     return rows.map(({ agoMs, tries, indexes, ...row }) => ({
       ...row,
-      indexes: indexes!,
+      indexes: numbersOf(indexes),
       tries: (tries ?? []).map(([index, attempt, waitMs, ...ended]) => [
         index,
         attempt,
