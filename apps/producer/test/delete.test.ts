@@ -135,3 +135,29 @@ it('the retention takes what has ended, after its days; 0 takes nothing', async 
   expect((await ask(app, `/v1/batches/${old}`)).status).toBe(404);
   expect((await app.client.getBatch(running)).name).toBe('runs');
 });
+
+it('the retention takes items of an open batch, after their days; 0 takes nothing, and what is gone is not there', async () => {
+  const { db, statements } = app.database;
+  const streams = [];
+  for (let n = 0; n < 21; n += 1)
+    streams.push(await submit({ handler: 'echo', inputs: [1, 2], options: { open: true, chunkSize: 1 } }));
+  const last = streams.at(-1)!;
+  await db.execute(sql`
+    with b as (update batches set succeeded = 2, created_at = '2001-01-01' where not sealed and kind = 'batch' returning no),
+      c as (update chunks set state = 'done', claimed_at = '2001-01-01' where batch in (select no from b))
+    insert into results (batch, index, finished_at, status, attempt, output)
+    select no, i, case i when 0 then '2001-02-03' else now() end, 1, 1, '7' from b, generate_series(0, 1) i`);
+  const log = createLog({ name: 'test', level: 'silent', pretty: false });
+  const clean = (retentionDays: number) => createClean({ statements, settings: { leaseMs: 5000, retentionDays }, log });
+  await clean(0)();
+  expect((await app.client.result(last, 0)).output).toBe(7);
+  const cleanOnce = clean(3650);
+  // Twenty of them a round, and one that finds nothing.
+  for (const nextMs of [20, 20, 1000]) expect(await cleanOnce()).toBe(nextMs);
+  const gone = await ask(app, `/v1/batches/${last}/results/0`);
+  expect([gone.status, gone.body.detail]).toEqual([404, 'Item 0 was kept for RETENTION_DAYS and is gone']);
+  expect((await app.client.result(last, 1)).output).toBe(7);
+  expect((await app.client.results(last)).items.map(({ index }) => index)).toEqual([1]);
+  expect((await app.client.getBatch(last)).counts).toMatchObject({ total: 2, succeeded: 2 });
+  expect((await ask(app, `/v1/batches/${last}/results/2`)).body.detail).toContain('no such item');
+});

@@ -84,6 +84,9 @@ export const batches = pgTable(
     uniqueIndex('batches_rolling')
       .on(t.handler)
       .where(sql`${t.kind} = 'jobs' and not ${t.sealed}`),
+    index('batches_open')
+      .on(t.no)
+      .where(sql`not ${t.sealed}`),
     index('batches_ended')
       .on(t.finishedAt)
       .where(sql`${t.finishedAt} is not null`),
@@ -98,9 +101,12 @@ export const chunks = pgTable(
     batch: integer().notNull(),
     /** First index; with `size` the items, unless `picks` names them. */
     first: bigint({ mode: 'number' }).notNull(),
-    /** Items to run; of a done chunk the items it made final. */
+    /** Items to run; of a done chunk the items it made final, of one that a retry left those that are not final any more, below 0. */
     size: integer().notNull(),
-    /** `inputs.first` of the row that holds the inputs; null in a count batch. Item i is element i − src. */
+    /**
+     * `inputs.first` of the row that holds the inputs; null in a count batch. Item i is element i − src. −1: it stands for all done
+     * chunks of an open batch whose inputs are gone (statements/trim.ts).
+     */
     src: bigint({ mode: 'number' }),
     /** Instead of `src`, where items of several rows of inputs came together in one rest; item i is in the last that is ≤ i. */
     srcs: bigint({ mode: 'number' }).array(),
@@ -158,7 +164,7 @@ export const chunks = pgTable(
       .on(t.worker, t.partition)
       .where(sql`${t.state} = 'running'`),
     index('chunks_done')
-      .on(t.batch)
+      .on(t.batch, t.src)
       .where(sql`${t.state} = 'done'`),
   ],
 );

@@ -140,6 +140,49 @@ describe('plans that are kept', () => {
     await kept.close();
   });
 
+  it('trim what is old of a long stream, and leave the rest unread', async () => {
+    const database = await databaseForTest();
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: true, keepsPlans: true });
+    const { statements } = { statements: createStatements(kept.db, { reconnectMs: 1000 }) };
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await kept.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_user_tables where relname in ('chunks', 'inputs_1000', 'results_1000')`,
+      );
+      return Number(row!.rows);
+    };
+    for (const keyed of [false, true]) {
+      const batch = {
+        id: randomUUID(),
+        name: null,
+        handler: 'echo',
+        total: 0,
+        params: null,
+        options: '{}',
+        open: true,
+      };
+      const no = await statements.acceptInputs({ ...batch, keyed }, []);
+      await statements.trim({ batch: no, from: 0, days: 1 });
+      // A hundred rows of ten items are old, 5 000 young, 10 000 open.
+      await database.db.execute(sql`
+        with i as (insert into inputs (batch, first, indexes, items) select ${no}::int, n * 10,
+            case when ${keyed} then array(select generate_series(n * 10, n * 10 + 9)) end, '[]' from generate_series(0, 15099) n),
+          r as (insert into results (batch, index, finished_at, status, attempt)
+            select ${no}, n, now() - case when n < 1000 then interval '2 days' else interval '0' end, 1, 1 from generate_series(0, 50999) n),
+          c as (insert into chunks (batch, first, size, src, state, claimed_at, line, place)
+            select ${no}, n * 10, 10, n * 10, case when n < 5100 then 'done' else 'pending' end,
+              now() - case when n < 100 then interval '2 days' else interval '0' end, case when ${keyed} then n % 12 end, case when ${keyed} then n * 10 end from generate_series(0, 15099) n)
+        update batches set total = 151000, succeeded = 51000 where no = ${no}`);
+      let before = await rowsRead();
+      expect(await statements.trim({ batch: no, from: 0, days: 1 })).toEqual({ rows: 1200, from: 1000 });
+      expect((await rowsRead()) - before).toBeLessThan(1200 * 5);
+      before = await rowsRead();
+      expect(await statements.trim({ batch: no, from: 1000, days: 1 })).toEqual({ rows: 0, from: 1000 });
+      expect((await rowsRead()) - before).toBeLessThan(800);
+    }
+    await kept.close();
+  });
+
   it('fold a few of many partials, though they were made when there were none', async () => {
     const database = await databaseForTest();
     const { no } = await acceptBatch(database, { total: 40, size: 10 });

@@ -86,13 +86,13 @@ describe('the outcome of one item', () => {
       `state = 'running'`,
     ]) {
       await become(change);
-      expect(await outcome(9), change).toEqual({ row: null, open: true });
+      expect(await outcome(9), change).toEqual({ row: null, open: true, gone: false });
       await become(`picks = '{2,9}'`);
       expect([(await outcome(9)).open, (await outcome(5)).open], change).toEqual([true, false]);
       await become('picks = null');
     }
     await become(`state = 'done'`);
-    expect(await outcome(9)).toEqual({ row: null, open: false });
+    expect(await outcome(9)).toEqual({ row: null, open: false, gone: false });
   });
 
   it('is found among 100 000 chunks that are done without reading them', async () => {

@@ -230,7 +230,7 @@ export const settingTable = {
     3650,
     30,
     'days',
-    'How long a batch is kept after it has ended; then it is deleted with its results. 0: for ever',
+    'How long a batch is kept after it has ended, and of an open one an item after it is final; then it is deleted with its results. 0: for ever',
   ),
   METRICS_WINDOW_MS: whole(100, 3_600_000, 10_000, 'ms', 'A worker logs one line of figures each window'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'info', 'What is logged'),

@@ -95,7 +95,8 @@ export function showResult(statements: Statements): Route {
     readQuery(req, noQuery);
     const batch = await findBatch(statements, req);
     const index = indexOf(String(req.params['index']), batch.total);
-    const { row, open } = await statements.outcome({ batch: batch.no, index });
+    const { row, open, gone } = await statements.outcome({ batch: batch.no, index });
+    if (gone) throw new HttpProblem('not-found', `Item ${index} was kept for RETENTION_DAYS and is gone`);
     const found = row ?? (open ? whileOpen(batch, index) : acknowledged(batch, index));
     sendText(res, 200, 'application/json', resultText(found));
   };

@@ -1,5 +1,6 @@
 import { expiredMax, type Statements } from '@bullpen/db';
 import type { Log, Settings } from '@bullpen/runtime';
+import { createTrim } from './trim.ts';
 
 /** A line of the log while there is no pause. */
 const tellEveryMs = 10_000;
@@ -12,21 +13,25 @@ const expireEveryMs = 60_000;
 const sweepsMax = 20;
 
 /** What was done since it was told last. */
-const nothing = { expired: 0, uploads: 0, rows: 0, emptied: 0, dropped: 0 };
+const nothing = { expired: 0, trimmed: 0, uploads: 0, rows: 0, emptied: 0, dropped: 0 };
 
 /**
- * Gives the space of what is gone back: of batches that were deleted, whose days are over (`retentionDays`, 0: for ever), and of
- * uploads that nobody sends any more. `cleanOnce` answers after how many ms to run it again.
+ * Gives the space of what is gone back: of batches that were deleted, whose days are over (`retentionDays`, 0: for ever), of items of
+ * open batches whose days are over (`trimmed`, in rows), and of uploads that nobody sends any more. `cleanOnce` answers after how many ms to run it again.
  *
  * Level-triggered: it looks what is there, so a producer that dies in the middle of it is gone on for by any other, and several
  * at once share the work by the locks on its rows.
  */
 export function createClean(deps: {
-  statements: Pick<Statements, 'cleanUploads' | 'expire' | 'leftovers' | 'sweep' | 'freeRanges' | 'freeRange'>;
+  statements: Pick<
+    Statements,
+    'cleanUploads' | 'expire' | 'streams' | 'trim' | 'leftovers' | 'sweep' | 'freeRanges' | 'freeRange'
+  >;
   settings: Pick<Settings, 'leaseMs' | 'retentionDays'>;
   log: Log;
 }) {
   const { statements, settings, log } = deps;
+  const trim = createTrim({ statements, retentionDays: settings.retentionDays });
   let expireAt = 0;
   let toldAt = performance.now();
   let done = { ...nothing };
@@ -67,14 +72,16 @@ export function createClean(deps: {
   return async function cleanOnce(): Promise<number> {
     const uploads = await statements.cleanUploads({ leaseMs: settings.leaseMs });
     const expired = await expire();
+    const trimmed = await trim();
     const rows = await sweep();
     const { emptied, dropped } = await free();
     done.uploads += uploads;
     done.expired += expired;
+    done.trimmed += trimmed;
     done.rows += rows;
     done.emptied += emptied;
     done.dropped += dropped;
-    const idle = uploads + expired + rows + emptied + dropped === 0;
+    const idle = uploads + expired + trimmed + rows + emptied + dropped === 0;
     if (idle || performance.now() - toldAt > tellEveryMs) tell();
     return idle ? idleMs : moreMs;
   };

@@ -90,12 +90,18 @@ export function prepareRetry(db: Database) {
     from (select index, src, (row_number() over (partition by src order by index) - 1) / 1000 as k from gone) n
       join open on true left join lines using (src)
     group by src, k, line, behind`);
+  const less = db.$with('less', {}).as(sql`
+    insert into chunks (batch, first, size, state) select ${batch}, 0, -count(*), 'done' from gone having count(*) > 0`);
   const counted = db.$with('counted', { n: sql<number>`n`.as('n') }).as(sql`
     update batches set failed = failed - x.n, base = case when keyed and x.n > 0 then base + total else base end,
       pass = case when state = 'completed' and x.n > 0 then greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)}) else pass end,
       finished_at = case when x.n > 0 then null else finished_at end,
       state = case when state = 'completed' and x.n > 0 then 'running' else state end
     from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);
-  const query = db.with(open, gone, lines, again, counted).select({ n: counted.n }).from(counted).prepare('retry');
+  const query = db
+    .with(open, gone, lines, again, less, counted)
+    .select({ n: counted.n })
+    .from(counted)
+    .prepare('retry');
   return async (no: number): Promise<number> => (await query.execute({ batch: no }))[0]?.n ?? 0;
 }

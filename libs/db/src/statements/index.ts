@@ -40,6 +40,7 @@ import { prepareSharePermits } from './share-permits.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareLeftovers, prepareSweep } from './sweep.ts';
+import { prepareStreams, prepareTrim } from './trim.ts';
 import { prepareGoLive, prepareKeepUploads, prepareOpenUpload, preparePut } from './upload.ts';
 import { prepareWindows } from './windows.ts';
 import { prepareWorkers } from './workers.ts';
@@ -123,6 +124,8 @@ export function createStatements(db: Database, patience: Patience) {
     expire: again(prepareExpire),
     leftovers: again(prepareLeftovers),
     sweep: again(prepareSweep),
+    streams: again(prepareStreams),
+    trim: again(prepareTrim),
     freeRanges: again(prepareFreeRanges),
     freeRange: again(prepareFreeRange),
   };

@@ -2,7 +2,7 @@ import { getTableColumns, type SQL, sql } from 'drizzle-orm';
 import { bigint, pgTable, smallint, text, timestamp } from 'drizzle-orm/pg-core';
 import type { Database } from '../database.ts';
 import { results } from '../schema.ts';
-import { openInLine } from './open-lines.ts';
+import { holds, openInLine } from './open-lines.ts';
 
 /** A result as it is stored; `output` and `error` are JSON text as it was written. */
 export interface ResultRow {
@@ -82,6 +82,12 @@ export interface ResultsRequest {
   maxBytes: number;
 }
 
+/** What is known of an item that has no row. */
+interface Fate {
+  open: boolean;
+  gone: boolean;
+}
+
 /**
  * Outcome: one item of a batch. A read.
  *
@@ -89,27 +95,36 @@ export interface ResultsRequest {
  * does. Each state is asked by the partial index that has it: `state <> 'done'` matches none of them and walked all
  * chunks. What is queued or waits for its backoff is found by no batch, but the queues' windows bound the one, and the
  * other is one chunk for all that one flush put off.
+ *
+ * `gone` says that the retention has taken it (trim.ts): of this batch some inputs are gone, and its own are not there. No row of
+ * inputs begins further before its items than so many.
  */
+const spanMax = sql.raw('100000');
 export function prepareOutcome(db: Database) {
   const index = sql`${sql.placeholder('index')}::bigint`;
   const batch = sql`${sql.placeholder('batch')}::int`;
   const held = sql`c.batch = ${batch} and c.line is null
     and case when c.picks is null then ${index} >= c.first and ${index} < c.first + c.size else ${index} = any(c.picks) end`;
-  const query = db
-    .select({
-      ...resultColumns,
-      open: sql<boolean>`${results.index} is null and (
+  const open = sql<boolean>`(
         exists (select from chunks c where c.state = 'pending' and c.not_before is null and c.first <= ${index} and ${held})
         or exists (select from chunks c where c.state = 'pending' and c.not_before is not null and ${held})
         or exists (select from chunks c where c.state = 'queued' and ${held})
         or exists (select from chunks c where c.state = 'running' and ${held})
-        or ${openInLine(batch, index)})`,
+        or ${openInLine(batch, index)})`;
+  const gone = sql<boolean>`(
+        exists (select from chunks c where c.batch = ${batch} and c.state = 'done' and c.src = -1)
+        and not exists (select from inputs where batch = ${batch} and first > ${index} - ${spanMax} and ${holds(index)}))`;
+  const query = db
+    .select({
+      ...resultColumns,
+      open: sql<boolean>`${results.index} is null and ${open}`,
+      gone: sql<boolean>`${results.index} is null and ${gone}`,
     })
     .from(sql`(select 1) one`)
     .leftJoin(results, sql`${results.batch} = ${batch} and ${results.index} = ${index}`)
     .prepare('outcome');
-  return async (request: { batch: number; index: number }): Promise<{ row: ResultRow | null; open: boolean }> => {
-    const [{ open, ...row }] = (await query.execute(request)) as unknown as [ResultRow & { open: boolean }];
-    return { row: row.index === null ? null : row, open };
+  return async (request: { batch: number; index: number }): Promise<Fate & { row: ResultRow | null }> => {
+    const [{ open, gone, ...row }] = (await query.execute(request)) as unknown as [ResultRow & Fate];
+    return { row: row.index === null ? null : row, open, gone };
   };
 }
