@@ -9,6 +9,7 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
   /** By batch. */
   const holds = new Map<number, number>();
   let held = 0;
+  let aside = 0;
   let { concurrency } = options;
   let itemsOfAChunk = concurrency;
   let bytesOfAChunk = 0;
@@ -60,6 +61,14 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     }
   };
 
+  function letGo(batch: number): void {
+    held -= 1;
+    const left = (holds.get(batch) ?? 1) - 1;
+    if (left > 0) holds.set(batch, left);
+    else holds.delete(batch);
+    grant();
+  }
+
   return {
     limit,
     get held(): number {
@@ -80,12 +89,20 @@ export function createHands(options: { chunks: number | 'auto'; concurrency: num
     },
     /** Somebody waits for one. */
     isWanted: (): boolean => waiting.length > 0,
-    release(batch: number): void {
-      held -= 1;
-      const left = (holds.get(batch) ?? 1) - 1;
-      if (left > 0) holds.set(batch, left);
-      else holds.delete(batch);
-      grant();
+    /** One who has a hand does nothing but wait: it is free, and who had it counts apart. False: too many do. */
+    stepAside(batch: number): boolean {
+      if (aside >= Math.min(asideMax, handsMaxBytes / Math.max(1, bytesOfAChunk))) return false;
+      aside += 1;
+      letGo(batch);
+      return true;
+    },
+    /** Chunks that wait apart. */
+    get aside(): number {
+      return aside;
+    },
+    release(batch: number, wasAside = false): void {
+      if (wasAside) aside -= 1;
+      else letGo(batch);
     },
     /** Tells how large chunks are these days: items, and bytes of their inputs and outputs. */
     saw(items: number, bytes: number): void {
@@ -126,6 +143,8 @@ const leastUnknown = 8;
 /** Handlers that were starved get as many hands for so many measurements more: of fewer they would be starved again. */
 const starvedLooks = 10;
 
+/** Chunks that wait for what limits their batch, beside those in hand. */
+const asideMax = 256;
 /** What all chunks in hand may take as text; parsed it is several times that. */
 const handsMaxBytes = 32 * 1024 * 1024;
 

@@ -10,9 +10,11 @@ export interface Outcomes {
   errors: ReadonlyMap<number, ItemError>;
   retries: ReadonlyMap<number, number | null>;
   apart: boolean;
+  /** What was not started waits so long before it comes again. */
+  waitMs: number;
 }
 
-export function outcomesOf({ state, texts, errors, retries, apart }: Run): Outcomes {
+export function outcomesOf({ state, texts, errors, retries, apart, waitMs }: Run): Outcomes {
   const whole = state.every((each) => each === Item.succeeded);
   return {
     state,
@@ -20,6 +22,7 @@ export function outcomesOf({ state, texts, errors, retries, apart }: Run): Outco
     errors,
     retries,
     apart,
+    waitMs,
   };
 }
 
@@ -30,4 +33,5 @@ export const untouched = (held: Held): Outcomes => ({
   errors: new Map(),
   retries: new Map(),
   apart: false,
+  waitMs: 0,
 });

@@ -9,6 +9,8 @@ import {
 } from '@bullpen/handlers';
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
+import type { Gate } from './limits/gate.ts';
+import { createGroupLimits, type GroupLimit } from './limits/group-limit.ts';
 import { describeError } from './outputs.ts';
 import { TimeoutError, type Timeouts } from './timeouts.ts';
 import { type Marks, start } from './watchdog/marks.ts';
@@ -33,6 +35,8 @@ export interface Plan {
   takesSlots: boolean;
   /** Of a keyed batch. */
   group: Group | null;
+  /** Says when its items may start. */
+  gate: Gate;
 }
 
 /** How the items of a keyed batch go by their groups. */
@@ -42,6 +46,8 @@ interface Group {
   max: number;
   /** One after the other, as they were submitted. */
   ordered: boolean;
+  /** How fast those of one may start, for the owner of a line under this lease; null: any number at once. */
+  paceOf: ((line: number, lease: string) => GroupLimit) | null;
 }
 
 /** Batches that are kept; the one that was used longest ago goes. */
@@ -55,6 +61,7 @@ export interface PlansDeps {
   marks: Marks;
   log: Log;
   figures: Pick<Figures, 'paramsLoads' | 'paramsHits'>;
+  gateOf: (batch: number, handler: string) => Gate;
 }
 
 /** Reads a batch once per worker: parses its params, runs the handler's `start`. */
@@ -113,6 +120,7 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
   const handler = deps.handlers.get(row.handler);
   if (handler === undefined) throw new Error(`the claim gave a batch of the unknown handler ${row.handler}`);
   const { seed = 0 } = row.options as { seed?: number };
+  const gate = deps.gateOf(row.no, row.handler);
   const scope: BatchScope<unknown> = {
     batchId: row.id,
     params: row.params,
@@ -120,6 +128,7 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
     log: deps.log.child({ batchId: row.id, handler: row.handler }),
     caches: deps.caches,
     cancelled: null,
+    gate,
   };
   return {
     batch: row.no,
@@ -135,6 +144,7 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
     broken: null,
     takesSlots: false,
     group: groupOf(row.options),
+    gate,
   };
 }
 
@@ -143,13 +153,20 @@ function groupOf(options: Record<string, unknown>): Group | null {
     groupBy,
     ordered = false,
     groupConcurrency,
+    groupRateLimit,
   } = options as {
     groupBy?: string;
     ordered?: boolean;
     groupConcurrency?: number;
+    groupRateLimit?: { limit: number; perMs: number };
   };
   if (groupBy === undefined) return null;
-  return { keyOf: createGroupKey(groupBy), max: ordered ? 1 : (groupConcurrency ?? Infinity), ordered };
+  return {
+    keyOf: createGroupKey(groupBy),
+    max: ordered ? 1 : (groupConcurrency ?? Infinity),
+    ordered,
+    paceOf: groupRateLimit === undefined ? null : createGroupLimits(groupRateLimit),
+  };
 }
 
 /** What the options of a batch say of attempts; the defaults are those of the API. */

@@ -5,6 +5,7 @@ import type { Figures } from './figures.ts';
 import type { Flushes } from './flushes.ts';
 import type { Hands } from './hands.ts';
 import type { Isolation } from './isolation/isolation.ts';
+import type { Limits } from './limits/limits.ts';
 import { isLineJob, type Lines } from './lines/lines.ts';
 import type { Plans } from './plans.ts';
 import { reduceChunk } from './reduce-chunk.ts';
@@ -15,6 +16,7 @@ import { together } from './watchdog/marks.ts';
 
 export interface ClaimDeps extends RunDeps, Pick<ThreadDeps, 'threads'> {
   hands: Hands;
+  limits: Limits;
   claims: Claims;
   plans: Plans;
   flushes: Flushes;
@@ -43,20 +45,28 @@ export async function processChunk(
   publishedAt: number,
   closing: () => boolean,
   deps: ProcessDeps,
+  onAside: (by: 1 | -1) => void = () => undefined,
 ): Promise<void> {
   const { chunk, batchNo = null, tag } = job;
   const order = tag ?? (orders += 1);
   const hand = { tag: order, batch: batchNo ?? 0 };
   if (closing() || !(await deps.hands.take(closing, hand))) return await deps.handBack(job);
   let fate: Fate | 'back' = 'back';
+  let isAside = false;
+  const stepAside = (): boolean => {
+    isAside = deps.hands.stepAside(hand.batch);
+    if (isAside) onAside(1);
+    return isAside;
+  };
   try {
     const mayStart = (): boolean => deps.mayStart() && !closing();
     if (isLineJob(job)) fate = await deps.lines.run(job, order, closing);
     else if (deps.inHand.has(chunk)) fate = 'over';
     else if (!closing())
-      fate = await claimAndRun({ chunk, batchNo, publishedAt, order, alone: false }, { ...deps, mayStart });
+      fate = await claimAndRun({ chunk, batchNo, publishedAt, order, alone: false }, { ...deps, mayStart, stepAside });
   } finally {
-    deps.hands.release(hand.batch);
+    deps.hands.release(hand.batch, isAside);
+    if (isAside) onAside(-1);
   }
   if (fate === 'suspect') fate = await deps.isolation.run(chunk, publishedAt, closing);
   if (fate === 'back') await deps.handBack(job);
@@ -84,11 +94,14 @@ export async function claimAndRun(
   deps.inHand.set(chunk, entry);
   let held: Held | 'suspect' | null = null;
   try {
+    // Beside the claim, which takes as long.
+    const known = batchNo === null ? null : deps.limits.freshen(batchNo);
     held = await deps.claims.claim(chunk, batchNo, alone);
     if (held === null) return 'over';
     if (held === 'suspect') return held;
     entry.batch = held.batch;
     const plan = await deps.plans.open(held.batch, held.no);
+    await (known ?? (batchNo === null ? deps.limits.freshen(held.batch) : null));
     const isAside = plan.handler.threads !== undefined && plan.broken === null;
     const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);
     deps.hands.saw(held.picks?.length ?? held.size, bytesOf(held) + settled.outputs.length);

@@ -8,6 +8,10 @@ export interface Back {
   again: ReadonlyMap<number, number | null>;
   /** Each of `again` stands alone in its next attempt. */
   apart: boolean;
+  /** What is open goes back in rests of about so many. */
+  pieceItems?: number;
+  /** And comes again after so long. */
+  waitMs?: number;
 }
 
 /** Waits that a handler asked for are rounded up to this, so that items of one flush share a row. */
@@ -21,7 +25,8 @@ export function restsOf(held: Held, plan: { backoffMs: number }, back: Back): Re
   const rests: Rest[] = [];
   const attempt = held.attempt + 1;
   const plain = (): number => backoffMs({ attempt: held.attempt, baseMs: plan.backoffMs, random: Math.random });
-  if (back.open.length > 0) rests.push(restOf(held, back.open, held.attempt, 0));
+  for (const piece of piecesOf(back.open, back.pieceItems))
+    rests.push(restOf(held, piece, held.attempt, back.waitMs ?? 0));
   for (const [asked, positions] of byWait(back.again)) {
     const delayMs = asked ?? plain();
     const merge = `${held.batch}:${attempt}:${held.crashes}:${asked ?? 'backoff'}`;
@@ -29,6 +34,19 @@ export function restsOf(held: Held, plan: { backoffMs: number }, back: Back): Re
     else rests.push({ ...restOf(held, positions, attempt, delayMs), merge });
   }
   return rests;
+}
+
+/** Of a rest that is cut, at most. */
+const piecesMax = 200;
+
+/** Positions in runs of about so many; no run is cut in two that would be small. */
+function piecesOf(open: readonly number[], size = Infinity): (readonly number[])[] {
+  if (open.length === 0) return [];
+  if (open.length <= 2 * size) return [open];
+  const each = Math.max(size, Math.ceil(open.length / piecesMax));
+  const pieces: (readonly number[])[] = [];
+  for (let from = 0; from < open.length; from += each) pieces.push(open.slice(from, from + each));
+  return pieces;
 }
 
 export const indexAt = (held: Held, at: number): number => held.picks?.[at] ?? held.first + at;

@@ -1,4 +1,6 @@
 import { type Handler, ItemContext } from '@bullpen/handlers';
+import { createAway } from './away.ts';
+import { createPatience } from './limits/patience.ts';
 import { indexAt } from './rests.ts';
 import { accept, acceptMarked, inputAt, refuse, type Run, type RunDeps } from './run.ts';
 import { isThenable } from './thenable.ts';
@@ -13,29 +15,45 @@ export async function runEach(
   order: number,
   deps: RunDeps,
 ): Promise<void> {
-  const turn = createTurn(deps.sliceMs);
+  const { slots, sliceMs, stepAside } = deps;
+  const { gate } = run.plan;
+  const turn = createTurn(sliceMs);
   const opens = openItems(run, deps);
+  const ticket = gate.enter(run.state.length);
   const gone = (): boolean => !deps.mayStart() || run.plan.stopped;
+  const patience = createPatience(ticket, { turn, order, gone, stepAside, sliceMs });
+  // Items that are over at once wait for no slot; the first that is not may be one too many.
+  const hasSlot = (): boolean => !run.plan.takesSlots || slots.free > 0;
+  const take = (): boolean => hasSlot() && (!gate.limited || ticket.tryTake());
+  const isOver = (at: number): boolean =>
+    gone() || (at === 0 ? patience.isOut() : turn.sliceIsOver() && ticket.mayGo());
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
-    // Items that are over at once wait for nobody; the first that is not may be one too many.
-    const wait = run.plan.takesSlots && deps.slots.free <= 0;
-    if (look || wait) {
-      if (turn.hasRunLong()) await turn.yield();
-      // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
-      while (run.plan.takesSlots && deps.slots.free <= 0 && !gone()) await turn.wait(deps.slots.wait(order, gone));
+    if (look && turn.hasRunLong()) await turn.yield();
+    // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
+    let taken = take();
+    if (look || !taken) {
+      while (!taken && !isOver(at)) {
+        await (hasSlot() ? patience.wait(at > 0) : turn.wait(slots.wait(order, gone)));
+        taken = take();
+      }
       if (at === 0) turn.startSlice();
-      if (turn.sliceIsOver() || gone()) {
-        deps.slots.pass();
+      if (!taken || gone() || (turn.sliceIsOver() && !gate.limited)) {
+        slots.pass();
         break;
       }
     }
     const context = new ItemContext(run.plan.scope, indexAt(run.held, at), run.held.attempt);
     const outcome = callOne(run, at, handle, context, deps.marks);
-    if (outcome === null) continue;
-    run.plan.takesSlots = true;
-    opens.add(at, context, outcome);
+    if (outcome !== null) {
+      run.plan.takesSlots = true;
+      opens.add(at, context, outcome);
+    }
+    // What was leased for it is used first.
+    if (look && gate.limited && isOver(at + 1)) break;
   }
+  ticket.leave();
+  run.waitMs = patience.backMs();
   deps.figures.workMs += turn.workMs();
   await opens.settled();
 }
@@ -47,10 +65,14 @@ type OpenDeps = Pick<RunDeps, 'slots' | 'timeouts' | 'marks'>;
  * it says after that is not heard. `onOver` is told of each.
  */
 export function openItems(run: Run, { slots, timeouts, marks }: OpenDeps, onOver?: (at: number) => void) {
+  const { gate } = run.plan;
+  const away = createAway(run, slots);
   let allSettled: (() => void) | null = null;
 
   function free(at: number): void {
-    slots.release(performance.now() - run.startedAt[at]!);
+    const ranMs = away.end(at);
+    if (ranMs !== null) slots.release(ranMs);
+    gate.use(-1);
     if (run.open.size === 0) timeouts.unwatch(run);
     onOver?.(at);
     if (run.open.size === 0) allSettled?.();
@@ -75,10 +97,12 @@ export function openItems(run: Run, { slots, timeouts, marks }: OpenDeps, onOver
   return {
     add(at: number, context: ItemContext, outcome: PromiseLike<unknown>): void {
       slots.take();
+      gate.use(1);
       if (run.open.size === 0) timeouts.watch(run);
       run.open.set(at, context);
       if (run.startedAt.length === 0) run.startedAt = new Float64Array(run.state.length);
       run.startedAt[at] = performance.now();
+      ItemContext.attach(context, away, at);
       try {
         outcome.then(
           (output) => resolve(at, output),

@@ -9,7 +9,7 @@ import { runTogether } from './run-together.ts';
 export async function runItems(held: Held, plan: Plan, order: number, deps: RunDeps): Promise<Outcomes> {
   const run = openRun(held, plan, deps.outputMaxBytes);
   if (plan.broken !== null) for (let at = 0; at < run.state.length; at += 1) refuse(run, at, plan.broken);
-  else if (plan.handler.runChunk) await runTogether(run, plan.handler.runChunk, deps);
+  else if (plan.handler.runChunk) await runTogether(run, plan.handler.runChunk, order, deps);
   else await runEach(run, plan.handler.run!, order, deps);
   return outcomesOf(run);
 }

@@ -19,10 +19,14 @@ export interface RunDeps {
   sliceMaxBytes: number;
   /** False while the worker drains, or cannot be sure of its lease. */
   mayStart: () => boolean;
+  /** The chunk waits for what limits its batch, and gives its hand to others. False: too many do, and it is to go back soon. */
+  stepAside?: () => boolean;
 }
 
 /** A handler that asks for more waits this long. */
 const retryAfterMaxMs = 86_400_000;
+/** And makes all others wait for this long at most. */
+const pauseMaxMs = 3_600_000;
 
 /** One run of a chunk: what goes in, and what has become of each item so far, by position. */
 export interface Run extends Timed {
@@ -43,6 +47,8 @@ export interface Run extends Timed {
   retries: Map<number, number | null>;
   /** Which item failed is not known: each is tried again alone. */
   apart: boolean;
+  /** What was not started waits so long before it comes again. */
+  waitMs: number;
 }
 
 const none: ReadonlyMap<number, number> = new Map();
@@ -67,6 +73,7 @@ export function openRun(
     errors: new Map(),
     retries: new Map(),
     apart: false,
+    waitMs: 0,
     batch: held.batch,
     timeoutMs: plan.timeoutMs,
     open: new Map(),
@@ -124,7 +131,8 @@ export function accept(run: Run, at: number, output: unknown): void {
 }
 
 export function refuse(run: Run, at: number, error: unknown): void {
-  const { final, afterMs } = verdictOn(error);
+  const { final, afterMs, forAll } = verdictOn(error);
+  if (forAll) run.plan.gate.pauseAll(Math.min(pauseMaxMs, afterMs!));
   if (final || attemptAt(run, at) >= run.plan.maxAttempts) {
     fail(run, at, describeError(error));
     return;
@@ -138,15 +146,23 @@ function fail(run: Run, at: number, error: ItemError): void {
   run.errors.set(at, error);
 }
 
+interface ErrorVerdict {
+  final: boolean;
+  afterMs: number | null;
+  /** Nobody is to start an item for as long. */
+  forAll: boolean;
+}
+
 /** What a thrown value asks for. It may be anything, also an object on which every look throws. */
-function verdictOn(error: unknown): { final: boolean; afterMs: number | null } {
+function verdictOn(error: unknown): ErrorVerdict {
   try {
-    if (error instanceof Fail) return { final: true, afterMs: null };
+    if (error instanceof Fail) return { final: true, afterMs: null, forAll: false };
     if (error instanceof Retry && Number.isFinite(error.afterMs)) {
-      return { final: false, afterMs: Math.min(retryAfterMaxMs, Math.max(0, error.afterMs)) };
+      const afterMs = Math.min(retryAfterMaxMs, Math.max(0, error.afterMs));
+      return { final: false, afterMs, forAll: error.forAll };
     }
   } catch {
     // It says nothing: tried again like any other.
   }
-  return { final: false, afterMs: null };
+  return { final: false, afterMs: null, forAll: false };
 }

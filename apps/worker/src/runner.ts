@@ -8,6 +8,7 @@ import { createFigures } from './figures.ts';
 import { createFlushes } from './flushes.ts';
 import { createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
+import { createLimits } from './limits/limits.ts';
 import { createPlans } from './plans.ts';
 import { createSlots } from './slots.ts';
 import { createSpeed } from './speed.ts';
@@ -36,7 +37,14 @@ export interface RunnerDeps {
   /** What it says of itself beside its speed. */
   facts: () => Omit<
     WorkerFacts,
-    'chunksMax' | 'tuned' | 'itemsDone' | 'itemsPerSecond' | 'chunksPerSecond' | 'turnaroundMs' | 'lagP99Ms'
+    | 'chunksMax'
+    | 'chunksAside'
+    | 'tuned'
+    | 'itemsDone'
+    | 'itemsPerSecond'
+    | 'chunksPerSecond'
+    | 'turnaroundMs'
+    | 'lagP99Ms'
   >;
 }
 
@@ -52,7 +60,7 @@ export function createRunner(deps: RunnerDeps) {
   const slots = createSlots(concurrency);
   const { name, pins, isolated } = deps;
   const { leaseMs } = settings;
-  const limits = {
+  const bounds = {
     sliceMs: settings.chunkSliceMs,
     outputMaxBytes: settings.outputMaxBytes,
     sliceMaxBytes: settings.flushMaxBytes,
@@ -65,13 +73,23 @@ export function createRunner(deps: RunnerDeps) {
     concurrency,
     leaseMs,
     log,
-    ...limits,
+    ...bounds,
   });
+  const limits = createLimits({ statements, workerId: id, handlers: names, leaseMs, slots, log });
   const hands = createHands({ chunks: settings.workerChunks, concurrency, threads: threads.size });
   const claims = createClaims({ statements, workerId: id, handlers: names, jitterMs: settings.claimJitterMs, figures });
   const timeouts = createTimeouts();
   const marks = createMarks();
-  const plans = createPlans({ statements, handlers, caches: createCaches(), timeouts, marks, log, figures });
+  const plans = createPlans({
+    statements,
+    handlers,
+    caches: createCaches(),
+    timeouts,
+    marks,
+    log,
+    figures,
+    gateOf: (batch, handler) => limits.gateOf(batch, handler),
+  });
   const inHand = new Map<number, { batch: number | null }>();
   const flushes = createFlushes({
     statements,
@@ -88,6 +106,7 @@ export function createRunner(deps: RunnerDeps) {
     const said = deps.facts();
     return {
       chunksMax: hands.limit(),
+      chunksAside: hands.aside,
       itemsDone: figures.totals.items,
       ...speed.rates(),
       turnaroundMs: figures.turnaroundMs,
@@ -144,7 +163,8 @@ export function createRunner(deps: RunnerDeps) {
       timeouts,
       marks,
       inHand,
-      ...limits,
+      limits,
+      ...bounds,
       mayStart: () => heartbeat.isFresh() && deps.mayStart(),
     },
     /** Says that it is there, from now on. */
@@ -169,6 +189,7 @@ export function createRunner(deps: RunnerDeps) {
     async stop(): Promise<void> {
       await beats?.stop();
       await threads.close();
+      await limits.close();
       await statements.leave(id);
       await watchdog.stop();
     },

@@ -3,7 +3,7 @@ import type { Consumer, JobData, ProcessJob } from '@bullpen/queue';
 export interface ServingDeps {
   /** Starts to take the jobs of a partition, so many at once. */
   openConsumer: (partition: number, prefetch: number, process: ProcessJob) => Consumer;
-  process: (job: JobData, publishedAt: number, closing: () => boolean) => Promise<void>;
+  process: (job: JobData, publishedAt: number, closing: () => boolean, onAside: (by: 1 | -1) => void) => Promise<void>;
   /** Some partition takes no more jobs: those of it that wait for a hand can go. */
   onClosing: () => void;
   /** Chunks that this worker holds at once. */
@@ -16,6 +16,8 @@ interface Served {
   consumer: Consumer;
   /** Jobs that are here: in hand, or waiting for one. */
   jobs: number;
+  /** Of these, those that wait apart for what limits their batch. */
+  aside: number;
   /** Set when it is being closed; whoever asks again waits for the same end. */
   closed: Promise<void> | null;
 }
@@ -43,11 +45,16 @@ export function createServing(deps: ServingDeps) {
     jobsOf: (partition: number): number => served.get(partition)?.jobs ?? 0,
 
     start(partition: number): void {
-      const state: Served = { consumer: null as never, jobs: 0, closed: null };
+      const state: Served = { consumer: null as never, jobs: 0, aside: 0, closed: null };
       served.set(partition, state);
+      const onAside = (by: 1 | -1): void => {
+        state.aside += by;
+        state.consumer.prefetch(prefetch() + state.aside);
+      };
       state.consumer = deps.openConsumer(partition, prefetch(), async (job, publishedAt) => {
         state.jobs += 1;
-        await deps.process(job, publishedAt, () => state.closed !== null).finally(() => (state.jobs -= 1));
+        const process = deps.process(job, publishedAt, () => state.closed !== null, onAside);
+        await process.finally(() => (state.jobs -= 1));
       });
     },
 
@@ -65,7 +72,7 @@ export function createServing(deps: ServingDeps) {
     /** Once there are other partitions, helpers, or more hands. */
     tune(helped: boolean): void {
       isHelped = helped;
-      for (const { consumer } of served.values()) consumer.prefetch(prefetch());
+      for (const { consumer, aside } of served.values()) consumer.prefetch(prefetch() + aside);
     },
   };
 }

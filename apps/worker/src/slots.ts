@@ -40,6 +40,11 @@ export function createSlots(first: number) {
       free += 1;
       grantNext();
     },
+    /** It waits for something else meanwhile: another may have its slot. */
+    lend(): void {
+      free += 1;
+      grantNext();
+    },
     /** From now on there are so many. Fewer: no more are given until enough have come back. */
     resize(to: number): void {
       free += to - max;

@@ -9,7 +9,7 @@ export interface Timed {
   timeoutMs: number;
   /** Open items by position, in the order in which they were started. */
   open: Map<number, ItemContext>;
-  /** When each was started. */
+  /** When each was started; Infinity while its time does not run. */
   startedAt: Float64Array;
   /** Settles an open item as timed out. */
   expire: (at: number) => void;
@@ -27,6 +27,7 @@ export function createTimeouts() {
     const now = performance.now();
     for (const run of runs) {
       for (const at of run.open.keys()) {
+        if (run.startedAt[at] === Infinity) continue;
         if (now - run.startedAt[at]! < run.timeoutMs) break;
         run.expire(at);
       }

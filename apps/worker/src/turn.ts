@@ -1,12 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** A loop of synchronous items gives way after this long, so that heartbeats and replies get through. */
-const turnMs = 20;
+/** A loop of synchronous items gives way after this long, so that heartbeats and replies get through; and while something waits for its time. */
+const turnMs = { usual: 20, hurried: 5 } as const;
+let timed = 0;
 /** Items between two looks at the clock; a look costs 40 ns, an item may cost 3 µs or 30 ms. */
 const strideMax = 256;
 
 /** When this process last gave way, over all chunks. */
 let turnStarted = 0;
+
+/** So many more wait for a time at which they should start, or fewer: a rate is kept by starts that are late by little. */
+export const timeMatters = (by: 1 | -1): void => void (timed += by);
 
 /** The clock of one run of a chunk. */
 export function createTurn(sliceMs: number) {
@@ -31,7 +35,8 @@ export function createTurn(sliceMs: number) {
     /** The first item starts: a slice of a chunk that waited for a slot until now begins here. */
     startSlice: (): void => void (started = performance.now()),
     sliceIsOver: (): boolean => performance.now() - started >= sliceMs,
-    hasRunLong: (): boolean => performance.now() - turnStarted >= turnMs,
+    sliceLeftMs: (): number => started + sliceMs - performance.now(),
+    hasRunLong: (): boolean => performance.now() - turnStarted >= (timed > 0 ? turnMs.hurried : turnMs.usual),
     /** Lets others work. */
     yield(): Promise<void> {
       return this.wait(nextTurn());
@@ -48,3 +53,5 @@ export function createTurn(sliceMs: number) {
     workMs: (): number => workMs + performance.now() - resumedAt,
   };
 }
+
+export type Turn = ReturnType<typeof createTurn>;

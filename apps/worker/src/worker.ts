@@ -74,7 +74,8 @@ export async function startWorker(deps: WorkerDeps) {
     onError: (error) => log.debug(errorFacts(error), 'queue'),
   });
   const serving = createServing({
-    process: (job, publishedAt, closing) => processChunk(job, publishedAt, () => closing() || draining, processDeps),
+    process: (job, publishedAt, closing, onAside) =>
+      processChunk(job, publishedAt, () => closing() || draining, processDeps, onAside),
     // A processor never throws into BullMQ: what cannot be settled ends this process, and others repair it.
     openConsumer: (partition, prefetch, process) =>
       consumers.open(partition, prefetch, (job, publishedAt) => process(job, publishedAt).catch(crash)),

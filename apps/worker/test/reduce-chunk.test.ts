@@ -4,6 +4,7 @@ import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import { createFigures } from '../src/figures.ts';
 import { createFlushes } from '../src/flushes.ts';
+import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { reduceChunk } from '../src/reduce-chunk.ts';
 
@@ -33,6 +34,7 @@ function planOf(reduce: object | undefined, told: object[] = []): Plan {
     broken: null,
     group: null,
     takesSlots: false,
+    gate: openGate,
   };
   return { ...rest, handler, scope };
 }

@@ -4,6 +4,7 @@ import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
+import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
@@ -42,6 +43,7 @@ function planOf(handler: object): Plan {
     group: null,
     // As after its first promise.
     takesSlots: true,
+    gate: openGate,
   };
 }
 

@@ -9,6 +9,7 @@ import { eventually, texts } from '@bullpen/testkit';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
+import { openGate } from '../src/limits/gate.ts';
 import { createPlans } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
@@ -59,7 +60,7 @@ function openPlans(handler: string, { params = null, options, handlers = catalog
   const row = { no, id: `batch-${no}`, handler, params, options: { seed: 7, backoffMs: 0, ...options } };
   const statements = { plan: () => Promise.resolve(row) };
   const own = { caches: createCaches(), timeouts: createTimeouts(), marks: createMarks(), figures: createFigures() };
-  return createPlans({ statements, handlers, log, ...own });
+  return createPlans({ statements, handlers, log, gateOf: () => openGate, ...own });
 }
 const planOf = (handler: string, batch: Batch = {}) => openPlans(handler, batch).open(batch.no ?? 1, 1);
 const misbehaving = (does: object, options: object = {}) =>

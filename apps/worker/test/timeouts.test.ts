@@ -4,6 +4,7 @@ import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
+import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
@@ -27,6 +28,7 @@ const planOf = (handler: object, timeoutMs = 100): Plan => ({
   broken: null,
   group: null,
   takesSlots: false,
+  gate: openGate,
 });
 const deps = (more: object = {}) => ({
   slots: createSlots(100),

@@ -4,7 +4,8 @@ CREATE TABLE "limits" (
 	"per_ms" integer,
 	"next_at" timestamp with time zone,
 	"paused_until" timestamp with time zone,
-	"concurrency" integer
+	"concurrency" integer,
+	"shared" integer DEFAULT 0 NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "owners" (

@@ -346,6 +346,8 @@ export const limits = pgTable('limits', {
   pausedUntil: at('paused_until'),
   /** Items in handlers at once; null: any number. */
   concurrency: integer(),
+  /** Counts the times that its permits were shared: who counted them before that counts again. */
+  shared: integer().notNull().default(0),
 });
 
 /** How many items of a limited batch or handler a worker may have in handlers at once. */

@@ -122,3 +122,16 @@ describe('permits', () => {
     await fc.assert(property, { numRuns: 15 });
   });
 });
+
+describe('workers that ask at once', () => {
+  it('get no more together than the limit', async () => {
+    const database = await databaseForTest();
+    await limit(database, 3);
+    for (let round = 0; round < 20; round += 1) {
+      const counts = await Promise.all(workers.map((_, worker) => share(database, worker, 5)));
+      const all = await Promise.all(workers.map((_, worker) => share(database, worker, 0)));
+      expect(counts.reduce<number>((sum, count) => sum + count!, 0)).toBeLessThanOrEqual(3);
+      expect(all).toEqual([0, 0, 0, 0, 0]);
+    }
+  });
+});

@@ -18,6 +18,22 @@ export interface BatchScope<Params> {
   caches: Caches;
   /** Why no item of it is wanted any more, once it was cancelled. */
   cancelled: Error | null;
+  /** What limits it; left out: nothing does. */
+  gate?: Gate | undefined;
+}
+
+/** Where `ctx.limit` takes its slots. */
+interface Gate {
+  readonly limited: boolean;
+  /** Resolves when n slots were taken; rejects when the signal aborts. */
+  further: (n: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** Where items run. One that waits for slots is away: it holds nobody up, and its time does not run. */
+interface Place {
+  leave: (at: number) => void;
+  /** Resolves when it may go on. */
+  enter: (at: number) => Promise<void> | void;
 }
 
 export interface StartContext<Params> {
@@ -25,6 +41,8 @@ export interface StartContext<Params> {
   log: HandlerLog;
   cache: <Value extends {}>(name: string, options: { max: number }) => LRUCache<string, Value>;
 }
+
+const furtherMax = 1000;
 
 /** What `run` gets beside its input. Everything but `index` and `attempt` is made when it is first used. */
 export class ItemContext<Params = unknown> implements StartContext<Params> {
@@ -34,6 +52,9 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
   readonly #scope: BatchScope<Params>;
   #random: (() => number) | undefined;
   #abort: AbortController | undefined;
+  #place: Place | undefined;
+  #at = 0;
+  #waits = 0;
 
   constructor(scope: BatchScope<Params>, index: number, attempt: number) {
     this.#scope = scope;
@@ -63,6 +84,32 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
   static end(context: ItemContext, reason: Error): void {
     context.#abort ??= new AbortController();
     context.#abort.abort(reason);
+  }
+
+  /** Says where it runs. For the worker. */
+  static attach(context: ItemContext, place: Place, at: number): void {
+    context.#place = place;
+    context.#at = at;
+    if (context.#waits > 0) place.leave(at);
+  }
+
+  /**
+   * Waits for n more slots of the rate limits of the batch and of its handler, for n more calls of what they protect: at once where
+   * there is none. Meanwhile another item runs in its place, and `timeoutMs` does not run. Rejects when `signal` aborts.
+   */
+  async limit(n = 1): Promise<void> {
+    if (!Number.isInteger(n) || n < 1 || n > furtherMax)
+      throw new RangeError(`limit takes a whole number of slots from 1 to ${furtherMax}`);
+    const { gate } = this.#scope;
+    if (gate === undefined || !gate.limited) return;
+    this.#waits += 1;
+    if (this.#waits === 1) this.#place?.leave(this.#at);
+    try {
+      await gate.further(n, this.signal);
+    } finally {
+      this.#waits -= 1;
+      if (this.#waits === 0) await this.#place?.enter(this.#at);
+    }
   }
 
   /** Numbers in [0, 1) that depend on the batch's seed and the index only. */

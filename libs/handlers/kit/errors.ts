@@ -8,12 +8,38 @@ export class Fail extends Error {
   }
 }
 
-/** Throw it to have an item tried again after `afterMs` instead of the usual backoff. It counts as an attempt. */
+/**
+ * Throw it to have an item tried again after `afterMs` instead of the usual backoff. It counts as an attempt.
+ *
+ * `forAll`: nobody starts an item of the batch until then, on no worker; where its handler has a rate limit, no item of the
+ * handler. For a service that says that all are to wait (429). It charges the others no attempt. At most an hour.
+ */
 export class Retry extends Error {
   readonly afterMs: number;
-  constructor({ afterMs, message = 'asked to be tried again' }: { afterMs: number; message?: string }) {
+  readonly forAll: boolean;
+  constructor({
+    afterMs,
+    forAll = false,
+    message = 'asked to be tried again',
+  }: {
+    afterMs: number;
+    forAll?: boolean;
+    message?: string;
+  }) {
     super(message);
     this.name = 'Retry';
     this.afterMs = afterMs;
+    this.forAll = forAll;
   }
+}
+
+/**
+ * The wait that a Retry-After header asks for, in ms from now: seconds, or an HTTP date (RFC 9110, 10.2.3). `otherwise` where there
+ * is none, or none that says anything.
+ */
+export function retryAfterMs(header: string | null | undefined, otherwise = 1000, now = Date.now()): number {
+  const text = header?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  const at = /[a-z]/i.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(at) ? otherwise : Math.max(0, at - now);
 }

@@ -7,7 +7,7 @@ export {
   type HandlerLog,
   type StartContext,
 } from './context.ts';
-export { Fail, Retry } from './errors.ts';
+export { Fail, Retry, retryAfterMs } from './errors.ts';
 export { createGroupKey, lineOf } from './group-key.ts';
 export { loadHandlers, type Catalog } from './load.ts';
 export { createRandom } from './random.ts';

@@ -16,11 +16,16 @@ export const windowMax = 64;
 /**
  * Chunks that a worker should have queued and running, over all its partitions: what it settles in half a second and in
  * the time from mark to flush, and at least what it can hold at once and two more. More would only bind chunks to a
- * worker that others could run.
+ * worker that others could run. Those that wait for what limits their batch take no place of others.
  */
-export function windowOf(worker: { chunksMax: number; chunksPerSecond: number; turnaroundMs: number }): number {
+export function windowOf(worker: {
+  chunksMax: number;
+  chunksAside?: number;
+  chunksPerSecond: number;
+  turnaroundMs: number;
+}): number {
   const byRate = worker.chunksPerSecond * (0.5 + Math.min(worker.turnaroundMs, 2000) / 1000);
-  return Math.max(worker.chunksMax + 2, Math.ceil(byRate));
+  return Math.max(worker.chunksMax + 2, Math.ceil(byRate)) + (worker.chunksAside ?? 0);
 }
 
 /**
@@ -48,7 +53,7 @@ export function findRoom(windows: readonly Window[], withSpare = false): Room[] 
     for (const group of groups) {
       for (let turn = 0; turn < group.workers; turn += 1) {
         const least = group.partitions.reduce((a, b) => (b.held < a.held ? b : a));
-        if (group.free <= 0 || least.held >= windowMax * group.workers) break;
+        if (group.free <= 0 || least.held >= windowMax * group.workers + group.aside) break;
         roomOf(group).slots.push(least.no);
         group.free -= 1;
         least.held += 1;
@@ -75,6 +80,8 @@ interface Group {
   /** Of all of them, and what is free of it; less than nothing where a window has shrunk. */
   window: number;
   free: number;
+  /** Chunks that wait for what limits their batch. */
+  aside: number;
   partitions: { no: number; held: number }[];
 }
 
@@ -85,9 +92,10 @@ function groupByOwner(windows: readonly Window[]): Map<string, Group> {
     let found = groups.get(owner.id);
     if (found === undefined) {
       const members = [owner.facts, ...owner.helpers];
+      const aside = members.reduce((sum, { chunksAside = 0 }) => sum + chunksAside, 0);
       const window = members.reduce((sum, facts) => sum + windowOf(facts), 0);
       const handlers = [...owner.handlers].sort();
-      found = { workers: members.length, handlers, window, free: window, partitions: [] };
+      found = { workers: members.length, handlers, window, free: window, aside, partitions: [] };
       groups.set(owner.id, found);
     }
     found.free -= queued + running;

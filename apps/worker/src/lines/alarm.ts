@@ -1,8 +1,8 @@
-/** Times closer than this are one: so many items that are due about the same time are one entry. */
-const stepMs = 50;
-
-/** Things that are due at some time, given back in the order of their times, rounded up to 50 ms. */
-export function createAlarm<Thing>() {
+/**
+ * Things that are due at some time, given back in the order of their times, rounded up to a step: so many that are due about
+ * the same time are one entry.
+ */
+export function createAlarm<Thing>(stepMs = 50) {
   /** By time, earliest first. */
   const times: number[] = [];
   const things = new Map<number, Thing[]>();

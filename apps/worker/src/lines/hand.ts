@@ -32,6 +32,9 @@ export interface HandRules<Row> {
   pace?: GroupPace | null;
 }
 
+/** Of a rate the times are kept as near as this. */
+const paceStepMs = 5;
+
 interface Chain<Row> {
   key: string;
   running: number;
@@ -56,7 +59,7 @@ export function createHand<Row extends HandRow>({ keyOf, groupMax, ordered, pace
   const startable = new Queue<Chain<Row>>();
   /** Items whose time has come, and that wait for no group. */
   const loose = new Queue<Item<Row>>();
-  const alarm = createAlarm<Chain<Row> | Item<Row>>();
+  const alarm = createAlarm<Chain<Row> | Item<Row>>(pace === null ? undefined : paceStepMs);
   /** Rows with positions that were not looked at, in order. */
   const ahead = new Queue<Row>();
   let unseen = 0;

@@ -1,11 +1,13 @@
 import type { JobData } from '@bullpen/queue';
 import type { Hands } from '../hands.ts';
+import type { Limits } from '../limits/limits.ts';
 import type { Plans } from '../plans.ts';
 import type { Line } from './line.ts';
 import { runTurn, type TurnDeps } from './turn.ts';
 
 export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'budget'> {
   plans: Plans;
+  limits: Pick<Limits, 'freshen'>;
   hands: Pick<Hands, 'isWanted'>;
   /** The fence of a partition that this worker owns; null: it does not. */
   leaseOf: (partition: number) => string | null;
@@ -25,7 +27,7 @@ export function createLines(deps: LinesDeps) {
   const budget = { bytes: 0 };
 
   async function run(line: Line, chunk: number): Promise<'over' | 'nothing'> {
-    const plan = await deps.plans.open(line.batch, chunk);
+    const [plan] = await Promise.all([deps.plans.open(line.batch, chunk), deps.limits.freshen(line.batch)]);
     return runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted });
   }
 

@@ -13,6 +13,7 @@ import type { Item as HandItem } from './hand.ts';
 import { handleOf } from './handle.ts';
 import type { Held } from './line.ts';
 import type { Row } from './row.ts';
+import { createStarting } from './starting.ts';
 
 export interface RunningDeps extends RunDeps, Pick<ThreadDeps, 'threads'> {
   figures: Figures;
@@ -28,6 +29,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const handle = handleOf(plan);
   const isAside = plan.handler.threads !== undefined && plan.broken === null;
   const turn = createTurn(deps.sliceMs);
+  const starting = createStarting(held, isEnding);
   let now = performance.now();
   let awaitsSlot = false;
 
@@ -104,8 +106,10 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
           if (isEnding() || !deps.mayStart()) return;
           if (lacksSlot()) return awaitSlot();
         }
+        if (plan.gate.limited && !starting.may(now)) return;
         const item = hand.take(now);
         if (item === null) return;
+        starting.begun();
         start(item);
       }
     },
@@ -120,7 +124,9 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     },
 
     /** Something may start as soon as it is asked for. */
-    canGoOn: (): boolean => hand.isReady() && !isFull() && !lacksSlot() && deps.mayStart(),
+    canGoOn: (): boolean => hand.isReady() && !isFull() && !lacksSlot() && !starting.waits() && deps.mayStart(),
+    /** The turn is over. */
+    end: (): void => starting.end(),
     workMs: (): number => turn.workMs(),
   };
 }

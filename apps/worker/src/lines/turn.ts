@@ -25,8 +25,9 @@ const lookMs = 100;
 export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'over' | 'nothing'> {
   const startedAt = performance.now();
   const signal = createSignal();
-  const { keyOf, max, ordered } = plan.group!;
-  const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.read(at)), groupMax: max, ordered });
+  const { keyOf, max, ordered, paceOf } = plan.group!;
+  const pace = paceOf?.(line.line, line.lease) ?? null;
+  const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.read(at)), groupMax: max, ordered, pace });
   const held: Held = {
     line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0 }, open: 0, isFenced: false,
   }; // prettier-ignore
@@ -61,6 +62,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   while (held.open > 0 || beside.isBusy()) await signal.wait(lookMs);
   if (held.rows.length > 0 && !isLost()) await flushing.giveBack(waitMs);
   claiming.letGo(() => true);
+  running.end();
   deps.figures.workMs += running.workMs();
   const failure = beside.failure();
   if (failure !== null) throw failure.error;

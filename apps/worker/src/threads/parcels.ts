@@ -18,7 +18,7 @@ export interface Order {
 /** Batches that a thread knows at most; at the next one both sides forget them all. */
 export const knownMax = 100;
 
-export interface Answer extends Pick<Outcomes, 'errors' | 'retries' | 'apart'> {
+export interface Answer extends Pick<Outcomes, 'errors' | 'retries' | 'apart' | 'waitMs'> {
   /** A byte an item says what has become of it; the texts of the outputs follow, a line each. */
   buffer: ArrayBuffer;
   size: number;
@@ -53,8 +53,8 @@ export function writeAnswer({ state, texts, ...rest }: Outcomes, workMs: number)
   return { ...rest, buffer: bytes.buffer, size: state.length, workMs };
 }
 
-export function readAnswer({ buffer, size, errors, retries, apart }: Answer): Outcomes {
+export function readAnswer({ buffer, size, errors, retries, apart, waitMs }: Answer): Outcomes {
   const state = new Uint8Array(buffer, 0, size);
   const outputs = Buffer.from(buffer, size).toString();
-  return { state, texts: outputs === '' ? [] : outputs.split('\n'), errors, retries, apart };
+  return { state, texts: outputs === '' ? [] : outputs.split('\n'), errors, retries, apart, waitMs };
 }

@@ -2,6 +2,7 @@ import { workerData } from 'node:worker_threads';
 import type { BatchPlan } from '@bullpen/db';
 import { createCaches, type Handler, loadHandlers } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
+import { openGate } from '../limits/gate.ts';
 import { createPlans, type Plan } from '../plans.ts';
 import { runItems } from '../run-items.ts';
 import { createSlots } from '../slots.ts';
@@ -33,6 +34,7 @@ const plans = createPlans({
   marks,
   log: createLog({ name: data.name, level: data.logLevel, pretty: data.pretty }),
   figures,
+  gateOf: () => openGate,
 });
 const { sliceMs, outputMaxBytes, sliceMaxBytes } = data;
 const mayStart = (): boolean => Atomics.load(words, cells.stop) === 0;

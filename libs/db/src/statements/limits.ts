@@ -12,6 +12,8 @@ export interface Limit {
   concurrency: number | null;
   /** Nobody gets a slot for so long. */
   pausedMs: number;
+  /** Of a batch: slots that one of its items takes. */
+  cost: number;
 }
 
 export const batchLimit = (no: number): string => `batch:${no}`;
@@ -56,6 +58,8 @@ export function prepareLimits(db: Database) {
       rate: sql<number | null>`rate`,
       perMs: sql<number | null>`per_ms`,
       concurrency: sql<number | null>`concurrency`,
+      cost: sql<number>`coalesce((
+        select (b.options -> 'rateLimit' ->> 'cost')::int from batches b where limits.name like 'batch:%' and b.no = substr(limits.name, 7)::int), 1)`,
       pausedMs: sql<number>`greatest(0, coalesce(extract(epoch from paused_until - clock_timestamp())::float8 * 1000, 0))`,
     })
     .from(sql`limits`)

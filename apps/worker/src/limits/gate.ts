@@ -1,0 +1,249 @@
+import { batchLimit, handlerLimit, type Limit } from '@bullpen/db';
+import type { Bookings } from './bookings.ts';
+import type { Permit, Permits } from './permits.ts';
+import { createPool, type Names, type Pool } from './pool.ts';
+import { createWaiting } from './waiting.ts';
+
+export interface GateDeps {
+  bookings: Bookings;
+  permits: Permits;
+  /** Items for which there is room in handlers here, and how many fit in all. */
+  slots: { readonly free: number; readonly max: number };
+  /** Tells the database that nobody is to start an item of this batch, or of its handler, for so long. */
+  pauseAll: (batch: number, ms: number) => void;
+}
+
+/** What says when the items of a batch may start. */
+export interface Gate {
+  /** False: any time; a ticket need not be asked. */
+  readonly limited: boolean;
+  /** Items that a chunk of it should have, so that several workers have one; Infinity: any number. */
+  readonly pieceItems: number;
+  /** So many items are here that would start. */
+  enter: (items: number) => Ticket;
+  /** So many more are in handlers, or fewer. */
+  use: (by: number) => void;
+  /** Takes n slots for what is called from inside a handler; rejects when `signal` aborts. */
+  further: (n: number, signal: AbortSignal) => Promise<void>;
+  /** Nobody starts an item for so long, on no worker. */
+  pauseAll: (ms: number) => void;
+}
+
+/** The items of one run. */
+export interface Ticket {
+  /** One of them may start, and does: now, or never. */
+  tryTake: () => boolean;
+  /** Resolves when `tryTake` may succeed, lower orders first; when `gone`; or `until` then. */
+  wait: (order: number, gone: () => boolean, until?: number) => Promise<void>;
+  /** So many would start. */
+  set: (items: number) => void;
+  /** True: nothing that was leased is lost if it goes now. Else no more than that is leased for it from now on. */
+  mayGo: () => boolean;
+  leave: () => void;
+}
+
+/** What of it was just set here is not undone by what was read before that was stored. */
+const settleMs = 2000;
+
+/** A chunk that waits for a rate has the items of this time: while one is on its way back to the queue others are there. */
+const pieceMs = 500;
+
+/** The gate of a batch in this worker. `apply` tells what limits it now. */
+export function createGate(batch: number, handler: string, deps: GateDeps) {
+  const pools = new Map<number, Pool>();
+  const inside = new Map<number, ReturnType<typeof createInside>>();
+  const waiting = createWaiting(nextAt);
+  const user = { wanted: (): number => Math.min(demand, deps.slots.max), poke: () => waiting.poke() };
+  let names: Names = { batch: null, handler: null };
+  let isRated = false;
+  let cost = 1;
+  let permits: Permit[] = [];
+  let pausedUntil = -Infinity;
+  let pausedHereAt = -Infinity;
+  let known = '';
+  let tickets = 0;
+  /** Items here that have not started. */
+  let demand = 0;
+  let used = 0;
+
+  function room(): number {
+    let least = Infinity;
+    for (const permit of permits) least = Math.min(least, permit.room());
+    return least;
+  }
+  const wanted = (): number => Math.max(0, Math.min(demand, deps.slots.free, room()));
+
+  function poolOf(each: number): Pool {
+    let pool = pools.get(each);
+    if (pool === undefined) pools.set(each, (pool = createPool(each, names, deps.bookings, pokeAll)));
+    return pool;
+  }
+
+  function pokeAll(): void {
+    waiting.poke();
+    for (const { waiting } of inside.values()) waiting.poke();
+  }
+
+  function nextAt(now: number): number {
+    if (!gate.limited) return -Infinity;
+    if (now < pausedUntil) return pausedUntil;
+    if (room() < 1) return Infinity;
+    if (!isRated) return now;
+    const pool = poolOf(cost);
+    pool.want(wanted(), now);
+    return pool.nextAt(now);
+  }
+
+  function tryTake(): boolean {
+    if (!gate.limited) return true;
+    const now = performance.now();
+    return now >= pausedUntil && room() >= 1 && (!isRated || poolOf(cost).take(now, wanted));
+  }
+
+  function enter(items: number): Ticket {
+    let mine = 0;
+    function set(to: number): void {
+      demand += to - mine;
+      mine = to;
+    }
+    tickets += 1;
+    set(items);
+    if (isRated) poolOf(cost).want(wanted(), performance.now());
+    if (permits.length > 0 && room() < 1) deps.permits.nudge();
+    return {
+      tryTake(): boolean {
+        if (!tryTake()) return false;
+        if (mine > 0) set(mine - 1);
+        return true;
+      },
+      wait: (order, gone, until) => waiting.wait(order, gone, until),
+      set,
+      mayGo(): boolean {
+        const owed = isRated ? poolOf(cost).booked(performance.now()) - (demand - mine) : 0;
+        set(Math.max(0, Math.min(mine, owed)));
+        return mine === 0;
+      },
+      leave(): void {
+        tickets -= 1;
+        set(0);
+        if (permits.length > 0 && demand === 0 && used === 0) deps.permits.nudge();
+        waiting.poke();
+      },
+    };
+  }
+
+  /** Those inside handlers that wait for as many slots. */
+  function createInside(n: number) {
+    const of = {
+      count: 0,
+      waiting: createWaiting((now) => {
+        if (now < pausedUntil) return pausedUntil;
+        if (!isRated) return -Infinity;
+        poolOf(n).want(of.count, now);
+        return poolOf(n).nextAt(now);
+      }),
+      take: (now: number): boolean => now >= pausedUntil && (!isRated || poolOf(n).take(now, () => of.count)),
+    };
+    return of;
+  }
+
+  async function further(n: number, signal: AbortSignal): Promise<void> {
+    let of = inside.get(n);
+    if (of === undefined) inside.set(n, (of = createInside(n)));
+    const { waiting } = of;
+    const hurry = (): void => waiting.poke();
+    signal.addEventListener('abort', hurry);
+    of.count += 1;
+    try {
+      while (!signal.aborted && !of.take(performance.now())) await waiting.wait(0, () => signal.aborted);
+      signal.throwIfAborted();
+    } finally {
+      of.count -= 1;
+      signal.removeEventListener('abort', hurry);
+      waiting.poke();
+    }
+  }
+
+  function setPermits(of: readonly string[]): void {
+    const next = of.map((name) => deps.permits.of(name));
+    for (const permit of next) if (!permits.includes(permit)) permit.join(user, used);
+    for (const permit of permits) if (!next.includes(permit)) permit.leave(user, used);
+    permits = next;
+  }
+
+  function setRate(own: Limit | undefined, hers: Limit | undefined): void {
+    const said = JSON.stringify([own?.rate, own?.perMs, own?.cost, hers?.rate, hers?.perMs]);
+    if (said === known) return;
+    known = said;
+    names = {
+      batch: own?.rate == null ? null : batchLimit(batch),
+      handler: hers?.rate == null ? null : handlerLimit(handler),
+    };
+    isRated = names.batch !== null || names.handler !== null;
+    cost = own?.cost ?? 1;
+    gate.pieceItems = Math.max(1, Math.min(itemsIn(pieceMs, own, cost), itemsIn(pieceMs, hers, cost)));
+    // What was leased under another rate is not used any more.
+    pools.clear();
+  }
+
+  function setPause(ms: number): void {
+    const now = performance.now();
+    if (ms > 0 && now >= pausedUntil) for (const pool of pools.values()) pool.clear();
+    if (ms > 0) pausedUntil = now + ms;
+    else if (now - pausedHereAt > settleMs) pausedUntil = -Infinity;
+  }
+
+  const gate = {
+    limited: false,
+    pieceItems: Infinity,
+    enter,
+    further,
+    use(by: number): void {
+      used += by;
+      if (permits.length === 0) return;
+      for (const permit of permits) permit.use(by);
+      if (by < 0) waiting.poke();
+    },
+    pauseAll(ms: number): void {
+      const now = performance.now();
+      pausedHereAt = now;
+      pausedUntil = Math.max(pausedUntil, now + ms);
+      gate.limited = true;
+      for (const pool of pools.values()) pool.clear();
+      deps.pauseAll(batch, ms);
+    },
+    /** Something of it is here. */
+    isBusy: (): boolean => tickets > 0 || used > 0,
+    apply(own: Limit | undefined, hers: Limit | undefined): void {
+      setRate(own, hers);
+      setPause(Math.max(own?.pausedMs ?? 0, hers?.pausedMs ?? 0));
+      setPermits([own, hers].flatMap((limit) => (limit?.concurrency == null ? [] : [limit.name])));
+      gate.limited = isRated || permits.length > 0 || performance.now() < pausedUntil;
+      pokeAll();
+    },
+  };
+  return gate;
+}
+
+const itemsIn = (ms: number, limit: Limit | undefined, cost: number): number =>
+  limit?.rate == null ? Infinity : Math.floor((ms * limit.rate) / limit.perMs! / cost);
+
+export type OwnGate = ReturnType<typeof createGate>;
+
+const openTicket: Ticket = {
+  tryTake: () => true,
+  wait: () => Promise.resolve(),
+  set: () => undefined,
+  mayGo: () => true,
+  leave: () => undefined,
+};
+
+/** Of what nothing limits. */
+export const openGate: Gate = {
+  limited: false,
+  pieceItems: Infinity,
+  enter: () => openTicket,
+  use: () => undefined,
+  further: () => Promise.resolve(),
+  pauseAll: () => undefined,
+};

@@ -1,0 +1,114 @@
+import type { Statements } from '@bullpen/db';
+import { createLoop, type Log } from '@bullpen/runtime';
+
+/** Whose items run under a permit. */
+interface PermitUser {
+  /** Items that it could start. */
+  wanted: () => number;
+  /** There may be room. */
+  poke: () => void;
+}
+
+export interface Permit {
+  /** How many more items may go into handlers. */
+  room: () => number;
+  /** So many more are there, or fewer. */
+  use: (by: number) => void;
+  join: (user: PermitUser, used: number) => void;
+  leave: (user: PermitUser, used: number) => void;
+}
+
+interface Kept extends Permit {
+  users: Set<PermitUser>;
+  used: number;
+  /** What it may have at once. */
+  may: number;
+  /** Others count with what it has. */
+  isHeld: boolean;
+  renewedAt: number;
+}
+
+/** While it wants more, while it has what it wants, between two words at least, and while nobody wants anything. */
+const everyMs = { hungry: 100, content: 500, least: 20, idle: 60_000 } as const;
+
+/**
+ * This worker's part of the concurrency of batches and handlers: tells what it wants and has of each, in one statement for all, and goes by
+ * what it is answered. While the question is under way nothing is added to what it said it has: others may be given the rest.
+ */
+export function createPermits(deps: {
+  share: Statements['sharePermits'];
+  workerId: string;
+  leaseMs: number;
+  log: Log;
+}) {
+  const permits = new Map<string, Kept>();
+  let sentAt = -Infinity;
+
+  async function shareOnce(): Promise<number> {
+    const now = performance.now();
+    if (now - sentAt < everyMs.least) return everyMs.least - (now - sentAt);
+    const asking = [...permits].filter(([, permit]) => permit.isHeld || wantedOf(permit) > 0);
+    if (asking.length === 0) return everyMs.idle;
+    sentAt = now;
+    const asked = asking.map(([name, permit]) => ({ name, wanted: wantedOf(permit), used: permit.used }));
+    for (const [, permit] of asking) permit.may = Math.min(permit.may, permit.used);
+    const shared = await deps.share({ worker: deps.workerId, leaseMs: deps.leaseMs, asked });
+    let hungry = false;
+    for (const [at, [name, permit]] of asking.entries()) {
+      const { wanted } = asked[at]!;
+      permit.may = shared[at]!.count ?? Infinity;
+      permit.renewedAt = now;
+      permit.isHeld = wanted > 0 && shared[at]!.count !== null;
+      if (!permit.isHeld && permit.users.size === 0) permits.delete(name);
+      hungry ||= wanted > permit.may;
+      for (const user of permit.users) user.poke();
+    }
+    return hungry ? everyMs.hungry : everyMs.content;
+  }
+  const loop = createLoop({ name: 'permits', log: deps.log, once: shareOnce });
+
+  function keep(): Kept {
+    const permit: Kept = {
+      users: new Set(),
+      used: 0,
+      may: 0,
+      isHeld: false,
+      renewedAt: -Infinity,
+      room(): number {
+        const isFresh = performance.now() - permit.renewedAt < deps.leaseMs * 0.8;
+        const room = (isFresh ? permit.may : 0) - permit.used;
+        if (room < 1 && !permit.isHeld) loop.nudge();
+        return room;
+      },
+      use(by): void {
+        permit.used += by;
+        if (by < 0 && permit.used === 0 && wantedOf(permit) === 0) loop.nudge();
+      },
+      join(user, used): void {
+        permit.users.add(user);
+        permit.used += used;
+      },
+      leave(user, used): void {
+        permit.users.delete(user);
+        permit.used -= used;
+        loop.nudge();
+      },
+    };
+    return permit;
+  }
+
+  return {
+    of(name: string): Permit {
+      let permit = permits.get(name);
+      if (permit === undefined) permits.set(name, (permit = keep()));
+      return permit;
+    },
+    /** Something is wanted, or is not any more. */
+    nudge: (): void => loop.nudge(),
+    close: (): Promise<void> => loop.stop(),
+  };
+}
+
+export type Permits = ReturnType<typeof createPermits>;
+
+const wantedOf = ({ users, used }: Kept): number => [...users].reduce((sum, user) => sum + user.wanted(), used);

@@ -1,0 +1,72 @@
+import type { Bookings } from './bookings.ts';
+import { createStarts } from './starts.ts';
+
+/** Limits that a start takes slots of; null: none. */
+export interface Names {
+  batch: string | null;
+  handler: string | null;
+}
+
+/** Starts that are asked for at first. */
+const sizeFirst = 16;
+const sizeMax = 1_000_000;
+/** Takes between two looks whether more should be asked for, at most. */
+const strideMax = 64;
+
+/**
+ * The starts of one cost that a batch has in this worker: asks for more in time, and for no more than it will use. How many that is shows
+ * in what it uses: all of them, and it asks for twice as many the next time; some were lost, and it asks for what it used.
+ */
+export function createPool(cost: number, names: Names, bookings: Bookings, onStarts: () => void) {
+  const starts = createStarts();
+  let size = sizeFirst;
+  let pending = 0;
+  let used = 0;
+  let left = 1;
+  let lastAt = -Infinity;
+  let notBefore = -Infinity;
+
+  /** Sees to it that there will be starts for so many. */
+  function want(wanted: number, now: number): void {
+    if (pending > 0 || now < notBefore || lastAt - now > bookings.aheadMs()) return;
+    const there = starts.count(now);
+    left = Math.max(1, Math.min(strideMax, there >> 1));
+    const missing = Math.min(wanted, size) - there;
+    if (missing <= 0 || there * 2 > size) return;
+    size = starts.takeLost() > 0 ? Math.max(1, used) : Math.min(sizeMax, size * 2);
+    used = 0;
+    pending = missing;
+    bookings.ask({ ...names, cost, starts: missing }, (leased, toLocal, receivedAt) => {
+      pending = 0;
+      if (leased.starts === 0) notBefore = receivedAt + leased.waitMs;
+      else {
+        const at = toLocal(leased.firstAt);
+        starts.add({ at, everyMs: leased.everyMs, left: leased.starts });
+        lastAt = at + (leased.starts - 1) * leased.everyMs;
+      }
+      onStarts();
+    });
+  }
+
+  return {
+    want,
+    /** One, if there is one for now; `wanted`: how many more are. */
+    take(now: number, wanted: () => number): boolean {
+      const got = starts.take(now);
+      if (got) used += 1;
+      left -= 1;
+      if (!got || left <= 0) want(wanted(), now);
+      return got;
+    },
+    /** When there may be one, or something to ask for. */
+    nextAt: (now: number): number => Math.min(starts.nextAt(now), notBefore > now ? notBefore : Infinity),
+    /** Those that are there, and those that are asked for. */
+    booked: (now: number): number => starts.count(now) + pending,
+    clear(): void {
+      starts.clear();
+      [lastAt, notBefore] = [-Infinity, -Infinity];
+    },
+  };
+}
+
+export type Pool = ReturnType<typeof createPool>;

@@ -1,0 +1,34 @@
+import type { Held } from './line.ts';
+
+/** A start that was had and not used, since no item was free to go, is kept so long. */
+const keepMs = 10;
+
+/** Leave of what limits the batch to start the items of a line. */
+export function createStarting({ hand, line, plan, signal }: Held, isEnding: () => boolean) {
+  const ticket = plan.gate.enter(0);
+  let hadAt = -Infinity;
+  let isWaiting = false;
+
+  return {
+    /** The next item may start, if there is one; else `signal` is given when it may. */
+    may(now: number): boolean {
+      if (isWaiting) return false;
+      if (now - hadAt < keepMs) return true;
+      ticket.set(hand.unseen() + hand.waiting());
+      if (ticket.tryTake()) {
+        hadAt = now;
+        return true;
+      }
+      isWaiting = true;
+      void ticket.wait(line.order, isEnding).then(() => {
+        isWaiting = false;
+        signal.give();
+      });
+      return false;
+    },
+    /** It does. */
+    begun: (): void => void (hadAt = -Infinity),
+    waits: (): boolean => isWaiting,
+    end: (): void => ticket.leave(),
+  };
+}
