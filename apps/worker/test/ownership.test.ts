@@ -97,7 +97,7 @@ test('what is too much is given back once it is drained, first where least is in
   expect(b.open()).toEqual([2]);
   expect((await owners(database))[0]).toBe(a.workerId);
   expect(a.open()).toEqual([1, 3]);
-  expect(a.consumers.get(1)!.jobs).toBe(7);
+  expect(a.consumers.get(1)!.jobs).toBe(67);
 });
 
 test('what others took while it was away is closed, and what is pinned to another by now is given up', async () => {
