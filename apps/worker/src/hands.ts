@@ -143,7 +143,7 @@ const leastUnknown = 8;
 /** Handlers that were starved get as many hands for so many measurements more: of fewer they would be starved again. */
 const starvedLooks = 10;
 
-/** Chunks that wait for what limits their batch, beside those in hand. */
+/** Chunks that wait for what limits their batch, and lines that wait for slow items, beside those in hand. */
 const asideMax = 256;
 /** What all chunks in hand may take as text; parsed it is several times that. */
 const handsMaxBytes = 32 * 1024 * 1024;

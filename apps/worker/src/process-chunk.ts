@@ -60,7 +60,7 @@ export async function processChunk(
   };
   try {
     const mayStart = (): boolean => deps.mayStart() && !closing();
-    if (isLineJob(job)) fate = await deps.lines.run(job, order, closing);
+    if (isLineJob(job)) fate = await deps.lines.run(job, order, closing, stepAside);
     else if (deps.inHand.has(chunk)) fate = 'over';
     else if (!closing())
       fate = await claimAndRun({ chunk, batchNo, publishedAt, order, alone: false }, { ...deps, mayStart, stepAside });

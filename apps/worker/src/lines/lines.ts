@@ -5,7 +5,7 @@ import type { Plans } from '../plans.ts';
 import type { Line } from './line.ts';
 import { runTurn, type TurnDeps } from './turn.ts';
 
-export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'budget'> {
+export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'stepAside' | 'budget'> {
   plans: Plans;
   limits: Pick<Limits, 'freshen'>;
   hands: Pick<Hands, 'isWanted'>;
@@ -26,9 +26,9 @@ export function createLines(deps: LinesDeps) {
   const turns = new Map<string, { batch: number; over: Promise<unknown> }>();
   const budget = { bytes: 0 };
 
-  async function run(line: Line, chunk: number): Promise<'over' | 'nothing'> {
+  async function run(line: Line, chunk: number, stepAside: () => boolean): Promise<'over' | 'nothing'> {
     const [plan] = await Promise.all([deps.plans.open(line.batch, chunk), deps.limits.freshen(line.batch)]);
-    return runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted });
+    return runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted, stepAside });
   }
 
   return {
@@ -37,12 +37,13 @@ export function createLines(deps: LinesDeps) {
 
     /**
      * `back`: nothing of the line was to be had under this job. The line of a second job has its turn already: then there is nothing to do
-     * but to wait for its end, and to look again.
+     * but to wait for its end, aside, and to look again.
      */
-    async run(job: LineJob, order: number, isGone: () => boolean): Promise<'over' | 'back'> {
+    async run(job: LineJob, order: number, isGone: () => boolean, stepAside: () => boolean): Promise<'over' | 'back'> {
       const name = `${job.batchNo}:${job.line}`;
       const known = turns.get(name);
       if (known !== undefined) {
+        stepAside();
         await known.over.catch(() => undefined);
         return 'back';
       }
@@ -50,7 +51,7 @@ export function createLines(deps: LinesDeps) {
       if (lease === null) return 'back';
       const isLost = (): boolean => deps.leaseOf(job.line) !== lease;
       const line: Line = { batch: job.batchNo, line: job.line, lease, order, isLost, isGone };
-      const over = run(line, job.chunk);
+      const over = run(line, job.chunk, stepAside);
       turns.set(name, { batch: job.batchNo, over });
       try {
         return (await over) === 'over' ? 'over' : 'back';

@@ -32,12 +32,15 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const starting = createStarting(held, isEnding);
   let now = performance.now();
   let awaitsSlot = false;
+  /** When an item was started last. */
+  let startedAt = now;
 
   const lacksSlot = (): boolean => plan.takesSlots && slots.free <= 0;
   const isFull = (): boolean => held.fresh.bytes >= deps.sliceMaxBytes || held.fresh.items >= deps.flushMaxItems;
 
   function start(item: HandItem<Row>): void {
     const { row, at } = item;
+    startedAt = now;
     const context = new ItemContext(plan.scope, row.indexes[at]!, attemptAt(row.run, at));
     const call = callOf(row, at);
     const outcome = callOne(row.run, at, call, context, deps.marks);
@@ -125,6 +128,9 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
 
     /** Something may start as soon as it is asked for. */
     canGoOn: (): boolean => hand.isReady() && !isFull() && !lacksSlot() && !starting.waits() && deps.mayStart(),
+    /** How long nothing was to be started, though there were slots. */
+    waitedMs: (): number =>
+      lacksSlot() || !deps.mayStart() || (hand.isReady() && !starting.waits()) ? 0 : performance.now() - startedAt,
     /** The turn is over. */
     end: (): void => starting.end(),
     workMs: (): number => turn.workMs(),

@@ -9,18 +9,25 @@ import { createSignal } from './signal.ts';
 
 export interface TurnDeps extends Omit<ClaimingDeps, 'onOver'>, RunningDeps, FlushingDeps {
   statements: ClaimingDeps['statements'] & FlushingDeps['statements'];
-  /** Others wait for this turn to end. */
+  /** Others wait for a hand. */
   isWanted: () => boolean;
+  /** They may have that of this turn, which counts apart from then on. False: too many do. */
+  stepAside: () => boolean;
 }
 
 /** A line that does nothing but wait longer than this is given back, and comes again when it is due. */
 const waitMaxMs = 1000;
+/** One that starts nothing for so long, or waits so long for the end of what runs, needs no hand. */
+const slowMs = 100;
 /** What nobody tells is looked for this often: that the line is to be given back, that the lease is fresh again. */
 const lookMs = 100;
 
 /**
- * The turn of a line: claim → run → flush, each beside the others, until nothing is left of it, it does nothing but wait, or it is to
- * be given back. `nothing`: not a row of it was to be had.
+ * The turn of a line: claim → run → flush, each beside the others, until nothing is left of it, it does nothing but wait for a time, or
+ * it is to be given back. `nothing`: not a row of it was to be had.
+ *
+ * One that waits for slow items goes on, for other groups of it, and steps aside: with eight slow items in eight lines nothing else
+ * would have a hand, and while the last of them runs no other may have the line.
  */
 export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'over' | 'nothing'> {
   const startedAt = performance.now();
@@ -32,9 +39,11 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
     line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0 }, open: 0, isFenced: false,
   }; // prettier-ignore
   const beside = createBeside(() => signal.give());
-  const isOverdue = (): boolean => performance.now() - startedAt >= deps.sliceMs && deps.isWanted();
+  let isAside = false;
+  const isOverdue = (): boolean => !isAside && performance.now() - startedAt >= deps.sliceMs && deps.isWanted();
   const isLost = (): boolean => held.isFenced || line.isLost() || beside.failure() !== null;
-  const isEnding = (): boolean => isLost() || line.isGone() || plan.stopped || isOverdue();
+  const isOver = (): boolean => isLost() || line.isGone() || plan.stopped;
+  const isEnding = (): boolean => isOver() || isOverdue();
   const running = createRunning(held, isEnding, deps);
   const claiming = createClaiming(held, { ...deps, onOver: (row, at) => running.overLater(row, at) });
   const flushing = createFlushing(held, (isOver) => claiming.letGo(isOver), deps);
@@ -45,21 +54,34 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
     return mayHappen ? 0 : hand.dueAt() - performance.now();
   }
 
-  let waitMs = 0;
-  while (!isEnding()) {
-    if (claiming.wantsMore()) beside.start('claim', () => claiming.claim());
-    if (deps.mayStart()) await running.run();
-    if (flushing.isDue()) beside.start('flush', () => flushing.flush());
-    const rest = restMs();
-    if (rest > waitMaxMs) {
-      waitMs = Number.isFinite(rest) ? rest : 0;
-      break;
+  /** Answers how long nothing of it can start, where that is why it ends. */
+  async function work(): Promise<number> {
+    while (!isEnding()) {
+      if (claiming.wantsMore()) beside.start('claim', () => claiming.claim());
+      if (deps.mayStart()) await running.run();
+      if (flushing.isDue()) beside.start('flush', () => flushing.flush());
+      const rest = restMs();
+      if (rest > waitMaxMs) return Number.isFinite(rest) ? rest : 0;
+      if (running.canGoOn()) continue;
+      if (!isAside && running.waitedMs() >= slowMs) isAside = deps.stepAside();
+      await signal.wait(Math.max(1, Math.min(lookMs, hand.dueAt() - performance.now())));
     }
-    if (!running.canGoOn()) await signal.wait(Math.max(1, Math.min(lookMs, hand.dueAt() - performance.now())));
+    return 0;
   }
 
-  // What still runs has to be over before the line may be in a hand again, also where nobody asks for what it comes to.
-  while (held.open > 0 || beside.isBusy()) await signal.wait(lookMs);
+  /** What still runs has to be over before the line may be in a hand again, also where nobody asks for what it comes to. False: that takes long. */
+  async function isSettled(): Promise<boolean> {
+    const since = performance.now();
+    while (held.open > 0 || beside.isBusy()) {
+      if (!isAside && !isOver() && performance.now() - since >= slowMs) isAside = deps.stepAside();
+      if (isAside && !isOver()) return false;
+      await signal.wait(lookMs);
+    }
+    return true;
+  }
+
+  let waitMs = await work();
+  while (!(await isSettled())) waitMs = await work();
   if (held.rows.length > 0 && !isLost()) await flushing.giveBack(waitMs);
   claiming.letGo(() => true);
   running.end();

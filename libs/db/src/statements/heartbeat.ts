@@ -8,7 +8,7 @@ export interface WorkerFacts {
   chunksInFlight: number;
   /** Chunks it would hold at once. */
   chunksMax: number;
-  /** Chunks it holds beside these, which wait for what limits their batch; versions before this one do not say it. */
+  /** Chunks it holds beside these, which wait for what limits their batch, or lines that wait for slow items; versions before this one do not say it. */
   chunksAside?: number;
   itemsDone: number;
   itemsPerSecond: number;
