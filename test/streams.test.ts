@@ -106,6 +106,39 @@ describe('an open batch in order', () => {
   });
 });
 
+describe('slow items in all lines of a worker', () => {
+  it('keep no other group and no other batch from it, however busy these lines are', async () => {
+    house = await startHouse({ workers: 1, env });
+    await createAttempts(house.database);
+    const id = await openStream('grouped', ordered);
+    await append(
+      id,
+      Array.from({ length: 36 }, (_, i) => ({ key: `slow ${i}`, ms: 60_000 })),
+    );
+    const begun = async (from: number, to: number): Promise<boolean> =>
+      (await rows(sql`select from attempts where index between ${from} and ${to} and phase = 'start'`)).length ===
+      to - from + 1;
+    await eventually('all slow ones have begun', () => begun(0, 35));
+    for (let round = 0; round < 10; round += 1) {
+      await append(
+        id,
+        Array.from({ length: 60 }, (_, i) => ({ key: `quick ${i % 30}`, ms: 10 })),
+      );
+      await sleep(100);
+    }
+    const others = await Promise.all([
+      house.submit({ handler: 'echo', count: 500 }),
+      house.submit({
+        handler: 'echo',
+        inputs: Array.from({ length: 100 }, (_, i) => ({ key: `k${i}` })),
+        options: { groupBy: 'key', ordered: true },
+      }),
+    ]);
+    for (const other of others) expect((await house.ended(other)).state).toBe('completed');
+    await eventually('the quick ones are over', () => settled(id, 600));
+  });
+});
+
 describe('an open batch that outgrew 2^31 items', () => {
   it.each([{}, { groupBy: 'key', ordered: true }])('runs, is read and tried again: %j', async (options) => {
     house = await startHouse({ workers: 1, env });
