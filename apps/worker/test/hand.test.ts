@@ -121,7 +121,7 @@ describe('the hand of a line', () => {
         }
         expect([hand.unseen(), hand.waiting(), hand.isReady()]).toEqual([0, 0, false]);
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 
@@ -132,7 +132,7 @@ describe('the hand of a line', () => {
         expect([...finals].sort((a, b) => a - b)).toEqual(given.keys.map((_, index) => index));
         expect(mostRunning).toBeLessThanOrEqual(groupMax);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
