@@ -30,6 +30,7 @@ export async function runEach(
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
     const look = turn.isTimeToLook();
     if (look && turn.hasRunLong()) await turn.yield();
+    if (look && gate.isStale()) await turn.wait(gate.refresh());
     // Nothing is awaited between the last look at the slots and the start of the item: others would take the slot.
     let taken = take();
     if (look || !taken) {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defineHandler } from '@bullpen/handlers';
+import { defineHandler, Retry } from '@bullpen/handlers';
 import { z } from 'zod';
 
 /** When the item was in its handler, by the machine's clock, which is the database's too. Waits {ms}, or is busy for so long. */
@@ -8,10 +8,17 @@ export default defineHandler({
   description: 'Says when it began and when it ended',
   input: z.object({ ms: z.number().optional() }).optional(),
   params: z
-    .object({ ms: z.number().default(0), busy: z.boolean().default(false), further: z.number().default(0) })
+    .object({
+      ms: z.number().default(0),
+      busy: z.boolean().default(false),
+      further: z.number().default(0),
+      /** The first attempt of item 0 asks that all wait for so long. */
+      pauseMs: z.number().default(0),
+    })
     .prefault({}),
   run: (input, ctx) => {
-    const { ms, busy, further } = ctx.params;
+    const { ms, busy, further, pauseMs } = ctx.params;
+    if (pauseMs > 0 && ctx.index === 0 && ctx.attempt === 1) throw new Retry({ afterMs: pauseMs, forAll: true });
     const from = Date.now();
     const answer = () => ({ from, to: Date.now(), pid: process.pid, attempt: ctx.attempt });
     const waitMs = input?.ms ?? ms;

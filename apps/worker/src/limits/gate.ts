@@ -11,12 +11,17 @@ export interface GateDeps {
   slots: { readonly free: number; readonly max: number };
   /** Tells the database that nobody is to start an item of this batch, or of its handler, for so long. */
   pauseAll: (batch: number, ms: number) => void;
+  /** Reads what limits this batch, and applies it. */
+  read: (batch: number) => Promise<void>;
 }
 
 /** What says when the items of a batch may start. */
 export interface Gate {
   /** False: any time; a ticket need not be asked. */
   readonly limited: boolean;
+  /** What limits it was not read for too long to go by it: `refresh` first. */
+  isStale: () => boolean;
+  refresh: () => Promise<void>;
   /** Items that a chunk of it should have, so that several workers have one; Infinity: any number. */
   readonly pieceItems: number;
   /** So many items are here that would start. */
@@ -42,6 +47,8 @@ export interface Ticket {
   leave: () => void;
 }
 
+/** It is read each half second; nothing starts by what is older than this, so that a change acts within 2 s however late a loop is. */
+const staleMs = 1500;
 /** What of it was just set here is not undone by what was read before that was stored. */
 const settleMs = 2000;
 
@@ -61,6 +68,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
   let pausedUntil = -Infinity;
   let pausedHereAt = -Infinity;
   let known = '';
+  let readAt = performance.now();
   let tickets = 0;
   /** Items here that have not started. */
   let demand = 0;
@@ -103,13 +111,15 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
   function enter(items: number): Ticket {
     let mine = 0;
     function set(to: number): void {
+      const isMore = to > mine;
       demand += to - mine;
       mine = to;
+      if (!isMore || !gate.limited) return;
+      if (isRated) poolOf(cost).want(wanted(), performance.now());
+      if (permits.length > 0 && room() < 1) deps.permits.nudge();
     }
     tickets += 1;
     set(items);
-    if (isRated) poolOf(cost).want(wanted(), performance.now());
-    if (permits.length > 0 && room() < 1) deps.permits.nudge();
     return {
       tryTake(): boolean {
         if (!tryTake()) return false;
@@ -198,6 +208,8 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     pieceItems: Infinity,
     enter,
     further,
+    isStale: (): boolean => performance.now() - readAt > staleMs,
+    refresh: (): Promise<void> => deps.read(batch),
     use(by: number): void {
       used += by;
       if (permits.length === 0) return;
@@ -214,7 +226,8 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     },
     /** Something of it is here. */
     isBusy: (): boolean => tickets > 0 || used > 0,
-    apply(own: Limit | undefined, hers: Limit | undefined): void {
+    apply(own: Limit | undefined, hers: Limit | undefined, at: number): void {
+      readAt = at;
       setRate(own, hers);
       setPause(Math.max(own?.pausedMs ?? 0, hers?.pausedMs ?? 0));
       setPermits([own, hers].flatMap((limit) => (limit?.concurrency == null ? [] : [limit.name])));
@@ -241,6 +254,8 @@ const openTicket: Ticket = {
 /** Of what nothing limits. */
 export const openGate: Gate = {
   limited: false,
+  isStale: () => false,
+  refresh: () => Promise.resolve(),
   pieceItems: Infinity,
   enter: () => openTicket,
   use: () => undefined,

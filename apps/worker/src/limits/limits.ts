@@ -73,7 +73,8 @@ export function createLimits(deps: LimitsDeps) {
 
   function apply(batch: number): void {
     const kept = gates.get(batch);
-    kept?.gate.apply(known.get(batchLimit(batch)), known.get(handlerLimit(kept.handler)));
+    const at = readAt.get(batch) ?? -Infinity;
+    kept?.gate.apply(known.get(batchLimit(batch)), known.get(handlerLimit(kept.handler)), at);
   }
 
   /** With what others ask for in this turn of the loop. */
@@ -97,6 +98,7 @@ export function createLimits(deps: LimitsDeps) {
     permits,
     slots: deps.slots,
     pauseAll: (batch, ms) => void pauseAll(batch, ms).catch(warn),
+    read: (batch) => ask(batch).catch(warn),
   };
 
   const reads = setInterval(() => {

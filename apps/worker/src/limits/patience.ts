@@ -10,7 +10,7 @@ export interface PatienceDeps {
   turn: Turn;
   order: number;
   gone: () => boolean;
-  stepAside: (() => boolean) | undefined;
+  stepAside?: (() => boolean) | undefined;
   sliceMs: number;
 }
 

@@ -107,6 +107,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
           if (turn.hasRunLong()) await turn.yield();
           now = performance.now();
           if (isEnding() || !deps.mayStart()) return;
+          if (plan.gate.isStale()) return starting.refresh();
           if (lacksSlot()) return awaitSlot();
         }
         if (plan.gate.limited && !starting.may(now)) return;

@@ -9,22 +9,31 @@ export function createStarting({ hand, line, plan, signal }: Held, isEnding: () 
   let hadAt = -Infinity;
   let isWaiting = false;
 
+  function goOn(): void {
+    isWaiting = false;
+    signal.give();
+  }
+
   return {
     /** The next item may start, if there is one; else `signal` is given when it may. */
     may(now: number): boolean {
+      const items = hand.unseen() + hand.waiting();
+      if (items === 0 || now - hadAt < keepMs) return true;
+      ticket.set(items);
       if (isWaiting) return false;
-      if (now - hadAt < keepMs) return true;
-      ticket.set(hand.unseen() + hand.waiting());
       if (ticket.tryTake()) {
         hadAt = now;
         return true;
       }
       isWaiting = true;
-      void ticket.wait(line.order, isEnding).then(() => {
-        isWaiting = false;
-        signal.give();
-      });
+      void ticket.wait(line.order, isEnding).then(goOn);
       return false;
+    },
+    /** What limits it is read again first. */
+    refresh(): void {
+      if (isWaiting) return;
+      isWaiting = true;
+      void plan.gate.refresh().then(goOn);
     },
     /** It does. */
     begun: (): void => void (hadAt = -Infinity),

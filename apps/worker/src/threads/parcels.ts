@@ -15,6 +15,14 @@ export interface Order {
   row: BatchPlan | null;
 }
 
+/** What a thread asks of the gate of its batch: slots for a call inside a handler, and that all wait. */
+export type GateOrder = { further: number; id: number } | { pauseMs: number };
+/** The slots are there; or why not. */
+export interface GateAnswer {
+  id: number;
+  error?: string;
+}
+
 /** Batches that a thread knows at most; at the next one both sides forget them all. */
 export const knownMax = 100;
 

@@ -5,12 +5,13 @@ import type { Plan } from '../plans.ts';
 import { indexAt, restsOf } from '../rests.ts';
 import type { RunDeps } from '../run.ts';
 import { settle } from '../settle.ts';
+import { runInParts } from './parts.ts';
 import { blame } from '../watchdog/blame.ts';
 import { none } from '../watchdog/marks.ts';
 import type { Ending, Lost, Task } from './thread-link.ts';
 import type { Place, Threads } from './threads.ts';
 
-export interface ThreadDeps extends Pick<RunDeps, 'figures' | 'mayStart'> {
+export interface ThreadDeps extends Pick<RunDeps, 'figures' | 'mayStart' | 'sliceMs' | 'stepAside'> {
   threads: Threads;
 }
 
@@ -20,10 +21,17 @@ export interface ThreadDeps extends Pick<RunDeps, 'figures' | 'mayStart'> {
  */
 export async function runInThread(held: Held, plan: Plan, order: number, deps: ThreadDeps): Promise<Settled> {
   const gone = (): boolean => !deps.mayStart() || plan.stopped;
-  const place = await deps.threads.take(plan.handler, order, gone);
-  if (place === null) return settle(held, plan, untouched(held));
+  const take = (): Promise<Place | null> => deps.threads.take(plan.handler, order, gone);
+  const run = (part: Held, place: Place): Promise<Settled> => runPart({ held: part, plan, gone }, place, deps);
+  if (plan.gate.limited) return runInParts(held, plan, { ...deps, order, gone }, take, run);
+  const place = await take();
+  return place === null ? settle(held, plan, untouched(held)) : run(held, place);
+}
+
+async function runPart(task: Task, place: Place, deps: ThreadDeps): Promise<Settled> {
+  const { held, plan } = task;
   try {
-    const ending = await runAtMostTwice(place, { held, plan, gone });
+    const ending = await runAtMostTwice(place, task);
     deps.figures.workMs += ending.workMs;
     return 'state' in ending ? settle(held, plan, ending) : settleLost(held, plan, ending);
   } finally {

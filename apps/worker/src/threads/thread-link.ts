@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { BatchPlan } from '@bullpen/db';
 import type { Held } from '../claims.ts';
@@ -7,7 +8,7 @@ import type { Plan } from '../plans.ts';
 import { TimeoutError } from '../timeouts.ts';
 import { cells, createMarks, none, start, viewsOf } from '../watchdog/marks.ts';
 import { createStalls } from '../watchdog/stalls.ts';
-import { type Answer, knownMax, readAnswer, writeOrder } from './parcels.ts';
+import { type Answer, type GateAnswer, type GateOrder, knownMax, readAnswer, writeOrder } from './parcels.ts';
 
 /** What all threads of a handler are told when they start. */
 export interface ThreadFacts {
@@ -50,6 +51,8 @@ export interface Lost {
 export type Ending = (Lost | Outcomes) & { workMs: number };
 
 export interface Thread {
+  /** Resolves when it has loaded its handler, or could not. */
+  ready: () => Promise<void>;
   /** One chunk at a time. */
   run: (task: Task) => Promise<Ending>;
   /** Tells the thread now, and not at the next look, that its task is gone. */
@@ -79,19 +82,39 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
   const openedAt = performance.now();
   const known = new Map<number, Plan>();
   let state: 'starts' | 'ready' | 'over' = 'starts';
+  let tellStarted: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => (tellStarted = resolve));
   let used = false;
   let task: Task | null = null;
+  /** Aborted when the task is. */
+  let over = new AbortController();
   let cancelTold = false;
   let thrown: string | null = null;
   /** Hears what becomes of the task; whoever comes first is heard. */
   let settle: (ending: Lost | Answer) => void = () => undefined;
 
-  function hear(message: 'ready' | Answer): void {
-    if (message !== 'ready') settle(message);
-    else if (state === 'starts') state = 'ready';
+  function hear(message: 'ready' | Answer | GateOrder): void {
+    if (message === 'ready') {
+      if (state === 'starts') state = 'ready';
+      tellStarted();
+    } else if ('buffer' in message) settle(message);
+    else void obey(message);
+  }
+  /** A handler asks for slots, or that all are to wait. */
+  async function obey(order: GateOrder): Promise<void> {
+    if (task === null) return;
+    const { gate } = task.plan;
+    if ('pauseMs' in order) return gate.pauseAll(order.pauseMs);
+    const { further, id } = order;
+    const answer = await gate.further(further, over.signal).then(
+      () => ({ id }),
+      (error: unknown) => ({ id, error: describeError(error).message }),
+    );
+    port.postMessage(answer satisfies GateAnswer);
   }
   function lose(item: number, error: ItemError, certain: boolean): void {
     state = 'over';
+    tellStarted();
     settle({ item, error, inDoubt: used && !certain });
     void worker.terminate();
   }
@@ -114,6 +137,7 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
   function tell(): void {
     if (task === null) return;
     Atomics.store(words, cells.stop, task.gone() ? 1 : 0);
+    Atomics.store(words, cells.limited, task.plan.gate.limited ? 1 : 0);
     if (task.plan.scope.cancelled === null || cancelTold) return;
     cancelTold = true;
     port.postMessage('cancel');
@@ -143,12 +167,14 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
   }
 
   return {
+    ready: () => Promise.race([started, sleep(startMs, undefined, { ref: false })]),
     async run(next): Promise<Ending> {
       const startedAt = performance.now();
       const ended = new Promise<Lost | Answer>((resolve) => (settle = resolve));
       const order = writeOrder(next.held, rowOf(next.plan));
       Atomics.store(words, cells.stop, 0);
       cancelTold = false;
+      Atomics.store(words, cells.limited, next.plan.gate.limited ? 1 : 0);
       port.postMessage(order, [order.buffer]);
       task = next;
       tell();
@@ -157,6 +183,8 @@ export function openThread(file: URL, facts: ThreadFacts, leaseMs: number): Thre
       const ending = await ended;
       clearInterval(looks);
       task = null;
+      over.abort();
+      over = new AbortController();
       used = true;
       if ('buffer' in ending) return { ...readAnswer(ending), workMs: ending.workMs };
       return { ...ending, workMs: performance.now() - startedAt };

@@ -2,13 +2,13 @@ import { workerData } from 'node:worker_threads';
 import type { BatchPlan } from '@bullpen/db';
 import { createCaches, type Handler, loadHandlers } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
-import { openGate } from '../limits/gate.ts';
 import { createPlans, type Plan } from '../plans.ts';
 import { runItems } from '../run-items.ts';
 import { createSlots } from '../slots.ts';
 import { createTimeouts } from '../timeouts.ts';
 import { cells, createMarks, viewsOf } from '../watchdog/marks.ts';
-import { knownMax, type Order, readOrder, writeAnswer } from './parcels.ts';
+import { type GateAnswer, knownMax, type Order, readOrder, writeAnswer } from './parcels.ts';
+import { createThreadGate } from './thread-gate.ts';
 import type { ThreadData } from './thread-link.ts';
 
 /**
@@ -26,6 +26,7 @@ const slots = createSlots(data.concurrency);
 const timeouts = createTimeouts();
 const figures = { workMs: 0, paramsLoads: 0, paramsHits: 0 };
 const known = new Map<number, BatchPlan>();
+const { gate, hear } = createThreadGate(port, () => words[cells.limited] === 1);
 const plans = createPlans({
   statements: { plan: (no) => Promise.resolve(known.get(no) ?? null) },
   handlers: new Map([[data.handler, await loadOwn()]]),
@@ -34,15 +35,16 @@ const plans = createPlans({
   marks,
   log: createLog({ name: data.name, level: data.logLevel, pretty: data.pretty }),
   figures,
-  gateOf: () => openGate,
+  gateOf: () => gate,
 });
 const { sliceMs, outputMaxBytes, sliceMaxBytes } = data;
 const mayStart = (): boolean => Atomics.load(words, cells.stop) === 0;
 const deps = { slots, figures, timeouts, marks, sliceMs, outputMaxBytes, sliceMaxBytes, mayStart };
 let current: Promise<Plan> | null = null;
 
-port.on('message', (message: Order | 'cancel') => {
+port.on('message', (message: Order | GateAnswer | 'cancel') => {
   if (message === 'cancel') void current?.then((plan) => plan.cancel());
+  else if ('id' in message) hear(message);
   else void run(message);
 });
 setInterval(() => {

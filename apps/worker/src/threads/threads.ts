@@ -15,6 +15,8 @@ export interface ThreadsOptions extends Omit<ThreadFacts, 'handler'> {
 
 /** One of the `threads` of a handler, taken for a chunk. */
 export interface Place {
+  /** Its thread is there. */
+  ready: () => Promise<void>;
   /** Starts the thread where there is none, or none any more. */
   run: (task: Task) => Promise<Ending>;
   release: () => void;
@@ -83,7 +85,7 @@ function createLane(handler: Handler, { leaseMs, log, keepMs = 60_000, file = th
         seat.rest();
         slots.release();
       };
-      return { run: (task) => seat.run(task), release };
+      return { ready: () => seat.ready(), run: (task) => seat.run(task), release };
     },
     size: (): number => seats.filter((seat) => seat.isThere()).length,
     dismiss(): void {
@@ -104,13 +106,16 @@ function createSeat(open: () => Thread, end: (thread: Thread) => Promise<void>, 
     if (thread !== null) await end(thread);
   }
 
+  async function prepare(): Promise<Thread> {
+    clearTimeout(idle);
+    if (thread?.isOver()) await end(thread);
+    if (!isThere()) thread = open();
+    return thread!;
+  }
+
   return {
-    async run(task: Task): Promise<Ending> {
-      clearTimeout(idle);
-      if (thread?.isOver()) await end(thread);
-      if (!isThere()) thread = open();
-      return thread!.run(task);
-    },
+    ready: async (): Promise<void> => (await prepare()).ready(),
+    run: async (task: Task): Promise<Ending> => (await prepare()).run(task),
     /** Until the next chunk. */
     rest: (): void => void (idle = setTimeout(() => void close(), keepMs).unref()),
     isThere,

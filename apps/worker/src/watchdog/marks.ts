@@ -8,6 +8,8 @@
 export const cells = {
   /** Counts the calls. */
   call: 2,
+  /** For a thread that runs chunks (threads/): something limits the batch whose chunk it has. */
+  limited: 3,
   timeoutMs: 4,
   /** Counts the turns of the main loop. */
   turns: 5,
