@@ -6,12 +6,14 @@ import {
   install,
   migrate,
   openDatabase,
+  type Patience,
   processName,
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
 import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { openHealth } from './health.ts';
+import { fenceLeft } from './lines/broken.ts';
 import { startWorker } from './worker.ts';
 
 // Outputs wait for their flush as text, are taken for old, and are collected once the heap has grown fourfold. At 1.5 times a
@@ -20,6 +22,8 @@ setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
 const log = createLog({ name: settings.workerId, level: settings.logLevel });
+if (settings.testing.length > 0)
+  log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');
 /** Processes that were stopped just now are seen no more within this time. */
 const goneMs = 3000;
 
@@ -46,11 +50,12 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
   await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
-  const statements = createStatements(database.db, {
+  const patience: Patience = {
     reconnectMs: Infinity,
     onRetry: (verdict, error, tries) =>
       tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
-  });
+  };
+  const statements = createStatements(database.db, patience, fenceLeft(settings.testBreakOrder));
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);
   const roundTripMs = { redis, postgres };
   const worker = await startWorker({

@@ -62,6 +62,8 @@ export interface PlansDeps {
   log: Log;
   figures: Pick<Figures, 'paramsLoads' | 'paramsHits'>;
   gateOf: (batch: number, handler: string) => Gate;
+  /** False only where a test sees that it would notice (lines/broken.ts). */
+  hasBarrier?: boolean;
 }
 
 /** Reads a batch once per worker: parses its params, runs the handler's `start`. */
@@ -143,12 +145,12 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
     },
     broken: null,
     takesSlots: false,
-    group: groupOf(row.options),
+    group: groupOf(row.options, deps.hasBarrier ?? true),
     gate,
   };
 }
 
-function groupOf(options: Record<string, unknown>): Group | null {
+function groupOf(options: Record<string, unknown>, hasBarrier: boolean): Group | null {
   const {
     groupBy,
     ordered = false,
@@ -163,8 +165,8 @@ function groupOf(options: Record<string, unknown>): Group | null {
   if (groupBy === undefined) return null;
   return {
     keyOf: createGroupKey(groupBy),
-    max: ordered ? 1 : (groupConcurrency ?? Infinity),
-    ordered,
+    max: ordered && hasBarrier ? 1 : (groupConcurrency ?? Infinity),
+    ordered: ordered && hasBarrier,
     paceOf: groupRateLimit === undefined ? null : createGroupLimits(groupRateLimit),
   };
 }

@@ -245,16 +245,29 @@ export const settingsNotBuilt = [
   'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 
+/** Settings that break a promise, so that a test can show that it would see it broken. `.env.example` does not know them. */
+export const testSettingTable = {
+  TEST_BREAK_ORDER: oneOf(
+    ['nothing', 'barrier', 'lease', 'fence'],
+    'nothing',
+    'What workers leave out of all that keeps the items of a group in order',
+  ),
+} satisfies Record<string, Setting<unknown>>;
+
+const allSettings = { ...settingTable, ...testSettingTable };
+
 type Pascal<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Capitalize<Lowercase<Head>>}${Pascal<Tail>}`
   : Capitalize<Lowercase<S>>;
-type SettingName = keyof typeof settingTable;
-type SettingValue<Name extends SettingName> = z.output<(typeof settingTable)[Name]['read']>;
+type SettingName = keyof typeof allSettings;
+type SettingValue<Name extends SettingName> = z.output<(typeof allSettings)[Name]['read']>;
 
 /** All settings of a process, in camel case: `LEASE_MS` is `leaseMs`. */
 export type Settings = { [Name in SettingName as Uncapitalize<Pascal<Name>>]: SettingValue<Name> } & {
   /** min(available, cgroup quota): Node 20 does not see a container's quota. */
   cpus: number;
+  /** Names of the test settings that are set; the process says them when it starts. */
+  testing: string[];
 };
 
 /** The settings cannot be used; `problems` has a line for each fault. The process ends with 78 (EX_CONFIG). */
@@ -275,7 +288,7 @@ const camel = (name: string): string =>
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   const problems: string[] = [];
   const settings: Record<string, unknown> = { cpus: countCpus() };
-  for (const [name, setting] of Object.entries(settingTable)) {
+  for (const [name, setting] of Object.entries(allSettings)) {
     const parsed = (setting.read as z.ZodType).safeParse(env[name] === '' ? undefined : env[name]);
     if (parsed.success) settings[camel(name)] = parsed.data;
     else problems.push(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
@@ -283,6 +296,10 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   for (const name of settingsNotBuilt) {
     if (env[name]) problems.push(`${name} is not built yet: leave it unset`);
   }
+  const testing = Object.keys(testSettingTable).filter((name) => env[name]);
+  settings['testing'] = testing;
+  if (env['NODE_ENV'] === 'production')
+    problems.push(...testing.map((name) => `${name} is for tests and breaks a promise: unset it in production`));
   if (settings['workerId'] === '')
     settings['workerId'] = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   problems.push(...pinProblems(settings));

@@ -84,6 +84,18 @@ describe('settings', () => {
       expect(problemsOf({ [name]: '1' })).toEqual([`${name} is not built yet: leave it unset`]);
   });
 
+  it('refuses in production what is for tests, and names it elsewhere', () => {
+    const env = { TEST_BREAK_ORDER: 'barrier' };
+    expect(readSettings(env)).toMatchObject({ testBreakOrder: 'barrier', testing: ['TEST_BREAK_ORDER'] });
+    expect(readSettings({ NODE_ENV: 'production' })).toMatchObject({ testBreakOrder: 'nothing', testing: [] });
+    expect(problemsOf({ ...env, NODE_ENV: 'production' })).toEqual([
+      'TEST_BREAK_ORDER is for tests and breaks a promise: unset it in production',
+    ]);
+    expect(problemsOf({ TEST_BREAK_ORDER: 'all' })).toEqual([
+      expect.stringMatching(/^TEST_BREAK_ORDER must be one of/),
+    ]);
+  });
+
   it('.env.example shows each with unit, default and bounds (update: npm test -- -u settings)', async () => {
     await expect(example()).toMatchFileSnapshot('../../../.env.example');
   });

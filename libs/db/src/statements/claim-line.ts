@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { names, numbersOf } from '../bind.ts';
 import { chunks, inputs } from '../schema.ts';
+import { heldPartition, type LineFence, wholeFence } from './line-fence.ts';
 
 /** A chunk of a line in its owner's hand. */
 export interface ClaimedRow {
@@ -52,15 +53,13 @@ export interface LineClaim {
  * Repeatable under the same claim id and cursor: the same rows again, perhaps more. A late copy may stamp rows that are in hand
  * by then: their flush is refused as a whole, and the line is claimed anew.
  *
- * The lease is read `for share`: on a snapshot alone an owner whose partition was just taken got in. Where the batch does not run,
- * or the worker does not have its handler, the rows go back to `pending` and none is answered.
+ * Where the batch does not run, or the worker does not have its handler, the rows go back to `pending` and none is answered.
  */
-export function prepareClaimLine(db: Database) {
+export function prepareClaimLine(db: Database, fence: LineFence = wholeFence) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const claim = sql`${sql.placeholder('claim')}::uuid`;
   const worker = sql`${sql.placeholder('worker')}::uuid`;
-  const held = db.$with('held', {}).as(sql`
-    select no from partitions where no = ${sql.placeholder('line')}::smallint and lease = ${sql.placeholder('lease')}::uuid for share`);
+  const held = heldPartition(db, fence);
   const open = db.$with('open', {}).as(sql`
     select c.no from held cross join lateral (
       select no from chunks c

@@ -6,6 +6,7 @@ import { chunks, partials, results } from '../schema.ts';
 import { countOutcomes } from './count-outcomes.ts';
 import type { Try } from './claim-line.ts';
 import type { Outcome } from './flush.ts';
+import { heldPartition, type LineFence, wholeFence } from './line-fence.ts';
 
 /** What is new of one row of a line since its last flush. */
 export interface SettledRow extends Outcome {
@@ -37,15 +38,11 @@ export interface LineFlush {
  * would commit an item before one that comes first. Answers whether it was settled.
  *
  * Repeatable: the round has moved on, nothing is written, and the answer is the same. One is in flight for a line.
- *
- * The lease is read `for share`, which keeps takers waiting (own.ts) until this has committed: an `exists` on the snapshot let the
- * flush of a former owner through.
  */
-export function prepareFlushLine(db: Database) {
+export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
   const separator = sql`E'\\x1f'`;
   const keep = sql`${sql.placeholder('keep')}::boolean`;
-  const held = db.$with('held', {}).as(sql`
-    select no from partitions where no = ${sql.placeholder('line')}::smallint and lease = ${sql.placeholder('lease')}::uuid for share`);
+  const held = heldPartition(db, fence);
   const asked = db.$with('asked', {}).as(sql`
     select no, claim, round, succeeded, failed, outputs, indexes::bigint[] as indexes, attempts::smallint[] as attempts, rest::bigint[] as rest, tries::json as tries
     from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('rounds')}::int[], ${sql.placeholder('succeeded')}::int[],
@@ -58,7 +55,7 @@ export function prepareFlushLine(db: Database) {
     from held, asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round and c.state = 'running'
     order by c.no for update of c`);
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
-    select * from got where (select count(*) from got) = ${sql.placeholder('count')}::int`);
+    select * from got where (select count(*) from got) ${fence.whole ? sql`=` : sql`<=`} ${sql.placeholder('count')}::int`);
   const done = db.$with('done', {}).as(sql`
     update chunks c set
       state = case when f.rest is null then 'done' when ${keep} then 'running' else 'pending' end,

@@ -21,6 +21,7 @@ import { prepareHelp } from './help.ts';
 import { prepareInputs } from './inputs.ts';
 import { prepareLeaseSlots } from './lease-slots.ts';
 import { prepareLimits } from './limits.ts';
+import { type LineFence, wholeFence } from './line-fence.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareMarkLines } from './mark-lines.ts';
@@ -48,7 +49,7 @@ import { prepareWorkers } from './workers.ts';
 type Statement<Args extends readonly unknown[], Answer> = (...args: Args) => Promise<Answer>;
 
 /** All statements, each of which may be repeated and is, where that helps (retry.ts). */
-export function createStatements(db: Database, patience: Patience) {
+export function createStatements(db: Database, patience: Patience, fence: LineFence = wholeFence) {
   // Prepared when first used: no process uses all of them, and all together take a start 50 ms of cpu.
   const again = <Args extends readonly unknown[], Answer>(prepare: (db: Database) => Statement<Args, Answer>) => {
     let statement: Statement<Args, Answer> | undefined;
@@ -83,8 +84,8 @@ export function createStatements(db: Database, patience: Patience) {
     claim: again(prepareClaim),
     flush: again(prepareFlush),
     markLines: again(prepareMarkLines),
-    claimLine: again(prepareClaimLine),
-    flushLine: again(prepareFlushLine),
+    claimLine: again((db) => prepareClaimLine(db, fence)),
+    flushLine: again((db) => prepareFlushLine(db, fence)),
     probe: again(prepareProbe),
     register: again(prepareRegister),
     heartbeat: again(prepareHeartbeat),
