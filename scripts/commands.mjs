@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
 import { ROOT } from './root.mjs';
+import { testOrder } from './test-order.mjs';
 
 /** A subcommand of the program in apps/cli. */
 const app = (what, words) => ({
@@ -35,6 +36,10 @@ export const commands = {
   worker: app('only workers: worker [--scale N]', ['worker']),
   bullpen: app('the API from a terminal: submit, watch, results, … (bullpen --help)', []),
   test: { what: 'runs all tests, or those of the files named', run: test },
+  'test:order': {
+    what: 'plays random histories of faults against groups in order (test:order --help)',
+    run: (args) => testOrder(args, buildForTests),
+  },
   bench: { what: 'measures it on this machine beside what else does such work (bench --help)', run: bench },
   check: { what: 'format, lint, types, unused code', run: check },
   fix: { what: 'formats, and repairs what the linter can', run: fix },
@@ -56,8 +61,10 @@ function sources() {
   return [...folders, ...readdirSync(ROOT).filter((name) => name.endsWith('.ts'))];
 }
 
+const buildForTests = () => build([...handlerFolders(), 'libs/testkit/handlers']);
+
 async function test(args) {
-  process.env.BULLPEN_BUILD = await build([...handlerFolders(), 'libs/testkit/handlers']);
+  process.env.BULLPEN_BUILD = await buildForTests();
   return runBin('vitest', ['run', ...args]);
 }
 

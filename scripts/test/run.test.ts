@@ -35,7 +35,7 @@ importers:
 `;
 
 beforeAll(() => {
-  for (const name of ['run', 'main', 'root', 'commands', 'child', 'build', 'install', 'install-lock']) {
+  for (const name of ['run', 'main', 'root', 'commands', 'child', 'build', 'install', 'install-lock', 'test-order']) {
     cpSync(join(root, `scripts/${name}.mjs`), join(clone, `scripts/${name}.mjs`));
   }
   mkdirSync(join(clone, 'libs'));

@@ -1,4 +1,4 @@
-export { createAttempts, type OrderFacts, readOrder } from './attempts.ts';
+export { createAttempts, forgive, type OrderFacts, readItems, readOrder } from './attempts.ts';
 export { hasRedis, testRedisUrl } from './backend.ts';
 export { createDatabase, databaseForTest, type TestDatabase } from './database.ts';
 export { dropReplyTo } from './drop-proxy.ts';
@@ -9,6 +9,7 @@ export { type BatchAnswer, type House, type HouseOptions, startHouse } from './h
 export { idleFacts } from './idle-facts.ts';
 export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
+export { findGaps, findInversions, type PlacedItem, type Run } from './order.ts';
 export { type App, type AppProcess, startApp } from './process.ts';
 export { redisCommand, redisPid } from './redis.ts';
 export { texts } from './texts.ts';
