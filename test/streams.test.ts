@@ -52,16 +52,16 @@ describe('an open batch in order', () => {
     const dice = createDice(Date.now());
     const id = await openStream('grouped', ordered);
     const appendedAt: { first: number; count: number; at: number }[] = [];
-    const until = performance.now() + 6000;
+    const until = performance.now() + 4000;
     const appending = Array.from({ length: 3 }, async () => {
       while (performance.now() < until) {
-        const count = 1 + dice.below(20);
+        const count = 1 + dice.below(10);
         const items = Array.from({ length: count }, () => ({
           key: `k${dice.below(40)}`, ms: dice.below(4), retries: dice.chance(0.03) ? 1 : 0,
         })); // prettier-ignore
         const first = await append(id, items);
         appendedAt.push({ first, count, at: Date.now() });
-        await dice.wait(60);
+        await dice.wait(100);
       }
     });
     await sleep(1500);
@@ -198,7 +198,7 @@ describe('the retention of an open batch', () => {
     ];
     await db.execute(sql`update batches set created_at = created_at - interval '2 days'`);
     const dice = createDice(Date.now());
-    const until = performance.now() + 6000;
+    const until = performance.now() + 4000;
     const again = async (act: () => Promise<unknown>): Promise<void> => {
       while (performance.now() < until) {
         await act();

@@ -1,9 +1,11 @@
 /**
  * A seeded generator of numbers in [0, 1): sfc32 (Chris Doty-Humphrey, PractRand), 128 bits of state. The seed and the
- * stream fill the state through splitmix32, and 12 rounds mix them, so that neighbouring indexes share nothing.
+ * stream fill the state through splitmix32, and 12 rounds mix them, so that neighbouring indexes share nothing. A stream is a whole
+ * number up to 2^53: what is above 32 bits is mixed in where there is any, so that the others draw what they always drew.
  */
 export function createRandom(seed: number, stream: number): () => number {
-  let mix = (seed ^ Math.imul(stream, 0x9e3779b1)) >>> 0;
+  const high = Math.floor(stream / 2 ** 32);
+  let mix = (seed ^ Math.imul(stream, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b)) >>> 0;
   const next = (): number => {
     mix = (mix + 0x9e3779b9) | 0;
     let t = Math.imul(mix ^ (mix >>> 16), 0x21f0aaad);

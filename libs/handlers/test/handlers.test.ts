@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defineHandler, type Handler, loadHandlers, runHandler, summarize } from '@bullpen/handlers';
+import { createRandom, defineHandler, type Handler, loadHandlers, runHandler, summarize } from '@bullpen/handlers';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import add from '../src/add.ts';
@@ -36,6 +36,18 @@ describe('runHandler', () => {
       run: (input) => input.n,
     });
     expect(await runHandler(handler, [{}])).toEqual([3]);
+  });
+});
+
+describe('random numbers of an item', () => {
+  const draw = (seed: number, index: number): number => createRandom(seed, index)();
+
+  it('depend on its seed and its index, also over 2^32', () => {
+    const indexes = [0, 1, 7, 2 ** 31, 2 ** 32, 2 ** 32 + 7, 2 ** 33 + 7, 2 ** 53 - 1];
+    expect(new Set([...indexes.map((index) => draw(1, index)), ...indexes.map((index) => draw(2, index))]).size).toBe(
+      16,
+    );
+    expect(draw(1, 2 ** 32 + 7)).toBe(draw(1, 2 ** 32 + 7));
   });
 });
 

@@ -195,7 +195,13 @@ export const settingTable = {
   CHUNK_MAX_BYTES: whole(kibi, 64 * mebi, mebi, 'bytes', 'Inputs of a chunk'),
   CHUNK_SLICE_MS: whole(10, 3_600_000, 1000, 'ms', 'How long a chunk runs before it is flushed with its rest'),
   MAX_CHUNKS_PER_BATCH: whole(1, 10_000_000, 100_000, 'chunks', 'Chunks of a batch'),
-  MAX_ITEMS_PER_BATCH: whole(1, 1_000_000_000, 10_000_000, 'items', 'Items of a batch'),
+  MAX_ITEMS_PER_BATCH: whole(
+    1,
+    1_000_000_000,
+    10_000_000,
+    'items',
+    'Items of a batch, of an open one those that are not final',
+  ),
   UPLOAD_MAX_BUFFER_BYTES: whole(
     2 * mebi,
     4096 * mebi,

@@ -96,7 +96,7 @@ describe('settings', () => {
     ]);
   });
 
-  it('.env.example shows each with unit, default and bounds (update: npm test -- -u settings)', async () => {
+  it('.env.example shows each with unit, default and bounds (update: npm test -- settings -u)', async () => {
     await expect(example()).toMatchFileSnapshot('../../../.env.example');
   });
 });
