@@ -32,7 +32,7 @@ const pauseMaxMs = 3_600_000;
 export interface Run extends Timed {
   held: Held;
   plan: Plan;
-  /** The input of an item, as it was sent; null: the items of this batch have none. */
+  /** The input of an item, as it was sent; null: they have none, or their handler ignores it. */
   read: ((at: number) => unknown) | null;
   /** Of the items that are on another attempt than their chunk. */
   attempts: ReadonlyMap<number, number>;
@@ -57,7 +57,7 @@ export function openRun(
   held: Held,
   plan: Plan,
   outputMaxBytes: number,
-  read: Run['read'] = readerOf(held),
+  read: Run['read'] = readerOf(held, plan),
   attempts: Run['attempts'] = none,
 ): Run {
   const size = held.picks?.length ?? held.size;
@@ -83,7 +83,8 @@ export function openRun(
 }
 
 /** The inputs of a chunk, which stand in rows without a gap. */
-function readerOf(held: Held): Run['read'] {
+function readerOf(held: Held, { handler }: Plan): Run['read'] {
+  if (handler.ignoresInput) return null;
   const inputs = held.inputs.map(({ first, items }) => ({ first, values: JSON.parse(items) as unknown[] }));
   if (inputs.length === 0) return null;
   return (at) => {

@@ -114,6 +114,14 @@ describe('runChunk', () => {
     expect(settled).toMatchObject({ outputs: texts(['b', 'd']), indexes: [21, 23] });
   });
 
+  it('does not parse the inputs of a handler that ignores them', async () => {
+    const plan = planOf(
+      defineHandler({ name: 'h', description: '', ignoresInput: true, run: (input) => ({ input: input ?? null }) }),
+    );
+    const settled = await runChunk(held({ size: 2, inputs: [{ first: 0, items: 'no JSON' }] }), plan, 1, deps());
+    expect(settled.outputs).toBe(texts([0, 1].map(() => ({ input: null }))));
+  });
+
   it('counts undefined as acknowledged, without a row', async () => {
     const settled = await runChunk(
       held({ size: 4 }),

@@ -9,6 +9,11 @@ export interface HandlerDefinition<Input, Output, Params, Acc = unknown> {
   description: string;
   /** Checked at the door and again in the worker, so that defaults and transforms of the schema apply. */
   input?: z.ZodType<Input>;
+  /**
+   * It never looks at its inputs: it gets undefined, and they are not parsed, which takes more of an item of 100 bytes than all
+   * that a worker does for it otherwise.
+   */
+  ignoresInput?: boolean;
   /** What all items of a batch share; parsed once per worker and batch. */
   params?: z.ZodType<Params>;
   /**
@@ -45,7 +50,9 @@ export class HandlerError extends Error {
 
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
 const notBuilt = ['dryRun'];
-const fields = ['name', 'description', 'input', 'params', 'run', 'runChunk', 'start', 'reduce', 'chunkSize', 'threads'];
+const fields = [
+  'name', 'description', 'input', 'ignoresInput', 'params', 'run', 'runChunk', 'start', 'reduce', 'chunkSize', 'threads',
+]; // prettier-ignore
 /** Upper bounds of the fields that are numbers. */
 const most = { chunkSize: 10_000, threads: 64 };
 /** What a batch says, in its `options`. */
@@ -65,6 +72,10 @@ export function defineHandler<Input = unknown, Output = unknown, Params = unknow
     if (given !== undefined && !(Number.isInteger(given) && given >= 1 && given <= most[field]))
       throw new HandlerError(`handler ${name}: ${field} must be a whole number from 1 to ${most[field]}`);
   }
+  if (![undefined, true, false].includes(definition.ignoresInput))
+    throw new HandlerError(`handler ${name}: ignoresInput must be true or false`);
+  if (definition.ignoresInput && definition.input !== undefined)
+    throw new HandlerError(`handler ${name}: give either input or ignoresInput`);
   if (reduce !== undefined) checkReduce(name, reduce);
   for (const field of notBuilt) {
     if (field in definition) throw new HandlerError(`handler ${name}: ${field} is not built yet`);

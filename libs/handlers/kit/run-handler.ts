@@ -23,9 +23,10 @@ export async function runHandler<Input, Output, Params, Acc>(
     cancelled: null,
   };
   const contexts = inputs.map((_, index) => new ItemContext(scope, index, 1));
-  const parsed = inputs.map((input) =>
-    handler.input && input !== undefined ? handler.input.parse(input) : (input as Input),
-  );
+  const parsed = inputs.map((input) => {
+    if (handler.ignoresInput) return undefined as Input;
+    return handler.input && input !== undefined ? handler.input.parse(input) : (input as Input);
+  });
   await handler.start?.(contexts[0] ?? new ItemContext(scope, 0, 1));
   if (handler.runChunk) {
     const outputs = await handler.runChunk(parsed, contexts);

@@ -28,6 +28,11 @@ describe('runHandler', () => {
     await expect(runHandler(add, [{ a: 'x', b: 2 }])).rejects.toThrow(/number/);
   });
 
+  it('gives no input to a handler that ignores it', async () => {
+    const handler = defineHandler({ name: 'i', description: '', ignoresInput: true, run: (input) => input });
+    expect(await runHandler(handler, [{ a: 1 }])).toEqual([undefined]);
+  });
+
   it('gives schema defaults to the handler', async () => {
     const handler = defineHandler({
       name: 'd',
@@ -61,7 +66,12 @@ describe('defineHandler', () => {
     expect(define({ retries: 3 })).toThrow(
       'handler h: retries is no field of a handler; it has name, description, input',
     );
-    expect(define({ chunkSize: 5, threads: 64, start: () => undefined })).not.toThrow();
+    expect(define({ chunkSize: 5, threads: 64, start: () => undefined, ignoresInput: true })).not.toThrow();
+  });
+
+  it('refuses to check what is ignored', () => {
+    expect(define({ ignoresInput: 1 })).toThrow('handler h: ignoresInput must be true or false');
+    expect(define({ ignoresInput: true, input: z.string() })).toThrow('handler h: give either input or ignoresInput');
   });
 
   it.each([

@@ -59,7 +59,7 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
     }
   const read = (at: number): unknown => (row.values ?? deps.parse(row))[elements === null ? at : elements[at]!];
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
-  const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, read, attempts);
+  const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, deps.plan.handler.ignoresInput ? null : read, attempts);
   // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
   if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
