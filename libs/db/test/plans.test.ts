@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createStatements, openDatabase } from '@bullpen/db';
-import { databaseForTest, idleFacts } from '@bullpen/testkit';
+import { databaseForTest, idleFacts, texts } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 import { acceptBatch, join, markSome, whole } from './work.ts';
@@ -133,6 +133,58 @@ describe('plans that are kept', () => {
     const { no: other } = await acceptBatch(database, { total: 20_000, size: 1 });
     await database.db.execute(sql`insert into chunks (batch, first, size, src, line, place, state)
       select ${other}::int, i, 1, i, i % 12, i, case when i < 20000 then 'pending' else 'done' end from generate_series(0, 39999) i`);
+    await database.db.execute(sql`select pg_stat_force_next_flush()`);
+    const before = await rowsRead();
+    await work();
+    expect((await rowsRead()) - before).toBeLessThan(100);
+    await kept.close();
+  });
+
+  it('of the turn of a line read its rows, whatever else is in hand', async () => {
+    const database = await databaseForTest();
+    const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
+    const statements = createStatements(kept.db, { reconnectMs: 1000 });
+    const worker = randomUUID();
+    await join({ statements }, worker);
+    const { mine } = await statements.own({ worker, leaseMs: 60_000, releasing: [] });
+    const owned = { line: 3, lease: mine.find(({ no }) => no === 3)!.lease };
+    const chunks = [0, 2, 4].map((first) => ({ line: 3, first, indexes: [first, first + 1], size: 2, items: '[1,2]' }));
+    const work = async (): Promise<void> => {
+      const given = { handler: 'echo', name: null, params: null, options: '{}', keyed: true, total: 6 };
+      const batch = await statements.acceptInputs({ ...given, id: randomUUID() }, chunks);
+      const claim = randomUUID();
+      const rows = await statements.claimLine({
+        ...owned,
+        batch,
+        after: -1,
+        rows: 8,
+        claim,
+        worker,
+        handlers: ['echo'],
+      });
+      expect(rows).toHaveLength(3);
+      const settled = rows.map(({ no, first, round }) => ({
+        no, first, round, claim, succeeded: 2, outputs: texts([1, 2]), indexes: [first, first + 1], attempts: null, failures: [], left: null, tries: [],
+      })); // prettier-ignore
+      const [one, ...others] = settled;
+      const part = { ...one!, succeeded: 1, outputs: texts([1]), indexes: [one!.first], left: [one!.first + 1] };
+      const rest = { ...one!, round: 1, succeeded: 1, outputs: texts([2]), indexes: part.left };
+      for (const flushed of [[part], [rest, ...others]])
+        expect(await statements.flushLine({ ...owned, rows: flushed, keep: true })).toBe(true);
+    };
+    const rowsRead = async (): Promise<number> => {
+      await kept.db.execute(sql`select pg_stat_force_next_flush()`);
+      const [row] = await database.db.execute<{ rows: string }>(
+        sql`select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_user_tables where relname in ('chunks', 'inputs_1000', 'results_1000')`,
+      );
+      return Number(row!.rows);
+    };
+    for (let times = 0; times < 8; times += 1) {
+      await work();
+      if (times === 0) await database.db.execute(sql`analyze`);
+    }
+    await database.db.execute(sql`insert into chunks (batch, first, size, src, line, place, state, claim, worker)
+      select 0, i, 1, i, 3, i, 'running', gen_random_uuid(), ${worker} from generate_series(0, 19999) i`);
     await database.db.execute(sql`select pg_stat_force_next_flush()`);
     const before = await rowsRead();
     await work();

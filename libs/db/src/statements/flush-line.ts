@@ -38,24 +38,29 @@ export interface LineFlush {
  * would commit an item before one that comes first. Answers whether it was settled.
  *
  * Repeatable: the round has moved on, nothing is written, and the answer is the same. One is in flight for a line.
+ *
+ * Chunks are named twice, by the join and as a list, and their state is judged after it: a plan that is made while there are few, and
+ * kept, otherwise reads all chunks, or all that run, with each flush.
  */
 export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
   const separator = sql`E'\\x1f'`;
   const keep = sql`${sql.placeholder('keep')}::boolean`;
+  const nos = sql`${sql.placeholder('nos')}::bigint[]`;
   const held = heldPartition(db, fence);
   const asked = db.$with('asked', {}).as(sql`
     select no, claim, round, succeeded, failed, outputs, indexes::bigint[] as indexes, attempts::smallint[] as attempts, rest::bigint[] as rest, tries::json as tries
-    from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('rounds')}::int[], ${sql.placeholder('succeeded')}::int[],
+    from unnest(${nos}, ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('rounds')}::int[], ${sql.placeholder('succeeded')}::int[],
       ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, E'\\x1e'),
       string_to_array(${sql.placeholder('indexes')}::text, ';', ''), string_to_array(${sql.placeholder('attempts')}::text, ';', ''),
       string_to_array(${sql.placeholder('rests')}::text, ';', ''), string_to_array(${sql.placeholder('tries')}::text, ${separator}, ''))
       u(no, claim, round, succeeded, failed, outputs, indexes, attempts, rest, tries)`);
   const got = db.$with('got', {}).as(sql`
-    select c.no, c.batch, c.src, c.attempt, a.succeeded, a.failed, a.outputs, a.indexes, a.attempts, a.rest, a.tries
-    from held, asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round and c.state = 'running'
-    order by c.no for update of c`);
+    select c.no, c.batch, c.src, c.attempt, c.state, a.succeeded, a.failed, a.outputs, a.indexes, a.attempts, a.rest, a.tries
+    from held, asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round
+    where c.no = any(${nos}) order by c.no for update of c`);
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
-    select * from got where (select count(*) from got) ${fence.whole ? sql`=` : sql`<=`} ${sql.placeholder('count')}::int`);
+    select * from got where state = 'running'
+      and (select count(*) from got where state = 'running') ${fence.whole ? sql`=` : sql`<=`} ${sql.placeholder('count')}::int`);
   const done = db.$with('done', {}).as(sql`
     update chunks c set
       state = case when f.rest is null then 'done' when ${keep} then 'running' else 'pending' end,
@@ -82,7 +87,7 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
       string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no`);
   const answer = db.$with('answer', { no: chunks.no }).as(sql`
     select no from fin union all
-    select c.no from asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round + 1`);
+    select c.no from asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round + 1 where c.no = any(${nos})`);
   const { locked, counted } = countOutcomes(db, 'fin');
   const query = db
     .with(held, asked, got, fin, locked, counted, done, reduced, inserted, answer)
