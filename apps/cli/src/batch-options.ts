@@ -1,7 +1,9 @@
 import { optionDefaults, type Options, seedMax } from '@bullpen/api';
 import type { Command } from 'commander';
 import type { Context } from './context.ts';
+import { exitCode, Failure } from './failure.ts';
 import { jsonOption, wholeNumber } from './options.ts';
+import { rate, type Rate } from './rates.ts';
 
 /** What a batch is to be, as submit and validate take it. */
 export interface BatchOptions {
@@ -18,6 +20,10 @@ export interface BatchOptions {
   groupBy?: string;
   ordered?: boolean;
   groupConcurrency?: number;
+  groupRateLimit?: Rate;
+  rateLimit?: Rate;
+  cost?: number;
+  concurrency?: number;
 }
 
 export const addBatchOptions = (command: Command): Command =>
@@ -49,14 +55,25 @@ export const addBatchOptions = (command: Command): Command =>
       'items with the same value there are a group: a field of the input, or a JSON pointer (/order/id)',
     )
     .option('--ordered', 'items of a group run one after another, in the order in which they stand')
-    .option('--group-concurrency <n>', 'items of a group that may run at once', wholeNumber(1, 10_000));
+    .option('--group-concurrency <n>', 'items of a group that may run at once', wholeNumber(1, 10_000))
+    .option('--group-rate-limit <rate>', 'items of a group that may start: 5/s, 100/m', rate)
+    .option('--rate-limit <rate>', 'items that may start, over all workers: 50/s, 3000/m, 100/250ms', rate)
+    .option('--cost <n>', 'slots of the rate limit that one item takes (default: 1)', wholeNumber(1, 1000))
+    .option('--concurrency <n>', 'items in handlers at once, over all workers', wholeNumber(1, 100_000));
+
+function rateLimitOf({ rateLimit, cost = 1 }: BatchOptions): Options['rateLimit'] {
+  if (rateLimit !== undefined) return { ...rateLimit, cost };
+  if (cost !== 1) throw new Failure('--cost is slots of a rate limit: give --rate-limit too', exitCode.usage);
+  return undefined;
+}
 
 /** All of a submission but its items. The producer checks it, and its words name the place. */
 export async function batchHead(context: Context, given: BatchOptions, more: Options = {}) {
   const { handler, name, params, chunkSize, maxAttempts, backoffMs, timeoutMs, seed } = given;
-  const { groupBy, ordered, groupConcurrency, priority, weight } = given;
-  const place = { priority, weight, groupBy, ordered, groupConcurrency };
-  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...place, ...more };
+  const { groupBy, ordered, groupConcurrency, groupRateLimit, concurrency, priority, weight } = given;
+  const place = { priority, weight, groupBy, ordered, groupConcurrency, groupRateLimit };
+  const limits = { rateLimit: rateLimitOf(given), concurrency };
+  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...place, ...limits, ...more };
   return {
     handler,
     name,

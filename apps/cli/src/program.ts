@@ -7,6 +7,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addJob } from './commands/job.ts';
 import { addList, addShow } from './commands/list.ts';
+import { addLimits, addSet } from './commands/limits.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addFailures } from './commands/failures.ts';
 import { addPartitions } from './commands/partitions.ts';
@@ -69,6 +70,8 @@ function createProgram(context: Context): Command {
   addAppend(program, context);
   addClose(program, context);
   addJob(program, context);
+  addSet(program, context);
+  addLimits(program, context);
   program.commandsGroup('See what it does:');
   addWatch(program, context);
   addList(program, context);

@@ -14,7 +14,7 @@ type Route = (request: { url: URL; body: unknown; headers: IncomingHttpHeaders }
 
 export interface SmallServer {
   url: string;
-  /** Bodies of the POSTs, in order: JSON as its value, NDJSON and CSV as text. */
+  /** Bodies of what was sent, by POST, PUT or PATCH, in order: JSON as its value, NDJSON and CSV as text. */
   posted: unknown[];
   /** Their paths with query. */
   paths: string[];
@@ -29,7 +29,8 @@ export async function smallServer(routes: Record<string, Route>): Promise<SmallS
   const headersOf: IncomingHttpHeaders[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', 'http://test');
-    const sent = request.method === 'POST' ? await bodyOf(request) : null;
+    const sends = ['POST', 'PUT', 'PATCH'].includes(request.method ?? '');
+    const sent = sends ? await bodyOf(request) : null;
     if (sent !== null) {
       posted.push(sent);
       paths.push(request.url ?? '/');

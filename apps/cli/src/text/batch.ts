@@ -1,6 +1,7 @@
 import type { Batch } from '@bullpen/api';
 import { doneOf, isOver, perSecond, tookMs } from '../batch.ts';
 import { agoText, countText, durationText, itemsText, percentText, rateText } from './numbers.ts';
+import { rateText as limitText } from '../rates.ts';
 import { facts, shortText, table } from './table.ts';
 
 /** One batch, for a person. */
@@ -17,12 +18,23 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
     ['', countsText(batch)],
     ['created', `${batch.createdAt} (${agoText(batch.createdAt, nowMs)})`],
   ];
+  const limits = limitsText(batch);
+  if (limits !== '') pairs.push(['limits', limits]);
   if (batch.name) pairs.splice(1, 0, ['name', shortText(batch.name, 100)]);
   const took = tookMs(batch);
   if (took !== null) pairs.push(['took', `${durationText(took)} (${rateText(perSecond(counts.total, took))} items/s)`]);
   else if (batch.itemsPerSecond) pairs.push(['speed', `${rateText(batch.itemsPerSecond)} items/s`]);
   if (batch.etaSeconds && !isOver(batch)) pairs.push(['left', durationText(batch.etaSeconds * 1000)]);
   return facts(pairs);
+}
+
+function limitsText({ options: { rateLimit, concurrency, groupRateLimit } }: Batch): string {
+  const cost = rateLimit === undefined || rateLimit.cost === 1 ? '' : `, ${rateLimit.cost} an item`;
+  return [
+    ...(rateLimit === undefined ? [] : [`${limitText(rateLimit)}${cost}`]),
+    ...(concurrency === undefined ? [] : [`${concurrency} at once`]),
+    ...(groupRateLimit === undefined ? [] : [`${limitText(groupRateLimit)} a group`]),
+  ].join('; ');
 }
 
 const countsText = ({ counts }: Batch): string =>
