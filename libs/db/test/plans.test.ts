@@ -140,7 +140,7 @@ describe('plans that are kept', () => {
     await kept.close();
   });
 
-  it('of the turn of a line read its rows, whatever else is in hand', async () => {
+  it('of a flush read its own chunks, whatever else runs', async () => {
     const database = await databaseForTest();
     const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: false, keepsPlans: true });
     const statements = createStatements(kept.db, { reconnectMs: 1000 });
@@ -171,6 +171,10 @@ describe('plans that are kept', () => {
       const rest = { ...one!, round: 1, succeeded: 1, outputs: texts([2]), indexes: part.left };
       for (const flushed of [[part], [rest, ...others]])
         expect(await statements.flushLine({ ...owned, rows: flushed, keep: true })).toBe(true);
+      await acceptBatch(database);
+      const [marked] = await markSome(database, 1);
+      const held = await statements.claim({ nos: [marked!.no], claim, worker, handlers: ['echo'] });
+      expect(await statements.flush(held.map((chunk) => whole({ ...chunk, claim })))).toHaveLength(1);
     };
     const rowsRead = async (): Promise<number> => {
       await kept.db.execute(sql`select pg_stat_force_next_flush()`);

@@ -70,17 +70,21 @@ export interface Flushed {
  * Outputs are cut at U+001F, and indexes beside them, by `unnest` in the select list: `json_array_elements` reads them a second
  * time, and a function in `from` writes its rows down before they are used. The cast is the check that they are JSON.
  *
+ * Chunks are named twice, and their state is not said as the index of all that runs has it: a plan that is made while few run, and kept,
+ * otherwise reads all that run with each flush.
+ *
  * The counters of the batches come last, and only a flush that completes one waits for the disk (count-outcomes.ts).
  */
 export function prepareFlush(db: Database) {
   const separator = sql`E'\\x1f'`;
+  const nos = sql`${sql.placeholder('nos')}::bigint[]`;
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
     select c.no, c.batch, c.first, c.src, c.srcs, c.attempt, c.crashes, c.format, u.succeeded, u.failed, u.outputs, u.indexes::bigint[] as indexes
-    from unnest(${sql.placeholder('nos')}::bigint[], ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('succeeded')}::int[],
+    from unnest(${nos}, ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('succeeded')}::int[],
       ${sql.placeholder('failed')}::int[], string_to_array(${sql.placeholder('outputs')}::text, E'\\x1e'),
       string_to_array(${sql.placeholder('indexes')}::text, ';', '')) u(no, claim, succeeded, failed, outputs, indexes)
-    join chunks c on c.no = u.no and c.claim = u.claim and c.state = 'running'
-    order by c.no for update of c`);
+    join chunks c on c.no = u.no and c.claim = u.claim
+    where c.no = any(${nos}) and c.state || '' = 'running' order by c.no for update of c`);
   const done = db.$with('done', {}).as(sql`
     update chunks c set state = 'done', size = f.succeeded + f.failed, picks = null from fin f where c.no = f.no`);
   const back = db.$with('back', {}).as(sql`
