@@ -63,6 +63,22 @@ describe('the limits of a batch', () => {
     expect(await app.client.changeBatch(id, { name: null })).toMatchObject({ name: null });
   });
 
+  test('and its place beside others too: another priority moves it by the offset', async () => {
+    const id = await make();
+    const passOf = async (): Promise<number> =>
+      (await app.database.client<{ pass: number }[]>`select pass from bullpen.batches where id = ${id}`)[0]!.pass;
+    const pass = await passOf();
+    expect(await app.client.changeBatch(id, { options: { priority: 3, weight: 7 } })).toMatchObject({
+      options: { priority: 3, weight: 7 },
+    });
+    expect(await passOf()).toBe(pass + 3_000_000);
+    await app.client.changeBatch(id, { options: { priority: 1 } });
+    await app.client.changeBatch(id, { options: { priority: 1 } });
+    expect(await passOf()).toBe(pass + 1_000_000);
+    const [row] = await app.database.client`select priority, weight from bullpen.batches where id = ${id}`;
+    expect(row).toEqual({ priority: 1, weight: 7 });
+  });
+
   test('of one that has ended do not change any more', async () => {
     const id = await make();
     await work(app.database);
@@ -111,6 +127,8 @@ describe('what is not allowed', () => {
     ['PATCH', '', { options: { rateLimit: { limit: 1, cost: 1001 } } }, 422, 'invalid', '/options/rateLimit/cost'],
     ['PATCH', '', { options: { concurrency: 0 } }, 422, 'invalid', '/options/concurrency'],
     ['PATCH', '', { options: { concurrency: 100_001 } }, 422, 'invalid', '/options/concurrency'],
+    ['PATCH', '', { options: { priority: 10 } }, 422, 'invalid', '/options/priority'],
+    ['PATCH', '', { options: { weight: 0 } }, 422, 'invalid', '/options/weight'],
     ['PATCH', '', { options: { chunkSize: 5 } }, 422, 'invalid', '/options/chunkSize'],
     ['PATCH', '', { options: { maxFailures: 5 } }, 422, 'unsupported-option', '/options/maxFailures'],
     ['PATCH', '', { options: { maxFailureRate: 0.1 } }, 422, 'unsupported-option', '/options/maxFailureRate'],

@@ -10,6 +10,11 @@ export const seedMax = 2 ** 32 - 1;
 /** PostgreSQL's text takes neither NUL nor half a surrogate pair. */
 export const plainText = /^[^\0\p{Surrogate}]*$/u;
 
+/** Which goes first: 0 before 9. An offset in the fair order, so that nothing starves. */
+const prioritySchema = whole(0, 9);
+/** The share of a batch beside others. */
+const weightSchema = whole(1, 100);
+
 /** Options of a batch that are built. */
 export const optionsSchema = z.strictObject({
   /** Items of a chunk; the default uses all workers also for a small batch. */
@@ -26,10 +31,8 @@ export const optionsSchema = z.strictObject({
   open: z.boolean({ error: 'must be true or false' }).optional(),
   /** Of NDJSON and CSV: a line that cannot be taken refuses all, or is recorded as an item that has failed. */
   onInvalid: z.enum(['refuse', 'skip'], { error: 'must be refuse or skip' }).optional(),
-  /** Which goes first: 0 before 9. An offset in the fair order, so that nothing starves. */
-  priority: whole(0, 9).optional(),
-  /** Its share beside other batches. */
-  weight: whole(1, 100).optional(),
+  priority: prioritySchema.optional(),
+  weight: weightSchema.optional(),
   /** Where the group key of an item stands in its input: a field, or a JSON pointer where it begins with a slash. */
   groupBy: z
     .string({ error: 'must be a field or a JSON pointer' })
@@ -59,6 +62,8 @@ export const objectOptions: ReadonlySet<string> = new Set(['rateLimit', 'groupRa
 export const changeableSchema = z.strictObject({
   rateLimit: batchRateLimitSchema.nullable().optional(),
   concurrency: concurrencySchema.nullable().optional(),
+  priority: prioritySchema.optional(),
+  weight: weightSchema.optional(),
 });
 
 /** What goes only with other options: the name of each that does not fit, and why. */

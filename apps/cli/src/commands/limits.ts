@@ -16,6 +16,8 @@ interface LimitOptions extends ConnectOptions {
 interface SetOptions extends LimitOptions {
   name?: string;
   cost?: number;
+  priority?: number;
+  weight?: number;
 }
 
 const addLimitOptions = (command: Command): Command =>
@@ -68,15 +70,17 @@ const limitsText = ({ rateLimit, concurrency }: HandlerLimits): string =>
 export function addSet(program: Command, context: Context): void {
   addLimitOptions(
     apiCommand(program, 'set')
-      .summary('change a batch that has not ended: its name, its limits')
+      .summary('change a batch that has not ended: its name, its limits, its share')
       .description('Changes a batch while it runs or is paused; what is not named stays as it is. It acts within 2 s.')
       .argument('<id>', idArgument),
   )
     .option('--name <name>', 'what the batch is called in lists')
     .option('--cost <n>', 'slots of the rate limit that one item takes', wholeNumber(1, 1000))
+    .option('--priority <n>', 'which batch goes first, 0 before 9', wholeNumber(0, 9))
+    .option('--weight <n>', 'its share beside other batches', wholeNumber(1, 100))
     .addHelpText(
       'after',
-      '\nExamples:\n  pnpm bullpen set last --rate-limit 500/s\n  pnpm bullpen set 0198c3a4-… --rate-limit none --concurrency 20\n  pnpm bullpen set last --name "nightly, slowly"',
+      '\nExamples:\n  pnpm bullpen set last --rate-limit 500/s\n  pnpm bullpen set 0198c3a4-… --rate-limit none --concurrency 20\n  pnpm bullpen set last --weight 10 --name "nightly, slowly"',
     )
     .action(async (id: string, options: SetOptions) => {
       const client = await connect(context, options);
@@ -90,12 +94,12 @@ export function addSet(program: Command, context: Context): void {
 
 /** A cost by itself goes with the rate that the batch has. */
 async function changeOf(options: SetOptions, rateNow: () => Promise<Rate | null>): Promise<BatchChange> {
-  const { name, rateLimit, cost, concurrency } = options;
+  const { name, rateLimit, cost, concurrency, priority, weight } = options;
   const refuse = (line: string): never => {
     throw new Failure(line, exitCode.usage);
   };
-  if ([name, rateLimit, cost, concurrency].every((each) => each === undefined))
-    refuse('Say what to change: --name, --rate-limit, --cost, --concurrency');
+  if ([name, rateLimit, cost, concurrency, priority, weight].every((each) => each === undefined))
+    refuse('Say what to change: --name, --rate-limit, --cost, --concurrency, --priority, --weight');
   if (cost !== undefined && rateLimit === 'none')
     refuse('--cost is slots of a rate limit: it cannot be used with none');
   const at = rateLimit === undefined && cost !== undefined ? await rateNow() : rateLimit && valueOf(rateLimit);
@@ -105,6 +109,8 @@ async function changeOf(options: SetOptions, rateNow: () => Promise<Rate | null>
     options: {
       ...(at !== undefined && { rateLimit: at === null ? null : { ...at, ...(cost !== undefined && { cost }) } }),
       ...(concurrency !== undefined && { concurrency: valueOf(concurrency) }),
+      ...(priority !== undefined && { priority }),
+      ...(weight !== undefined && { weight }),
     },
   };
 }

@@ -7,7 +7,7 @@ import { sql } from 'drizzle-orm';
  */
 
 /** Where a batch starts that comes, or comes back: its priority is so many places behind. Nothing starves, for the virtual time passes. */
-const priorityItems = 1_000_000;
+export const priorityItems = 1_000_000;
 
 /** What its options say of a batch's place: columns of `batches` for an insert that has them as a parameter. */
 export const placeOf = (options: ReturnType<typeof sql>) => {

@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { placeOf, priorityItems } from './fair.ts';
 import { flightMax, limitOf } from './limits.ts';
 
 /** What a handler is limited to, over all its batches; null: any number. */
@@ -28,17 +29,21 @@ const chunkOf = (batch: SQL) => sql`coalesce((
  * Change: another name, and other options of a batch that has not ended; an option that is null is taken away. False: it has ended, or
  * is one of single items, which go by the limits of their handler.
  *
+ * Another priority moves the batch by the difference of the offsets (fair.ts).
+ *
  * Repeatable: it sets what should be so. Workers read the limit at least each second.
  */
 export function prepareChange(db: Database) {
   const no = sql`${sql.placeholder('batch')}::int`;
   const open = db.$with('open', {}).as(sql`
-    select no, handler, jsonb_strip_nulls(options::jsonb || ${sql.placeholder('options')}::text::jsonb)::json as options from batches
+    select no, handler, priority as before, jsonb_strip_nulls(options::jsonb || ${sql.placeholder('options')}::text::jsonb)::json as options from batches
     where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update`);
+  const place = placeOf(sql`o.options`);
   const said = db.$with('said', {}).as(sql`select l.* from open cross join lateral (${limitOf(sql`open.options`)}) l`);
   const changed = db.$with('changed', { no: batches.no }).as(sql`
     update batches b set options = o.options, name = case when ${sql.placeholder('renamed')}::boolean then ${sql.placeholder('name')}::text else b.name end,
-      flight_max = (select ${flightMax(chunkOf(no))} from said l left join limits h on h.name = 'handler:' || o.handler)
+      flight_max = (select ${flightMax(chunkOf(no))} from said l left join limits h on h.name = 'handler:' || o.handler),
+      priority = ${place.priority}, weight = ${place.weight}, pass = greatest(0, b.pass + (${place.priority} - o.before) * ${sql.raw(String(priorityItems))}::float8)
     from open o where b.no = o.no returning b.no`);
   const limited = db.$with('limited', {}).as(sql`
     insert into limits (name, rate, per_ms, concurrency)
