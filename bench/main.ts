@@ -8,7 +8,7 @@ import { refusals } from './kit/refuse.ts';
 import { reportLines, verdictLines } from './kit/report.ts';
 import { type Asked, type Report, runsOf, type Scenario } from './kit/scenario.ts';
 import { openServers } from './kit/servers.ts';
-import { notBuilt, scenarios } from './scenarios/index.ts';
+import { scenarios } from './scenarios/index.ts';
 
 const listed = ({ name, title, targets }: Scenario): string =>
   `  ${name.padEnd(12)} ${title}${targets.length > 0 ? ` (${targets.join(', ')})` : ''}`;
@@ -99,7 +99,7 @@ async function measure(chosen: readonly Scenario[], asked: Asked, save: boolean)
   } finally {
     await servers.stop();
   }
-  if (chosen.length > 1) console.log(['', 'All targets', ...verdictLines([...verdicts, ...notBuilt])].join('\n'));
+  if (chosen.length > 1) console.log(['', 'All targets', ...verdictLines(verdicts)].join('\n'));
   return 0;
 }
 

@@ -1,4 +1,4 @@
-import type { Scenario, Verdict } from '../kit/scenario.ts';
+import type { Scenario } from '../kit/scenario.ts';
 import bytes from './bytes.ts';
 import cost from './cost.ts';
 import distance from './distance.ts';
@@ -8,6 +8,7 @@ import groups from './groups.ts';
 import growth from './growth.ts';
 import intake from './intake.ts';
 import levers from './levers.ts';
+import limits from './limits.ts';
 import rate from './rate.ts';
 import scaling from './scaling.ts';
 import single from './single.ts';
@@ -25,14 +26,10 @@ export const scenarios: readonly Scenario[] = [
   fairness,
   features,
   groups,
+  limits,
   start,
   cost,
   levers,
   statements,
   bytes,
-];
-
-/** Targets of what is not there yet. */
-export const notBuilt: readonly Verdict[] = [
-  { target: 'P6', asks: 'rate limit held as granted and as seen', found: 'rate limits are not built yet', ok: null },
 ];
