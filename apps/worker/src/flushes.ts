@@ -17,6 +17,8 @@ export interface FlushesDeps {
 
 interface Waiting {
   settled: Settled;
+  /** Its place in the fair order. */
+  order: number;
   /** Makes its partial anew when items of it had to fail. */
   reduce: (settled: Settled) => Settled;
   resolve: (mine: boolean) => void;
@@ -110,12 +112,14 @@ export function createFlushes(deps: FlushesDeps) {
   return {
     /**
      * Resolves after the commit: true when this worker settled the chunk, false when another claim holds it by now.
-     * `reduce` gives a chunk its partial; it is asked again when the database refuses outputs.
+     * `reduce` gives a chunk its partial; it is asked again when the database refuses outputs. Lower orders go first: at full rate a
+     * chunk waits for seven flushes of others.
      */
-    flush: (chunk: Settled, reduce: (settled: Settled) => Settled): Promise<boolean> =>
+    flush: (chunk: Settled, reduce: (settled: Settled) => Settled, order = Infinity): Promise<boolean> =>
       new Promise((resolve, reject) => {
         const settled = reduce(chunk);
-        waiting.push({ settled, reduce, resolve, reject });
+        const before = waiting.findLastIndex((each) => each.order <= order) + 1;
+        waiting.splice(before, 0, { settled, order, reduce, resolve, reject });
         items += sizeOf(settled);
         bytes += bytesOf(settled);
         pump();

@@ -1,3 +1,4 @@
+import type { Settled } from '@bullpen/db';
 import type { JobData } from '@bullpen/queue';
 import type { Claims, Held } from './claims.ts';
 import { indexOfOutput } from './fail-outputs.ts';
@@ -105,12 +106,13 @@ export async function claimAndRun(
     const isAside = plan.handler.threads !== undefined && plan.broken === null;
     const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);
     deps.hands.saw(held.picks?.length ?? held.size, bytesOf(held) + settled.outputs.length);
-    await deps.flushes.flush(settled, (kept) => {
+    const reduce = (kept: Settled): Settled => {
       deps.marks.enter(chunk, kept.succeeded === 1 ? indexOfOutput(kept, 0) : together, plan.timeoutMs);
       const reduced = reduceChunk(plan, kept);
       deps.marks.leave();
       return reduced;
-    });
+    };
+    await deps.flushes.flush(settled, reduce, order);
     deps.figures.settled(Date.now() - publishedAt);
     return 'over';
   } finally {

@@ -134,6 +134,27 @@ describe('a line', () => {
   });
 });
 
+describe('a flush that the server answered and lost in a crash', () => {
+  it('keeps back all that come after it, until the line is claimed anew', async () => {
+    const database = await databaseForTest();
+    const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
+    const [first, second] = await claimOf(database)(by, batch, { claim });
+    const flush = (row: ClaimedRow, last: { no: number; round: number } | null = null) =>
+      database.statements.flushLine({ line: 3, ...by, rows: [done(row, claim)], last, keep: true });
+    const before = sql`select json_agg(c) as chunks from chunks c where no = ${first!.no}`;
+    const { chunks } = await only<{ chunks: object[] }>(database, before);
+    expect(await flush(first!)).toBe(true);
+    const last = { no: first!.no, round: first!.round + 1 };
+    // As the server comes back: without the flush, and with the claims from before it.
+    await database.db.execute(sql`delete from results where batch = ${batch}`);
+    await database.db.execute(sql`update chunks c set state = o.state, size = o.size, round = o.round
+      from json_populate_recordset(null::chunks, ${JSON.stringify(chunks)}::json) o where c.no = o.no`);
+    expect(await flush(second!, last)).toBe(false);
+    expect(await only(database, sql`select count(*)::int as n from results`)).toEqual({ n: 0 });
+    expect((await claimOf(database)(by, batch)).map(({ place }) => place)).toEqual([0, 5]);
+  });
+});
+
 describe('a former owner', () => {
   /** Holds both rows; another has taken the partition, and claimed the first. */
   async function taken() {

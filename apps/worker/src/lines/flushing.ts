@@ -1,4 +1,4 @@
-import { type SettledRow, type Statements, verdictOf } from '@bullpen/db';
+import { type LineFlush, type SettledRow, type Statements, verdictOf } from '@bullpen/db';
 import { indexOfOutput } from '../fail-outputs.ts';
 import type { Figures } from '../figures.ts';
 import { withoutGuilty } from '../guilty.ts';
@@ -24,10 +24,11 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
   const { line, plan } = held;
   let flushedAt = performance.now();
   let wroteAllAt = flushedAt;
+  let last: NonNullable<LineFlush['last']> | null = null;
 
   /**
    * Rows in which something is new, to the last one that is done: what comes after it may wait without being overtaken, and so a row is
-   * written once instead of in parts: 0.13 µs an item. Now and then, and where none is done, all of them.
+   * written once instead of in parts, 11–20 % less log. Now and then, and where none is done, all of them.
    */
   function rowsToWrite(): Row[] {
     const dirty = held.rows.filter((row) => row.dirty);
@@ -47,7 +48,7 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
 
   async function write(rows: readonly SettledRow[], keep: boolean, waitMs: number): Promise<boolean> {
     const send = (rows: readonly SettledRow[]): Promise<boolean> =>
-      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, keep, waitMs });
+      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, last, keep, waitMs });
     try {
       return await send(rows.map(reduce));
     } catch (error) {
@@ -70,6 +71,7 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     deps.figures.flushed(isMine ? items : 0, performance.now() - flushedAt, isMine ? 0 : rows.length);
     if (!isMine) held.isFenced = true;
     for (const row of rows) row.round += 1;
+    last = { no: rows[0]!.held.no, round: rows[0]!.round };
   }
 
   return {

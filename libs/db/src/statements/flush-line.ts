@@ -25,6 +25,8 @@ export interface LineFlush {
   line: number;
   lease: string;
   rows: readonly SettledRow[];
+  /** A row of the flush before it in this turn, as that left it; null: it is the first. */
+  last?: { no: number; round: number } | null;
   /** What is left stays in this worker's hand; else it waits, until `waitMs` are over. */
   keep: boolean;
   waitMs?: number;
@@ -36,6 +38,10 @@ export interface LineFlush {
  *
  * All or nothing: the lease and each claim and round must match; else another worker has the line or a part of it, and to settle the rest
  * would commit an item before one that comes first. Answers whether it was settled.
+ *
+ * Flushes commit without waiting for the disk, so a server that crashes can lose one that was answered: its rows are not in the hand any
+ * more, and a later one would settle what comes after them. Hence each proves that the one before it is there (`last`): the log is in
+ * order, so with it are all others. The first of a turn needs no proof: its claim was made after all that the turn before wrote.
  *
  * Repeatable: the round has moved on, nothing is written, and the answer is the same. One is in flight for a line.
  *
@@ -57,7 +63,9 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
   const got = db.$with('got', {}).as(sql`
     select c.no, c.batch, c.src, c.attempt, c.state, a.succeeded, a.failed, a.outputs, a.indexes, a.attempts, a.rest, a.tries
     from held, asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round
-    where c.no = any(${nos}) order by c.no for update of c`);
+    where c.no = any(${nos}) and (${sql.placeholder('lastNo')}::bigint is null
+      or exists (select from chunks p where p.no = ${sql.placeholder('lastNo')}::bigint and p.round = ${sql.placeholder('lastRound')}::int))
+    order by c.no for update of c`);
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
     select * from got where state = 'running'
       and (select count(*) from got where state = 'running') ${fence.whole ? sql`=` : sql`<=`} ${sql.placeholder('count')}::int`);
@@ -95,7 +103,7 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
     .from(answer)
     .prepare('flush_line');
 
-  return async ({ line, lease, rows, keep, waitMs = 0 }: LineFlush): Promise<boolean> => {
+  return async ({ line, lease, rows, last = null, keep, waitMs = 0 }: LineFlush): Promise<boolean> => {
     const failures = rows.flatMap(({ no, failures }) => failures.map((failure) => ({ no, ...failure })));
     const reduced = rows.flatMap(({ no, partial }) => (partial == null ? [] : [{ no, partial }]));
     const answered = await query.execute({
@@ -104,6 +112,8 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
       keep,
       waitMs,
       count: rows.length,
+      lastNo: last?.no ?? null,
+      lastRound: last?.round ?? null,
       nos: list(rows.map(({ no }) => no)),
       claims: list(rows.map(({ claim }) => claim)),
       rounds: list(rows.map(({ round }) => round)),
