@@ -59,7 +59,8 @@ describe('round trips', () => {
       queued: () => statements.queued({ ageMs: 0 }),
       lost: () => statements.lost([{ no: 1, generation: 1 }]),
       limits: () => statements.limits(['batch:1']),
-      leaseSlots: () => statements.leaseSlots([{ batch: 'batch:1', handler: null, cost: 1, starts: 1, leadMs: 0 }]),
+      leaseSlots: () =>
+        statements.leaseSlots([{ batch: 'batch:1', handler: null, cost: 1, starts: 1, leadMs: 0, debtMs: 0 }]),
       sharePermits: () =>
         statements.sharePermits({ worker, leaseMs: 5000, asked: [{ name: 'batch:1', wanted: 1, used: 0 }] }),
       counts: () => statements.counts(id),

@@ -4,7 +4,7 @@ import { createServerClock } from './clock.ts';
 
 type Heard = (leased: SlotsLeased, toLocal: (serverTime: number) => number, receivedAt: number) => void;
 
-const none: SlotsLeased = { starts: 0, firstAt: 0, everyMs: 0, waitMs: 500 };
+const none: SlotsLeased = { starts: 0, firstAt: 0, everyMs: 0, looseMs: 0, waitMs: 500 };
 /** Of one statement at most. */
 const mergeMax = 500;
 /** Of the time in which a reply comes: bounds of how long ahead slots are asked for. */

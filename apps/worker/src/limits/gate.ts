@@ -7,7 +7,7 @@ import { createWaiting } from './waiting.ts';
 export interface GateDeps {
   bookings: Bookings;
   permits: Permits;
-  /** Items for which there is room in handlers here, and how many fit in all. */
+  /** Whether there is room in handlers here, and how many items fit in all. */
   slots: { readonly free: number; readonly max: number };
   /** Tells the database that nobody is to start an item of this batch, or of its handler, for so long. */
   pauseAll: (batch: number, ms: number) => void;
@@ -79,7 +79,8 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     for (const permit of permits) least = Math.min(least, permit.room());
     return least;
   }
-  const wanted = (): number => Math.max(0, Math.min(demand, deps.slots.free, room()));
+  // How many of them handlers have room for is not known: items that do not answer a promise need none. The pool finds out.
+  const wanted = (): number => (deps.slots.free > 0 ? Math.max(0, Math.min(demand, room())) : 0);
 
   function poolOf(each: number): Pool {
     let pool = pools.get(each);

@@ -22,27 +22,40 @@ export function createPool(cost: number, names: Names, bookings: Bookings, onSta
   let size = sizeFirst;
   let pending = 0;
   let used = 0;
+  let debtMs = 0;
   let left = 1;
   let lastAt = -Infinity;
   let notBefore = -Infinity;
 
   /** Sees to it that there will be starts for so many. */
   function want(wanted: number, now: number): void {
-    if (pending > 0 || now < notBefore || lastAt - now > bookings.aheadMs()) return;
+    if (pending > 0 || now < notBefore) return;
+    debtMs += starts.takeDebt();
     const there = starts.count(now);
     left = Math.max(1, Math.min(strideMax, there >> 1));
-    const missing = Math.min(wanted, size) - there;
-    if (missing <= 0 || there * 2 > size) return;
-    size = starts.takeLost() > 0 ? Math.max(1, used) : Math.min(sizeMax, size * 2);
-    used = 0;
-    pending = missing;
-    bookings.ask({ ...names, cost, starts: missing }, (leased, toLocal, receivedAt) => {
+    const isFull = there * 2 > size || lastAt - now > bookings.aheadMs();
+    const missing = isFull ? 0 : Math.max(0, Math.min(wanted, size) - there);
+    if (missing > 0) {
+      size = starts.takeLost() > 0 ? Math.max(1, used) : Math.min(sizeMax, size * 2);
+      used = 0;
+    }
+    if (missing > 0 || debtMs > 0) ask(missing);
+  }
+
+  function ask(missing: number): void {
+    const owed = debtMs;
+    pending = Math.max(1, missing);
+    debtMs = 0;
+    bookings.ask({ ...names, cost, starts: missing, debtMs: owed }, (leased, toLocal, receivedAt) => {
       pending = 0;
-      if (leased.starts === 0) notBefore = receivedAt + leased.waitMs;
-      else {
+      const { starts: left, everyMs, looseMs } = leased;
+      if (leased.waitMs > 0) {
+        notBefore = receivedAt + leased.waitMs;
+        debtMs += owed;
+      } else if (left > 0) {
         const at = toLocal(leased.firstAt);
-        starts.add({ at, everyMs: leased.everyMs, left: leased.starts });
-        lastAt = at + (leased.starts - 1) * leased.everyMs;
+        starts.add({ at, everyMs, left, looseMs });
+        lastAt = at + (left - 1) * everyMs;
       }
       onStarts();
     });

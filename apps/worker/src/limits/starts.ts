@@ -3,28 +3,32 @@ export interface Range {
   at: number;
   everyMs: number;
   left: number;
+  /** They are good for so long; 0: as starts at such distances are. */
+  looseMs: number;
 }
 
 /** Starts this close together come several in a turn of the loop, and may be late by one. */
 const denseMs = 5;
 const lateMaxMs = { dense: 30, sparse: 12 } as const;
-/** A start that is later than that is lost, unless nothing else is there, and it is not later than this. */
-const lateUseMs = 200;
+/** Later than this none serves. */
+const lateUseMs = 1000;
 
-const lateMaxOf = ({ everyMs }: Range): number => (everyMs < denseMs ? lateMaxMs.dense : lateMaxMs.sparse);
+const lateMaxOf = ({ everyMs, looseMs }: Range): number =>
+  looseMs > 0 ? looseMs : everyMs < denseMs ? lateMaxMs.dense : lateMaxMs.sparse;
 
 /**
  * The starts that were leased, in order. Each serves once, at its time or up to 12 ms later (30 ms where they are less than 5 ms
  * apart): so the items that start in any second are those of the starts of at most 1.012 s (1.03), and since these stand 1.015
- * intervals apart, no more than the limit (1.5 % more). The next starts are others', on other workers, so a late start cannot simply push them.
+ * intervals apart, no more than the limit (1.5 % more).
  *
- * A loop that is busy would lose one after another, and its items would never get their turn. So one that is too late
- * serves all the same where nothing else does, for the price of the next: half of them at least are of use.
+ * One that is later than that serves all the same where no other is there. What it was too late, an interval at most, is a debt, by
+ * which all starts that are leased after it are put off, whoever gets them. So a second that begins with it ends before the
+ * one that would be too many, and a busy loop loses what it was late, and not each of its starts.
  */
 export function createStarts() {
   let ranges: Range[] = [];
   let lastLost: Range | null = null;
-  let isOwing = false;
+  let debtMs = 0;
   let lost = 0;
 
   function drop(now: number): void {
@@ -36,10 +40,6 @@ export function createStarts() {
       if (range.everyMs >= denseMs) lastLost = { ...range, at: range.at + (gone - 1) * range.everyMs };
       skip(range, gone);
     }
-    if (isOwing && ranges.length > 0) {
-      isOwing = false;
-      skip(ranges[0]!, 1);
-    }
   }
 
   function skip(range: Range, count: number): void {
@@ -48,7 +48,11 @@ export function createStarts() {
     if (range.left <= 0) ranges.shift();
   }
 
-  const mayBeLate = (now: number): boolean => lastLost !== null && !isOwing && now - lastLost.at <= lateUseMs;
+  /** What the last one that was lost costs if it serves; null: it is of no use. */
+  function costOfLate(now: number): number | null {
+    if (lastLost === null || now - lastLost.at > lateUseMs) return null;
+    return Math.min(now - lastLost.at - lateMaxMs.sparse, lastLost.everyMs);
+  }
 
   return {
     add: (range: Range): void => void ranges.push({ ...range }),
@@ -57,21 +61,26 @@ export function createStarts() {
     take(now: number): boolean {
       drop(now);
       const first = ranges[0];
-      if (first !== undefined && first.at <= now) {
-        lastLost = null;
-        skip(first, 1);
-        return true;
-      }
-      if (!mayBeLate(now)) return false;
+      const isThere = first !== undefined && first.at <= now;
+      const cost = isThere ? 0 : costOfLate(now);
+      if (cost === null) return false;
       lastLost = null;
-      isOwing = true;
+      if (isThere) skip(first, 1);
+      else [debtMs, lost] = [debtMs + cost, lost - 1];
       return true;
+    },
+
+    /** By how much what is leased next has to be put off, in ms, since the last time. */
+    takeDebt(): number {
+      const owed = debtMs;
+      debtMs = 0;
+      return owed;
     },
 
     /** When there is one; Infinity: none is left. */
     nextAt(now: number): number {
       drop(now);
-      return mayBeLate(now) ? now : (ranges[0]?.at ?? Infinity);
+      return costOfLate(now) === null ? (ranges[0]?.at ?? Infinity) : now;
     },
 
     /** Those that are left. */
@@ -90,7 +99,6 @@ export function createStarts() {
     clear(): void {
       ranges = [];
       lastLost = null;
-      isOwing = false;
     },
   };
 }

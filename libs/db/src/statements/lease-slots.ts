@@ -13,6 +13,8 @@ export interface SlotsAsked {
   starts: number;
   /** It cannot use a slot sooner than this. */
   leadMs: number;
+  /** So much later than it should it has used earlier ones: all that come are put off by as much. */
+  debtMs: number;
 }
 
 /** Starts at even distances. `starts` 0: the next slot is too far away; ask again after `waitMs`. */
@@ -21,6 +23,8 @@ export interface SlotsLeased {
   /** The first, on the database's clock in ms. */
   firstAt: number;
   everyMs: number;
+  /** They are all there at once, and good for so long; 0: each at its time. */
+  looseMs: number;
   waitMs: number;
 }
 
@@ -40,8 +44,13 @@ const rangeOfBothMs = 12;
  * leased for 1.012 s (apps/worker/src/limits/starts.ts).
  */
 const margin = 1.015;
-/** No slot is leased farther ahead: a changed limit acts soon, and little is lost with a worker that dies. */
-const horizonMs = 1000;
+/** No slot is leased farther ahead: a changed limit acts soon, so does a debt, and little is lost with a worker that dies. */
+const horizonMs = 500;
+/**
+ * Of a limit that nobody waits for, closer together than this, slots are loose: so many of them as stand in this time are there at once,
+ * and good for longer than a busy loop is late.
+ */
+const loose = { everyMs: 1, rangeMs: 5, goodMs: 200 } as const;
 /** How far the slots of a batch may be behind those of its handler in the books: see below. */
 const apartMs = 25;
 /** After a start of the server nothing is leased for as long as slots may be out that a crash has forgotten. */
@@ -64,6 +73,11 @@ const n = (value: number) => sql.raw(String(value));
  * are at most `apartMs` apart, or the caller is told to come again, and the range is short: so in any second at most 3.7 % of
  * the handler's slots can be used that stand in its books before it, of which the margin has 1.5.
  *
+ * Far above the load a limit must cost little: 1 000 000/s in strict times took three quarters of the rate, since a busy loop comes too
+ * late for a range that is over in 25 ms. While `next_at` is not ahead of the clock more was free than was asked for, and
+ * slots are loose. What is out of these when the load comes up to the limit is the most that a second can hold above it: 0.5 % for each
+ * worker.
+ *
  * Rows are locked by name; the clock is read after that.
  */
 export function prepareLeaseSlots(db: Database) {
@@ -71,7 +85,8 @@ export function prepareLeaseSlots(db: Database) {
   const interval = (of: string) => sql.raw(`coalesce(a.cost * ${margin} * ${of}.per_ms / ${of}.rate, 0)`);
   const asked = db.$with('asked', {}).as(sql`
     select * from unnest(${sql.placeholder('batches')}::text[], ${sql.placeholder('handlers')}::text[], ${sql.placeholder('costs')}::int[],
-      ${sql.placeholder('starts')}::int[], ${sql.placeholder('leads')}::float8[]) with ordinality u(batch, handler, cost, starts, lead, id)`);
+      ${sql.placeholder('starts')}::int[], ${sql.placeholder('leads')}::float8[], ${sql.placeholder('debts')}::float8[])
+      with ordinality u(batch, handler, cost, starts, lead, debt, id)`);
   const held = db.$with('held', {}).as(sql`
     select name, rate, per_ms, ${ms('greatest(next_at, paused_until)')} as next from limits
     where name = any(${sql.placeholder('names')}::text[]) order by name for update`);
@@ -80,11 +95,13 @@ export function prepareLeaseSlots(db: Database) {
     from (select ${ms('clock_timestamp()')} as now from (select count(*) from held) locked) x`);
   const sized = db.$with('sized', {}).as(sql`
     select a.*, every_b, every_h, every, b.next as next_b, h.next as next_h, b.name is not null and h.name is not null as paired,
-      case when every = 0 then a.starts
-        else least(a.starts, greatest(1, floor(case when every_b > 0 and every_h > 0 then ${n(rangeOfBothMs)} else ${n(rangeMs)} end / every)))::int end as n
-    from asked a left join held b on b.name = a.batch left join held h on h.name = a.handler
+      is_loose, now, open, case when every = 0 then a.starts else least(a.starts, greatest(1, floor(case when is_loose then ${n(loose.rangeMs)}
+        when every_b > 0 and every_h > 0 then ${n(rangeOfBothMs)} else ${n(rangeMs)} end / every)))::int end as n
+    from asked a cross join clock left join held b on b.name = a.batch left join held h on h.name = a.handler
     cross join lateral (select ${interval('b')} as every_b, ${interval('h')} as every_h) i
-    cross join lateral (select greatest(every_b, every_h) as every) e`);
+    cross join lateral (select greatest(every_b, every_h) as every) e
+    cross join lateral (
+      select every > 0 and every < ${n(loose.everyMs)} and open = now and coalesce(greatest(b.next, h.next), now) <= now + ${n(loose.rangeMs)} as is_loose) l`);
   const queued = (next: string, every: string, name: string) =>
     sql.raw(`case when ${name} is not null then greatest(${next}, open + lead) + coalesce(sum(n * ${every})
       over (partition by ${name} order by id rows between unbounded preceding and 1 preceding), 0) end`);
@@ -92,17 +109,17 @@ export function prepareLeaseSlots(db: Database) {
     select p.*, at,
       case when paired and at_b - at_h > ${n(apartMs)} then at_b - at_h - ${n(apartMs - 5)}
         when at - now > ${n(horizonMs)} then at - now - ${n(horizonMs / 2)} else 0 end as wait
-    from (select s.*, now, open + lead as soonest, ${queued('next_b', 'every', 'batch')} as at_b, ${queued('next_h', 'every_h', 'handler')} as at_h
-      from sized s cross join clock) p
+    from (select s.*, open + lead as soonest, ${queued('next_b', 'every', 'batch')} as at_b, ${queued('next_h', 'every_h', 'handler')} as at_h
+      from sized s) p
     cross join lateral (select greatest(at_b, at_h, soonest) as at) g`);
   const booked = db.$with('booked', {}).as(sql`
     update limits l set next_at = to_timestamp(x.next / 1000)
     from (
       select name, max(next) as next
       from (
-        select batch as name, at + (n - 1) * every + every_b as next from placed where wait = 0 and every_b > 0
+        select batch as name, at + case when n > 0 then (n - 1) * every + every_b else 0 end + debt as next from placed where wait = 0 and every_b > 0
         union all
-        select handler, coalesce(at_h, at) + n * every_h from placed where wait = 0 and every_h > 0) each
+        select handler, coalesce(at_h, at) + n * every_h + debt from placed where wait = 0 and every_h > 0) each
       group by name) x
     where l.name = x.name and l.name = any(array(select name from held))`);
   const query = db
@@ -110,7 +127,8 @@ export function prepareLeaseSlots(db: Database) {
     .select({
       now: clock.now,
       leased: sql<SlotsLeased[]>`(
-        select json_agg(json_build_object('starts', case when wait > 0 then 0 else n end, 'firstAt', at, 'everyMs', every, 'waitMs', wait) order by id)
+        select json_agg(json_build_object('starts', case when wait > 0 then 0 else n end, 'firstAt', case when is_loose then now else at end,
+          'everyMs', case when is_loose then 0 else every end, 'looseMs', case when is_loose then ${n(loose.goodMs)} else 0 end, 'waitMs', wait) order by id)
         from placed)`,
     })
     .from(clock)
@@ -125,6 +143,7 @@ export function prepareLeaseSlots(db: Database) {
       costs: list(asked.map(({ cost }) => cost)),
       starts: list(asked.map(({ starts }) => starts)),
       leads: list(asked.map(({ leadMs }) => leadMs)),
+      debts: list(asked.map(({ debtMs }) => debtMs)),
     });
     return row!;
   };

@@ -13,7 +13,7 @@ export interface HandlerLimit {
 }
 
 /** From then on a limit that was changed stands as if it had always been so: what was waited for far ahead is over. */
-const soon = sql`least(limits.next_at, clock_timestamp() + interval '1 second')`;
+const soon = sql`case when limits.next_at is not null then least(limits.next_at, clock_timestamp() + interval '500 ms') end`;
 
 /** The row as it should be. A limit of the rate that is set ends a pause. */
 const set = (rate: SQL) => sql`
