@@ -72,8 +72,8 @@ describe('a rate limit', () => {
       const id = await house.submit({ handler: 'timed', count: 150, options: { rateLimit, chunkSize: 50 } });
       expect((await house.ended(id, 60_000)).counts).toMatchObject({ succeeded: 150 });
       const items = await timesOf(id);
-      // Each item makes two calls.
-      expect(2 * most(startsOf(items))).toBeLessThanOrEqual(51);
+      // Each item makes two calls. One item more where a loop was later than a start may be: what others have leased by then is not put off.
+      expect(2 * most(startsOf(items))).toBeLessThanOrEqual(52);
       // In the best two seconds: on a machine that has other things to do starts come too late and are lost. The bench asks 0.97 of all.
       expect(2 * most(startsOf(items), 2000)).toBeGreaterThanOrEqual(0.7 * 100);
       expect(Math.max(...items.map(({ attempt }) => attempt))).toBe(1);
