@@ -18,6 +18,8 @@ export interface FlushingDeps {
 
 /** Rows of which only a part is new are not written more often than this. */
 const partsEveryMs = 50;
+/** The same where nothing else may start: else what was done beside a slow group would be known only after a slice. */
+const idlePartsEveryMs = 100;
 
 /** Writes what is new of the rows in hand, in one statement: or a row would overtake what ran before it in another. */
 export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean) => void, deps: FlushingDeps) {
@@ -28,13 +30,13 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
 
   /**
    * Rows in which something is new, to the last one that is done: what comes after it may wait without being overtaken, and so a row is
-   * written once instead of in parts, 11–20 % less log. Now and then, and where none is done, all of them.
+   * written once instead of in parts, 11–20 % less log. Now and then, where none is done, and where nothing else may start, all of them.
    */
   function rowsToWrite(): Row[] {
     const dirty = held.rows.filter((row) => row.dirty);
     const done = dirty.findLastIndex((row) => row.left === 0) + 1;
     const now = performance.now();
-    if (done > 0 && now - wroteAllAt < deps.sliceMs) return dirty.slice(0, done);
+    if (done > 0 && held.hand.isReady() && now - wroteAllAt < deps.sliceMs) return dirty.slice(0, done);
     wroteAllAt = now;
     return dirty;
   }
@@ -81,7 +83,8 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
       if (fresh.items >= deps.flushMaxItems || fresh.bytes >= deps.sliceMaxBytes) return true;
       const age = performance.now() - flushedAt;
       const done = rows.reduce((n, row) => n + (row.left === 0 ? 1 : 0), 0);
-      return done === fresh.rows || (done > 0 && age >= partsEveryMs) || age >= deps.sliceMs;
+      const every = done > 0 ? partsEveryMs : held.hand.isReady() ? deps.sliceMs : idlePartsEveryMs;
+      return done === fresh.rows || age >= every;
     },
 
     /** What is left stays in hand. */
