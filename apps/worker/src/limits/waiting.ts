@@ -35,7 +35,12 @@ export function createWaiting(nextAt: (now: number) => number) {
       while (waiters.length > 0) wake(waiters[0]!);
       return;
     }
-    if (next <= now) return wake(waiters.reduce((a, b) => (b.order < a.order ? b : a), first));
+    if (next <= now) {
+      wake(waiters.reduce((a, b) => (b.order < a.order ? b : a), first));
+      // It may take what there is and never poke: the others look too.
+      if (waiters.length > 0) timer = setTimeout(poke, lookMs);
+      return;
+    }
     const soonest = waiters.reduce((least, { until }) => Math.min(least, until), next);
     timer = setTimeout(poke, Math.max(1, Math.min(lookMs, Math.ceil(soonest - now))));
   }
