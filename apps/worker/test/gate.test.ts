@@ -202,9 +202,11 @@ describe('permits', () => {
     const database = await databaseForTest();
     const batch = await accept(database, { concurrency: 1 });
     const [one, two] = await Promise.all([openWorker(database, batch), openWorker(database, batch)]);
-    const [ticket, others] = [one.gate.enter(5), two.gate.enter(5)];
+    const ticket = one.gate.enter(5);
     await startOne(ticket);
     one.gate.use(1);
+    // Only now: had it entered before, it might have the permit, and nobody would start.
+    const others = two.gate.enter(5);
     let isServed = false;
     const waits = startOne(others).then(() => (isServed = true));
     await sleep(300);
