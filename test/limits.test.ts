@@ -1,4 +1,4 @@
-import { checkLedger, eventually, type House, startHouse } from '@bullpen/testkit';
+import { checkLedger, eventually, type House, mostWithin, startHouse } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -25,16 +25,6 @@ async function timesOf(id: string): Promise<Timed[]> {
 }
 
 const startsOf = (items: readonly Timed[]): number[] => items.map(({ from }) => from).sort((a, b) => a - b);
-
-/** The most that any window of so many ms holds. */
-function most(times: readonly number[], ms = 1000): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  let first = 0;
-  return sorted.reduce((found, time, at) => {
-    while (time - sorted[first]! >= ms) first += 1;
-    return Math.max(found, at - first + 1);
-  }, 0);
-}
 
 /** How many items were in their handlers at once. */
 function atOnce(items: readonly Timed[]): number {
@@ -73,9 +63,9 @@ describe('a rate limit', () => {
       expect((await house.ended(id, 60_000)).counts).toMatchObject({ succeeded: 150 });
       const items = await timesOf(id);
       // Each item makes two calls. One item more where a loop was later than a start may be: what others have leased by then is not put off.
-      expect(2 * most(startsOf(items))).toBeLessThanOrEqual(52);
+      expect(2 * mostWithin(startsOf(items))).toBeLessThanOrEqual(52);
       // In the best two seconds: on a machine that has other things to do starts come too late and are lost. The bench asks 0.97 of all.
-      expect(2 * most(startsOf(items), 2000)).toBeGreaterThanOrEqual(0.7 * 100);
+      expect(2 * mostWithin(startsOf(items), 2000)).toBeGreaterThanOrEqual(0.7 * 100);
       expect(Math.max(...items.map(({ attempt }) => attempt))).toBe(1);
     }
     expect(await checkLedger(house.database)).toEqual([]);
@@ -95,10 +85,10 @@ describe('a rate limit', () => {
     await eventually('it has stopped', async () => (await house.batch(id)).counts.running === 0);
     const starts = startsOf(await timesOf(id));
     const between = (from: number, to: number): number[] => starts.filter((at) => at >= from && at < to);
-    expect(most(between(0, limited))).toBeGreaterThan(600);
-    expect(most(between(limited + 2000, freed))).toBeLessThanOrEqual(510);
-    expect(most(between(limited + 2000, freed))).toBeGreaterThan(400);
-    expect(most(between(freed + 2000, Infinity))).toBeGreaterThan(600);
+    expect(mostWithin(between(0, limited))).toBeGreaterThan(600);
+    expect(mostWithin(between(limited + 2000, freed))).toBeLessThanOrEqual(510);
+    expect(mostWithin(between(limited + 2000, freed))).toBeGreaterThan(400);
+    expect(mostWithin(between(freed + 2000, Infinity))).toBeGreaterThan(600);
   });
 
   it('of a batch with a thousand chunks keeps nobody else from anything', async () => {
@@ -133,9 +123,9 @@ describe('a rate limit', () => {
     const ids = [slow, ...(await Promise.all(others))];
     for (const id of ids) await house.ended(id, 60_000);
     const all = await Promise.all(ids.map(timesOf));
-    expect(most(startsOf(all[0]!))).toBeLessThanOrEqual(21);
-    expect(most(startsOf(all.flat()))).toBeLessThanOrEqual(103);
-    expect(most(startsOf(all.flat()), 2000)).toBeGreaterThan(120);
+    expect(mostWithin(startsOf(all[0]!))).toBeLessThanOrEqual(21);
+    expect(mostWithin(startsOf(all.flat()))).toBeLessThanOrEqual(103);
+    expect(mostWithin(startsOf(all.flat()), 2000)).toBeGreaterThan(120);
   });
 
   it('ends a wait when the worker drains, which others go on with', async () => {
@@ -169,9 +159,9 @@ describe('what a handler does', () => {
     });
     for (const id of [inThreads, withInputs, together])
       expect((await house.ended(id, 60_000)).counts).toMatchObject({ failed: 0, pending: 0 });
-    for (const id of [inThreads, withInputs]) expect(most(startsOf(await timesOf(id)))).toBeLessThanOrEqual(41);
+    for (const id of [inThreads, withInputs]) expect(mostWithin(startsOf(await timesOf(id)))).toBeLessThanOrEqual(41);
     const calls = await timesOf(together);
-    expect(most(startsOf(calls))).toBeLessThanOrEqual(1025);
+    expect(mostWithin(startsOf(calls))).toBeLessThanOrEqual(1025);
     expect(Math.max(...calls.map((call) => call.together!))).toBeGreaterThan(3);
     expect(await checkLedger(house.database)).toEqual([]);
   });
@@ -189,7 +179,7 @@ describe('what a handler does', () => {
       const items = await timesOf(id);
       const calls = items.flatMap(({ from, calls = [] }) => [from, ...calls]);
       expect(calls).toHaveLength(120);
-      expect(most(calls)).toBeLessThanOrEqual(21);
+      expect(mostWithin(calls)).toBeLessThanOrEqual(21);
     },
   );
 
@@ -250,10 +240,10 @@ describe('groups', () => {
       options: { groupBy: 'key', groupRateLimit: { limit: 5 } },
     });
     for (const each of [id, grouped]) expect((await house.ended(each, 60_000)).counts).toMatchObject({ failed: 0 });
-    expect(most(startsOf(await timesOf(id)))).toBeLessThanOrEqual(41);
+    expect(mostWithin(startsOf(await timesOf(id)))).toBeLessThanOrEqual(41);
     // Four groups of 15 items each.
     const items = await timesOf(grouped);
-    expect(most(startsOf(items))).toBeLessThanOrEqual(4 * 6);
+    expect(mostWithin(startsOf(items))).toBeLessThanOrEqual(4 * 6);
     for (const key of [0, 1, 2, 3]) {
       const own = startsOf(items.filter((_, at) => at % 4 === key));
       for (const [at, from] of own.entries()) if (at > 0) expect(from - own[at - 1]!).toBeGreaterThan(180);

@@ -1,18 +1,9 @@
+import { mostWithin } from '@bullpen/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createServerClock } from '../src/limits/clock.ts';
 import { createGroupLimit } from '../src/limits/group-limit.ts';
 import { createStarts } from '../src/limits/starts.ts';
-
-/** The most that any window of so many ms holds. */
-function most(times: readonly number[], ms: number): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  let first = 0;
-  return sorted.reduce((found, time, at) => {
-    while (time - sorted[first]! >= ms) first += 1;
-    return Math.max(found, at - first + 1);
-  }, 0);
-}
 
 interface Plan {
   limit: number;
@@ -60,7 +51,7 @@ describe('starts', () => {
   it('are never more in a second than the limit, on any number of workers, however late their loops are', () => {
     for (const lagMax of [11, 40, 150]) {
       const property = fc.property(plans(lagMax), (plan) => {
-        expect(most(play(plan), 1000)).toBeLessThanOrEqual(allowed(plan));
+        expect(mostWithin(play(plan), 1000)).toBeLessThanOrEqual(allowed(plan));
       });
       fc.assert(property, { numRuns: 150 });
     }

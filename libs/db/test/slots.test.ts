@@ -1,5 +1,5 @@
 import { batchLimit, handlerLimit, type SlotsAsked, type SlotsLeased } from '@bullpen/db';
-import { databaseForTest, eventually, type TestDatabase } from '@bullpen/testkit';
+import { databaseForTest, eventually, mostWithin, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -18,16 +18,6 @@ const ask = (more: Partial<SlotsAsked>): SlotsAsked => ({
 });
 const timesOf = ({ starts, firstAt, everyMs }: SlotsLeased): number[] =>
   Array.from({ length: starts }, (_, at) => firstAt + at * everyMs);
-
-/** The most that any window of `ms` holds. */
-function most(times: readonly number[], ms: number): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  let first = 0;
-  return sorted.reduce((found, time, at) => {
-    while (time - sorted[first]! >= ms) first += 1;
-    return Math.max(found, at - first + 1);
-  }, 0);
-}
 
 /** So many callers ask again and again for this long, of the database's time; when each of their starts stands. */
 async function leaseFor(database: TestDatabase, ms: number, callers: readonly SlotsAsked[]): Promise<number[][]> {
@@ -87,8 +77,8 @@ describe('slots', () => {
     const both = ask({ ...of, batch: batchLimit(1) });
     const [one = [], two = [], ...others] = await leaseFor(database, 2500, [both, both, ask(of), ask(of)]);
     const batch = [...one, ...two];
-    expect(most(batch, 1000)).toBeLessThanOrEqual(200);
-    expect(most([...batch, ...others.flat()], 1000)).toBeLessThanOrEqual(1020);
+    expect(mostWithin(batch, 1000)).toBeLessThanOrEqual(200);
+    expect(mostWithin([...batch, ...others.flat()], 1000)).toBeLessThanOrEqual(1020);
     expect(others.flat().length).toBeGreaterThan(1500);
     expect(batch.length).toBeGreaterThan(100);
   });

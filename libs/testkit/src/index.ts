@@ -9,6 +9,7 @@ export { type BatchAnswer, type House, type HouseOptions, startHouse } from './h
 export { idleFacts } from './idle-facts.ts';
 export { leaseHistory, type Move, recordLeases } from './lease-history.ts';
 export { checkLedger } from './ledger.ts';
+export { mostWithin } from './most-within.ts';
 export { findGaps, findInversions, type PlacedItem, type Run } from './order.ts';
 export { type App, type AppProcess, startApp } from './process.ts';
 export { redisCommand, redisPid } from './redis.ts';
