@@ -51,7 +51,7 @@ async function cost(calls: number, call: Call): Promise<number> {
 /** The path of a chunk. */
 function pathOf({ statements, ofWorker, worker }: World): Record<string, Call> {
   const slots = Array.from({ length: chunksAtOnce }, (_, at) => at % 12);
-  const mark = () => statements.mark({ handlers: ['echo'], slots, each: chunksAtOnce, itemsMax: 100_000 });
+  const mark = () => statements.mark({ handlers: ['echo'], slots, itemsMax: 100_000 });
   const claim = (marked: readonly Marked[], claim: string) => {
     const batches = [...new Set(marked.map(({ batch }) => batch.no))];
     return ofWorker.claim({ nos: marked.map(({ no }) => no), claim, worker, handlers: ['echo'], batches });

@@ -172,7 +172,6 @@ export async function work(
   const marked = await statements.mark({
     handlers: ['echo', 'add', 'sleep', 'reducing'],
     slots,
-    each: slots.length,
     itemsMax: 1e9,
   });
   const claim = randomUUID();

@@ -79,7 +79,7 @@ export const batches = pgTable(
   },
   (t) => [
     index('batches_running')
-      .on(t.owner, t.pass)
+      .on(t.owner, t.pass, t.no)
       .where(sql`${t.state} = 'running'`),
     uniqueIndex('batches_rolling')
       .on(t.handler)

@@ -16,7 +16,7 @@ async function accept(database: TestDatabase, chunks: number, options: object = 
 /** Marks so many chunks, and answers them by their turn. */
 async function mark({ statements }: TestDatabase, n: number, more: { spare?: number[] } = {}): Promise<Marked[]> {
   const slots = Array.from({ length: n }, (_, i) => i % 12);
-  const marked = await statements.mark({ handlers: ['echo'], slots, each: Math.max(4, n), itemsMax: 1e9, ...more });
+  const marked = await statements.mark({ handlers: ['echo'], slots, itemsMax: 1e9, ...more });
   return marked.sort((a, b) => a.tag - b.tag);
 }
 
@@ -161,5 +161,26 @@ describe('the fair order', () => {
     }
     expect(times).toEqual([...times].sort((x, y) => x - y));
     expect(times.at(-1)).toBeGreaterThan(0);
+  });
+
+  it('goes past batches that are at their limit, however many there are', async () => {
+    const database = await databaseForTest();
+    for (let n = 0; n < 20; n += 1) {
+      const no = await accept(database, 10);
+      await database.db.execute(sql`update batches set flight_max = 10 where no = ${no}`);
+    }
+    expect(await mark(database, 20)).toHaveLength(20);
+    const free = await accept(database, 100);
+    expect(count(await rounds(database, 10, 4), free)).toBe(40);
+  });
+
+  it('gives one batch all places beside many that have nothing to run', async () => {
+    const database = await databaseForTest();
+    for (let n = 0; n < 30; n += 1) await accept(database, 1);
+    await database.db.execute(sql`update chunks set not_before = now() + interval '1 hour'`);
+    const alone = await accept(database, 100);
+    expect((await database.statements.windows({ leaseMs: 5000 })).newcomers).toBe(true);
+    expect(count(await mark(database, 40), alone)).toBe(40);
+    expect((await database.statements.windows({ leaseMs: 5000 })).newcomers).toBe(false);
   });
 });

@@ -67,7 +67,7 @@ it('a database of the version before keeps its rows, and what runs goes on', asy
     expect(await statements.results({ batch, after: -1, limit: 9, status: 'all', maxBytes: 1e6 })).toHaveLength(2);
     expect(await statements.inputs({ batch, index: 2 })).toEqual({ first: 2, indexes: null, items: '[1]' });
   }
-  const [marked] = await statements.mark({ handlers: ['echo'], slots: [0], each: 1, itemsMax: 9 });
+  const [marked] = await statements.mark({ handlers: ['echo'], slots: [0], itemsMax: 9 });
   expect(marked).toMatchObject({ generation: 1 });
   const claim = '0198c3a4-7a1e-7000-8000-00000000000a';
   const held = await statements.claim({ nos: [marked!.no], claim, worker: claim, handlers: ['echo'] });

@@ -195,7 +195,7 @@ describe('helpers', () => {
     const [[, some]] = [await settle(...owners)];
     const batch = { id: randomUUID(), name: null, handler: 'echo', total: 3, params: null, options: '{}' };
     const no = await database.statements.acceptCount(batch, 1);
-    await database.statements.mark({ handlers: ['echo'], slots: some!.slice(0, 3), each: 3, itemsMax: 9 });
+    await database.statements.mark({ handlers: ['echo'], slots: some!.slice(0, 3), itemsMax: 9 });
     const helpers = [await join('h1'), await join('h2'), await join('h3')];
     // They would be owners by now: there are partitions enough.
     await database.db.execute(sql`update partitions set expires_at = clock_timestamp() + interval '1 hour'`);
@@ -220,7 +220,7 @@ describe('helpers', () => {
     const other = (chosen.id === a.id ? await own(b) : await own(a)).mine.map(({ no }) => no);
     const batch = { id: randomUUID(), name: null, handler: 'echo', total: 3, params: null, options: '{}' };
     const no = await database.statements.acceptCount(batch, 1);
-    await database.statements.mark({ handlers: ['echo'], slots: other.slice(0, 3), each: 3, itemsMax: 9 });
+    await database.statements.mark({ handlers: ['echo'], slots: other.slice(0, 3), itemsMax: 9 });
     expect((await help(h)).owner).toEqual(chosen);
     await database.statements.cancel(no);
   });
@@ -265,11 +265,11 @@ describe('retire', () => {
     const batch = { id: randomUUID(), name: null, handler: 'echo', total: 4, params: null, options: '{}' };
     await database.statements.acceptCount(batch, 1);
     const slots = [0, 1, 2, 3];
-    const marked = await database.statements.mark({ handlers: ['echo'], slots, each: 4, itemsMax: 9 });
+    const marked = await database.statements.mark({ handlers: ['echo'], slots, itemsMax: 9 });
     const claim = randomUUID();
     await database.statements.claim({ nos: [marked[0]!.no], claim, worker: a.id, handlers: ['echo'] });
     await database.statements.retire(a.id);
-    const again = await database.statements.mark({ handlers: ['echo'], slots, each: 4, itemsMax: 9 });
+    const again = await database.statements.mark({ handlers: ['echo'], slots, itemsMax: 9 });
     expect(again.map(({ no, generation }) => [no, generation])).toEqual(marked.slice(1).map(({ no }) => [no, 2]));
   });
 });

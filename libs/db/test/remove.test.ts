@@ -66,7 +66,7 @@ describe('a batch that is removed', () => {
     const { statements } = database;
     const { id, no } = await acceptBatch(database, { total: 40, size: 10 });
     const held = await claimSome(database, { n: 2 });
-    expect(await statements.mark({ handlers: ['echo'], slots: [0], each: 1, itemsMax: 1000 })).toHaveLength(1);
+    expect(await statements.mark({ handlers: ['echo'], slots: [0], itemsMax: 1000 })).toHaveLength(1);
     await statements.cancel(no);
     expect(await statements.remove(id)).toBe(true);
     expect((await rowsOf(no))['chunks']).toBe(1);

@@ -21,7 +21,7 @@ async function accept({ statements }: TestDatabase, total: number, size: number,
 async function claimAll(database: TestDatabase, alone = true, worker: string = randomUUID()) {
   const { statements } = database;
   const slots = Array.from({ length: 200 }, (_, i) => i % 12);
-  const marked = await statements.mark({ handlers: ['echo'], slots, each: 200, itemsMax: 1_000_000 });
+  const marked = await statements.mark({ handlers: ['echo'], slots, itemsMax: 1_000_000 });
   const claim = randomUUID();
   const nos = marked.map(({ no }) => no).sort((a, b) => a - b);
   const held = await statements.claim({ nos, claim, worker, handlers: ['echo'], alone });

@@ -48,26 +48,19 @@ describe('mark', () => {
     const marked = await database.statements.mark({
       handlers: ['echo'],
       slots: [0, 1, 2, 3, 4, 5, 6, 7],
-      each: 4,
       itemsMax: 1000,
     });
     const shares = marked.map((chunk) => chunk.batch.id);
     expect(shares.filter((id) => id === short.id)).toHaveLength(2);
-    expect(shares.filter((id) => id === long.id)).toHaveLength(4);
+    expect(shares.filter((id) => id === long.id)).toHaveLength(6);
   });
 
   it('takes no more items than asked for, but at least one chunk', async () => {
     const database = await databaseForTest();
     await acceptBatch(database, { total: 1000, size: 100 });
-    expect(
-      await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], each: 4, itemsMax: 150 }),
-    ).toHaveLength(2);
-    expect(
-      await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], each: 4, itemsMax: 1 }),
-    ).toHaveLength(1);
-    expect(await database.statements.mark({ handlers: ['other'], slots: [0], each: 4, itemsMax: 1000 })).toHaveLength(
-      0,
-    );
+    expect(await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], itemsMax: 150 })).toHaveLength(2);
+    expect(await database.statements.mark({ handlers: ['echo'], slots: [0, 0, 0, 0], itemsMax: 1 })).toHaveLength(1);
+    expect(await database.statements.mark({ handlers: ['other'], slots: [0], itemsMax: 1000 })).toHaveLength(0);
   });
 });
 

@@ -46,7 +46,7 @@ describe('round trips', () => {
       acceptInputs: () => statements.acceptInputs(batch(), [{ first: 0, size: 1, items: '[1]' }]),
       due: () => statements.due(),
       windows: () => statements.windows({ leaseMs: 5000 }),
-      mark: () => statements.mark({ handlers: ['echo'], slots: [1, 2], each: 4, itemsMax: 1000 }),
+      mark: () => statements.mark({ handlers: ['echo'], slots: [1, 2], itemsMax: 1000 }),
       claim: () => statements.claim({ nos: [1, 2, 3], claim, worker, handlers: ['echo'] }),
       flush: () =>
         statements.flush([

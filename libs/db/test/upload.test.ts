@@ -37,7 +37,7 @@ describe('an upload', () => {
     expect(await statements.put({ no, chunks: [chunk(10), chunk(20, 5)] })).toBe(true);
     expect(await rows()).toEqual([1, 3, 3, 0]);
     expect(await statements.counts(id)).toBeNull();
-    expect(await statements.mark({ handlers: ['echo'], slots: [0, 1, 2], each: 3, itemsMax: 1000 })).toEqual([]);
+    expect(await statements.mark({ handlers: ['echo'], slots: [0, 1, 2], itemsMax: 1000 })).toEqual([]);
 
     for (const [chunks, total] of [
       [2, 25],
@@ -61,7 +61,7 @@ describe('an upload', () => {
       concurrency: 1,
       facts: {} as never,
     });
-    const marked = await statements.mark({ handlers: ['echo'], slots: [0, 1, 2], each: 3, itemsMax: 1000 });
+    const marked = await statements.mark({ handlers: ['echo'], slots: [0, 1, 2], itemsMax: 1000 });
     const held = await statements.claim({
       nos: marked.map((each) => each.no),
       claim,

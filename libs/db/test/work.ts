@@ -31,7 +31,7 @@ export const join = ({ statements }: Pick<TestDatabase, 'statements'>, id: strin
 
 /** Marks up to `n` chunks as published, for all partitions in turn. */
 export const markSome = ({ statements }: TestDatabase, n = 1000): Promise<Marked[]> =>
-  statements.mark({ handlers: ['echo'], slots: Array.from({ length: n }, (_, i) => i % 12), each: n, itemsMax: 1e9 });
+  statements.mark({ handlers: ['echo'], slots: Array.from({ length: n }, (_, i) => i % 12), itemsMax: 1e9 });
 
 export type Held = Claimed & { claim: string };
 

@@ -2,7 +2,7 @@ import type { Marked, Statements } from '@bullpen/db';
 import type { ChunkJob, Publisher } from '@bullpen/queue';
 import { errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import type { createReport } from './report.ts';
-import { findRoom, type Room } from './room.ts';
+import { findRoom } from './room.ts';
 
 export interface PublishDeps {
   statements: Statements;
@@ -41,7 +41,9 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
     const lines = linesWait ? await deps.statements.markLines({ handlers: room.handlers, slots: room.lines }) : [];
     const slots = without(room.slots, lines);
     const chunks =
-      slots.length + room.spare.length === 0 ? [] : await markInto(deps, { ...room, slots }, batchesRunning);
+      slots.length + room.spare.length === 0
+        ? []
+        : await deps.statements.mark({ handlers: room.handlers, slots, spare: room.spare, itemsMax: deps.queueSize });
     const marked = [...lines, ...chunks];
     if (marked.length === 0) continue;
     if (room.slots.length > held) next = nextMs.low;
@@ -49,33 +51,29 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
     const failed = await addJobs(deps, marked);
     deps.report.add(marked, failed, { startedAt, markedAt });
     if (failed.size > 0) return nextMs.refused;
-    // Room was left, and each batch gave all that one round may take of it.
-    if (marked.length < room.slots.length && marked.length >= batchesRunning) next = nextMs.more;
+    if (chunks.length < slots.length && hasMore(chunks)) next = nextMs.more;
   }
   return next;
 }
 
-/** Shares the room between the batches: the head of each first, more of each where they are few. */
-const markInto = (deps: PublishDeps, room: Room, batchesRunning: number): Promise<Marked[]> => {
-  const places = room.slots.length + room.spare.length;
-  return deps.statements.mark({
-    handlers: room.handlers,
-    slots: room.slots,
-    spare: room.spare,
-    each: Math.max(4, Math.ceil(places / Math.min(batchesRunning, places))),
-    itemsMax: deps.queueSize,
-  });
-};
+/** A round takes four chunks of each batch, however many batches there are: where one gave as many, there may be more of it. */
+const hasMore = (chunks: readonly Marked[]): boolean =>
+  Math.max(0, ...countBy(chunks, ({ batch }) => batch.no).values()) >= 4;
 
 /** The places that these chunks leave. */
 function without(slots: readonly number[], marked: readonly Marked[]): number[] {
-  const taken = new Map<number, number>();
-  for (const { partition } of marked) taken.set(partition, (taken.get(partition) ?? 0) + 1);
+  const taken = countBy(marked, ({ partition }) => partition);
   return slots.filter((partition) => {
     const left = taken.get(partition) ?? 0;
     taken.set(partition, left - 1);
     return left <= 0;
   });
+}
+
+function countBy(chunks: readonly Marked[], key: (chunk: Marked) => number): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const chunk of chunks) counts.set(key(chunk), (counts.get(key(chunk)) ?? 0) + 1);
+  return counts;
 }
 
 /** Adds the jobs; chunks whose job could not be added wait again. Answers their numbers. */

@@ -26,7 +26,7 @@ export async function publish(world: World): Promise<void> {
   while (!world.stopped) {
     await statements.due();
     const slots = Array.from({ length: 24 }, (_, i) => i % 12);
-    for (const job of await statements.mark({ handlers: ['echo'], slots, each: 4, itemsMax: 100_000 })) {
+    for (const job of await statements.mark({ handlers: ['echo'], slots, itemsMax: 100_000 })) {
       seen.marked += 1;
       const luck = dice.roll();
       if (luck < 0.05) continue;
