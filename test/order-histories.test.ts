@@ -1,9 +1,9 @@
-import { checkLedger, createAttempts, type House, startHouse } from '@bullpen/testkit';
+import { checkLedger, createAttempts, createDatabase, startHouse } from '@bullpen/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Judged, judge } from './support/histories/judge.ts';
 import { type History, historyOf } from './support/histories/plan.ts';
-import { play, type Played } from './support/histories/play.ts';
-import { createStaff, type Staff } from './support/histories/staff.ts';
+import { play, type Played, type Stage } from './support/histories/play.ts';
+import { createStaff } from './support/histories/staff.ts';
 import { startWatch } from './support/histories/watch.ts';
 
 /** `npm run test:order -- --histories N --seed S --break …`. The first history has this seed, each that follows the next one. */
@@ -13,11 +13,12 @@ const broken = process.env['ORDER_BREAK'] || 'nothing';
 /** So many are played at once, in one house. */
 const atOnce = 4;
 
-let house: House;
-let staff: Staff;
+let stage: Stage;
 
 beforeAll(async () => {
-  house = await startHouse({
+  // On the server of the run, which no history kills. On that of the house its commits made durable all that was written before them.
+  const witness = await createDatabase();
+  const house = await startHouse({
     workers: 4,
     partitions: 6,
     ownServers: true,
@@ -25,13 +26,17 @@ beforeAll(async () => {
       HANDLERS: 'libs/handlers/src,libs/testkit/handlers',
       WORKER_CONCURRENCY: '40',
       DATABASE_POOL_MAX: '6',
+      WITNESS_URL: witness.url,
       ...(broken === 'nothing' ? {} : { TEST_BREAK_ORDER: broken }),
     },
   });
-  await createAttempts(house.database);
-  staff = createStaff(house);
+  await createAttempts(house.database, witness);
+  stage = { house, staff: createStaff(house), witness };
 });
-afterAll(() => house.stop());
+afterAll(async () => {
+  await stage.house.stop();
+  await stage.witness.drop();
+});
 
 interface Outcome {
   played: Played;
@@ -42,8 +47,8 @@ interface Outcome {
 async function playAll(
   histories: readonly History[],
 ): Promise<{ outcomes: Outcome[]; reads: number; faults: string[] }> {
-  const watch = startWatch(house);
-  const played = await Promise.all(histories.map((history) => play(house, staff, history, watch.add))).catch(
+  const watch = startWatch(stage.house);
+  const played = await Promise.all(histories.map((history) => play(stage, history, watch.add))).catch(
     async (error: unknown) => {
       await watch.stop();
       throw error;
@@ -51,8 +56,8 @@ async function playAll(
   );
   const { reads, faults } = await watch.stop();
   const outcomes: Outcome[] = [];
-  for (const each of played) outcomes.push({ played: each, judged: await judge(house, each) });
-  return { outcomes, reads, faults: [...faults, ...(await checkLedger(house.database))] };
+  for (const each of played) outcomes.push({ played: each, judged: await judge(stage, each) });
+  return { outcomes, reads, faults: [...faults, ...(await checkLedger(stage.house.database))] };
 }
 
 const redOf = ({ outcomes, faults }: { outcomes: readonly Outcome[]; faults: readonly string[] }): string[] => [

@@ -5,7 +5,10 @@ import { defineHandler, Fail, Retry } from '@bullpen/handlers';
 import postgres from 'postgres';
 import { z } from 'zod';
 
-const sql = postgres(process.env['DATABASE_URL']!, { max: 4, onnotice: () => undefined });
+// A commit here waits for the disk, and with it all that its server wrote before. So that a crash of that can lose something, these may
+// go to another one.
+const url = process.env['WITNESS_URL'] ?? process.env['DATABASE_URL']!;
+const sql = postgres(url, { max: 4, onnotice: () => undefined });
 
 /** Waits for a server that was killed. What is told twice by that is one: the first start and the last end count. */
 const told = <Answer>(tell: () => Promise<Answer>): Promise<Answer> => withRetry(tell, { reconnectMs: Infinity });

@@ -4,12 +4,15 @@ import { findGaps, findInversions, type PlacedItem, type Run } from './order.ts'
 
 type Queryable = Pick<TestDatabase, 'db'>;
 
-/** Makes the tables that the handler `grouped` uses, and one of the places that rows of lines are given. */
-export async function createAttempts({ db }: Queryable): Promise<void> {
-  await db.execute(sql`create table attempts (no bigint generated always as identity primary key, run uuid not null, batch uuid not null,
+/**
+ * Makes the tables that the handler `grouped` uses, and one of the places that rows of lines are given. The former stand with the
+ * witness where it is another database: that of the workers' WITNESS_URL.
+ */
+export async function createAttempts({ db }: Queryable, { db: seen }: Queryable = { db }): Promise<void> {
+  await seen.execute(sql`create table attempts (no bigint generated always as identity primary key, run uuid not null, batch uuid not null,
     key text not null, index bigint not null, attempt int not null, phase text not null)`);
-  await db.execute(sql`create index on attempts (batch)`);
-  await db.execute(sql`create table forgiven (batch uuid primary key)`);
+  await seen.execute(sql`create index on attempts (batch)`);
+  await seen.execute(sql`create table forgiven (batch uuid primary key)`);
   await db.execute(
     sql`create table places (batch int not null, place bigint not null, src bigint not null, picks bigint[])`,
   );
@@ -64,10 +67,13 @@ export interface OrderFacts {
   lost: number;
 }
 
-/** What the tables say of the order of groups in these batches; all of them when it is left out. */
-export async function readOrder(database: Queryable, batches?: readonly string[]): Promise<OrderFacts> {
+/** What the tables say of the order of groups: of all batches, and with the witness in the same database, unless said otherwise. */
+export async function readOrder(
+  database: Queryable,
+  { batches, witness = database }: { batches?: readonly string[]; witness?: Queryable } = {},
+): Promise<OrderFacts> {
   const ids = batches ?? (await idsOf(database));
-  const [items, runs] = [await readItems(database, ids), await readRuns(database, ids)];
+  const [items, runs] = [await readItems(database, ids), await readRuns(witness, ids)];
   const attempts = new Set(
     runs.filter(({ end }) => end !== null).map((run) => `${run.batch}:${run.index}:${run.attempt}`),
   );

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, forgive, type House } from '@bullpen/testkit';
+import { eventually, forgive, type House, type TestDatabase } from '@bullpen/testkit';
 import { type BatchPlan, inputsOf } from './plan.ts';
 
 /** Servers are killed meanwhile, on a machine that others use too. */
@@ -59,8 +59,8 @@ const numberOf = async (house: House, id: string): Promise<number> => {
 };
 
 /** Tries what has failed again, now that it succeeds. Answers how many items. */
-export async function retry(house: House, id: string): Promise<number> {
-  await forgive(house.database, id);
+export async function retry(house: House, witness: TestDatabase, id: string): Promise<number> {
+  await forgive(witness, id);
   return await house.database.statements.retry(await numberOf(house, id));
 }
 

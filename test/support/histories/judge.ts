@@ -1,6 +1,6 @@
-import { type House, readOrder } from '@bullpen/testkit';
+import { readOrder } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
-import type { Played } from './play.ts';
+import type { Played, Stage } from './play.ts';
 
 /** What a history has come to. */
 export interface Judged {
@@ -17,9 +17,9 @@ export interface Judged {
   taken: number;
 }
 
-export async function judge({ database }: House, { clients }: Played): Promise<Judged> {
+export async function judge({ house: { database }, witness }: Stage, { clients }: Played): Promise<Judged> {
   const ids = clients.map(({ id }) => id);
-  const { committed, inversions, gaps, ...seen } = await readOrder(database, ids);
+  const { committed, inversions, gaps, ...seen } = await readOrder(database, { batches: ids, witness });
   const total = clients.reduce((sum, client) => sum + client.total, 0);
   const rows = await database.db.execute<{ taken: number }>(sql`
     select count(*)::int as taken from chunks c join batches b on b.no = c.batch
