@@ -48,6 +48,7 @@ export async function runEach(
     const outcome = callOne(run, at, handle, context, deps.marks);
     if (outcome !== null) {
       run.plan.takesSlots = true;
+      gate.holdsSlots();
       opens.add(at, context, outcome);
     }
     // What was leased for it is used first.

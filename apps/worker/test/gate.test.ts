@@ -16,20 +16,21 @@ async function accept({ statements }: TestDatabase, options: object): Promise<nu
   return statements.acceptCount({ ...batch, options: JSON.stringify(options) }, 10);
 }
 
-/** What a worker has of a batch. */
-async function openWorker({ statements }: TestDatabase, batch: number, free = 100) {
+/** What a worker has of a batch. `slots` may be changed. */
+async function openWorker({ statements }: Pick<TestDatabase, 'statements'>, batch: number, free = 100) {
+  const slots = { free, max: free };
   const limits = createLimits({
     statements,
     workerId: randomUUID(),
     handlers: ['echo'],
     leaseMs: 2000,
-    slots: { free, max: free },
+    slots,
     log,
   });
   onTestFinished(() => limits.close());
   const gate = limits.gateOf(batch, 'echo');
   await limits.freshen(batch);
-  return { limits, gate };
+  return { limits, gate, slots };
 }
 
 /** Starts items as they may for so long; when each did. */
@@ -214,5 +215,41 @@ describe('permits', () => {
     one.gate.use(-1);
     ticket.leave();
     await waits;
+  });
+
+  it('are left to others by a worker whose slots are taken, which asks again when it has one', async () => {
+    const database = await databaseForTest();
+    const batch = await accept(database, { concurrency: 2 });
+    const [full, idle] = await Promise.all([openWorker(database, batch, 8), openWorker(database, batch, 8)]);
+    full.slots.free = 0;
+    for (const { gate } of [full, idle]) gate.holdsSlots();
+    const [waits, runs] = [full.gate.enter(5), idle.gate.enter(5)];
+    expect(waits.tryTake()).toBe(false);
+    for (let n = 0; n < 2; n += 1) {
+      await startOne(runs);
+      idle.gate.use(1);
+    }
+    idle.gate.use(-1);
+    runs.set(0);
+    full.slots.free = 1;
+    await startOne(waits);
+  });
+
+  it('that are enough are there while they are shared again', async () => {
+    const database = await databaseForTest();
+    const batch = await accept(database, { concurrency: 100 });
+    const slowly = async (...request: Parameters<typeof database.statements.sharePermits>) => {
+      const shared = await database.statements.sharePermits(...request);
+      await sleep(100);
+      return shared;
+    };
+    const statements = { ...database.statements, sharePermits: slowly };
+    const { gate } = await openWorker({ statements }, batch);
+    const ticket = gate.enter(1e6);
+    await startOne(ticket);
+    const until = performance.now() + 1500;
+    let refused = 0;
+    for (; performance.now() < until; await sleep(5)) if (!ticket.tryTake()) refused += 1;
+    expect(refused).toBe(0);
   });
 });

@@ -28,6 +28,8 @@ export interface Gate {
   enter: (items: number) => Ticket;
   /** So many more are in handlers, or fewer. */
   use: (by: number) => void;
+  /** Each of its items holds one of `slots` while it is in a handler. */
+  holdsSlots: () => void;
   /** Takes n slots for what is called from inside a handler; rejects when `signal` aborts. */
   further: (n: number, signal: AbortSignal) => Promise<void>;
   /** Nobody starts an item for so long, on no worker. */
@@ -60,7 +62,12 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
   const pools = new Map<number, Pool>();
   const inside = new Map<number, ReturnType<typeof createInside>>();
   const waiting = createWaiting(nextAt);
-  const user = { wanted: (): number => Math.min(demand, deps.slots.max), poke: () => waiting.poke() };
+  let needsSlots = false;
+  const user = {
+    // A permit without a slot would only be kept from other workers.
+    wanted: (): number => Math.min(demand, needsSlots ? Math.max(0, deps.slots.free) : deps.slots.max),
+    poke: () => waiting.poke(),
+  };
   let names: Names = { batch: null, handler: null };
   let isRated = false;
   let cost = 1;
@@ -74,13 +81,13 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
   let demand = 0;
   let used = 0;
 
-  function room(): number {
+  function room(now: number): number {
     let least = Infinity;
-    for (const permit of permits) least = Math.min(least, permit.room());
+    for (const permit of permits) least = Math.min(least, permit.room(now));
     return least;
   }
   // How many of them handlers have room for is not known: items that do not answer a promise need none. The pool finds out.
-  const wanted = (): number => (deps.slots.free > 0 ? Math.max(0, Math.min(demand, room())) : 0);
+  const wanted = (now: number): number => (deps.slots.free > 0 ? Math.max(0, Math.min(demand, room(now))) : 0);
 
   function poolOf(each: number): Pool {
     let pool = pools.get(each);
@@ -96,17 +103,17 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
   function nextAt(now: number): number {
     if (!gate.limited) return -Infinity;
     if (now < pausedUntil) return pausedUntil;
-    if (room() < 1) return Infinity;
+    if (room(now) < 1) return Infinity;
     if (!isRated) return now;
     const pool = poolOf(cost);
-    pool.want(wanted(), now);
+    pool.want(wanted(now), now);
     return pool.nextAt(now);
   }
 
   function tryTake(): boolean {
     if (!gate.limited) return true;
     const now = performance.now();
-    return now >= pausedUntil && room() >= 1 && (!isRated || poolOf(cost).take(now, wanted));
+    return now >= pausedUntil && room(now) >= 1 && (!isRated || poolOf(cost).take(now, wanted));
   }
 
   function enter(items: number): Ticket {
@@ -116,8 +123,9 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
       demand += to - mine;
       mine = to;
       if (!isMore || !gate.limited) return;
-      if (isRated) poolOf(cost).want(wanted(), performance.now());
-      if (permits.length > 0 && room() < 1) deps.permits.nudge();
+      const now = performance.now();
+      if (isRated) poolOf(cost).want(wanted(now), now);
+      if (permits.length > 0 && room(now) < 1) deps.permits.nudge();
     }
     tickets += 1;
     set(items);
@@ -208,6 +216,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     limited: false,
     pieceItems: Infinity,
     enter,
+    holdsSlots: (): void => void (needsSlots = true),
     further,
     isStale: (): boolean => performance.now() - readAt > staleMs,
     refresh: (): Promise<void> => deps.read(batch),
@@ -260,6 +269,7 @@ export const openGate: Gate = {
   pieceItems: Infinity,
   enter: () => openTicket,
   use: () => undefined,
+  holdsSlots: () => undefined,
   further: () => Promise.resolve(),
   pauseAll: () => undefined,
 };

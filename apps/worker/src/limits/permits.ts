@@ -11,7 +11,7 @@ interface PermitUser {
 
 export interface Permit {
   /** How many more items may go into handlers. */
-  room: () => number;
+  room: (now: number) => number;
   /** So many more are there, or fewer. */
   use: (by: number) => void;
   join: (user: PermitUser, used: number) => void;
@@ -25,15 +25,18 @@ interface Kept extends Permit {
   may: number;
   /** Others count with what it has. */
   isHeld: boolean;
+  /** It wants more than it may have. */
+  isHungry: boolean;
   renewedAt: number;
 }
 
-/** While it wants more, while it has what it wants, between two words at least, and while nobody wants anything. */
+/** While it wants more, while it has what it wants, between two words at least and where it has to give back, and while nobody wants anything. */
 const everyMs = { hungry: 100, content: 500, least: 20, idle: 60_000 } as const;
 
 /**
  * This worker's part of the concurrency of batches and handlers: tells what it wants and has of each, in one statement for all, and goes by
- * what it is answered. While the question is under way nothing is added to what it said it has: others may be given the rest.
+ * what it is answered. It says that it has all that it could start at once, as far as it may, and while the question is under way nothing is
+ * added to that: others may be given the rest.
  */
 export function createPermits(deps: {
   share: Statements['sharePermits'];
@@ -50,21 +53,29 @@ export function createPermits(deps: {
     const asking = [...permits].filter(([, permit]) => permit.isHeld || wantedOf(permit) > 0);
     if (asking.length === 0) return everyMs.idle;
     sentAt = now;
-    const asked = asking.map(([name, permit]) => ({ name, wanted: wantedOf(permit), used: permit.used }));
-    for (const [, permit] of asking) permit.may = Math.min(permit.may, permit.used);
+    const asked = asking.map(([name, permit]) => {
+      const wanted = wantedOf(permit);
+      permit.may = Math.max(permit.used, Math.min(wanted, mayOf(permit, now)));
+      return { name, wanted, used: permit.may };
+    });
     const shared = await deps.share({ worker: deps.workerId, leaseMs: deps.leaseMs, asked });
-    let hungry = false;
+    let isHungry = false;
+    let isLess = false;
     for (const [at, [name, permit]] of asking.entries()) {
-      const { wanted } = asked[at]!;
+      const { wanted, used } = asked[at]!;
       permit.may = shared[at]!.count ?? Infinity;
       permit.renewedAt = now;
       permit.isHeld = wanted > 0 && shared[at]!.count !== null;
+      permit.isHungry = wanted > permit.may;
       if (!permit.isHeld && permit.users.size === 0) permits.delete(name);
-      hungry ||= wanted > permit.may;
+      isHungry ||= permit.isHungry;
+      isLess ||= permit.may < used;
       for (const user of permit.users) user.poke();
     }
-    return hungry ? everyMs.hungry : everyMs.content;
+    if (isLess) return everyMs.least;
+    return isHungry ? everyMs.hungry : everyMs.content;
   }
+  const mayOf = ({ may, renewedAt }: Kept, now: number): number => (now - renewedAt < deps.leaseMs * 0.8 ? may : 0);
   const loop = createLoop({ name: 'permits', log: deps.log, once: shareOnce });
 
   function keep(): Kept {
@@ -73,11 +84,11 @@ export function createPermits(deps: {
       used: 0,
       may: 0,
       isHeld: false,
+      isHungry: false,
       renewedAt: -Infinity,
-      room(): number {
-        const isFresh = performance.now() - permit.renewedAt < deps.leaseMs * 0.8;
-        const room = (isFresh ? permit.may : 0) - permit.used;
-        if (room < 1 && !permit.isHeld) loop.nudge();
+      room(now): number {
+        const room = mayOf(permit, now) - permit.used;
+        if (room < 1 && !permit.isHungry) loop.nudge();
         return room;
       },
       use(by): void {

@@ -7,8 +7,8 @@ export interface Names {
   handler: string | null;
 }
 
-/** Starts that are asked for at first. */
-const sizeFirst = 16;
+/** Starts that are asked for at first: it is not known whether they can be used, and what is leased are some ms at most. */
+const sizeFirst = 1000;
 const sizeMax = 1_000_000;
 /** Takes between two looks whether more should be asked for, at most. */
 const strideMax = 64;
@@ -64,11 +64,11 @@ export function createPool(cost: number, names: Names, bookings: Bookings, onSta
   return {
     want,
     /** One, if there is one for now; `wanted`: how many more are. */
-    take(now: number, wanted: () => number): boolean {
+    take(now: number, wanted: (now: number) => number): boolean {
       const got = starts.take(now);
       if (got) used += 1;
       left -= 1;
-      if (!got || left <= 0) want(wanted(), now);
+      if (!got || left <= 0) want(wanted(now), now);
       return got;
     },
     /** When there may be one, or something to ask for. */

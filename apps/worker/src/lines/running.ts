@@ -46,6 +46,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     const outcome = callOne(row.run, at, call, context, deps.marks);
     if (outcome === null) return over(row, at);
     plan.takesSlots = true;
+    plan.gate.holdsSlots();
     held.open += 1;
     hand.hold(item);
     row.opens.add(at, context, outcome);
