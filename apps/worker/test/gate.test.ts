@@ -73,6 +73,20 @@ describe('a gate', () => {
     for (const own of starts) expect(own.length).toBeGreaterThan(20);
   });
 
+  it('leases nothing for items that have all started', async () => {
+    const database = await databaseForTest();
+    const batch = await accept(database, { rateLimit: { limit: 10, perMs: 1000, cost: 1 } });
+    const { gate } = await openWorker(database, batch);
+    const ticket = gate.enter(3);
+    for (let n = 0; n < 3; n += 1) await startOne(ticket);
+    const startedAt = Date.now();
+    await sleep(300);
+    const [row] = await database.db.execute(sql`
+      select extract(epoch from next_at)::float8 * 1000 as next from limits where name = ${batchLimit(batch)}`);
+    // The next slot is one interval after the last that was used; it was two.
+    expect(Number(row!['next']) - startedAt).toBeLessThan(130);
+  });
+
   it('does as the limit says when that comes, changes and goes', async () => {
     const database = await databaseForTest();
     const batch = await accept(database, {});

@@ -68,7 +68,8 @@ export function createPool(cost: number, names: Names, bookings: Bookings, onSta
       const got = starts.take(now);
       if (got) used += 1;
       left -= 1;
-      if (!got || left <= 0) want(wanted(now), now);
+      // Who takes one still counts among those that want one.
+      if (!got || left <= 0) want(wanted(now) - (got ? 1 : 0), now);
       return got;
     },
     /** When there may be one, or something to ask for. */
