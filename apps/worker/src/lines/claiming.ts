@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Statements } from '@bullpen/db';
 import type { Claims } from '../claims.ts';
 import type { Figures } from '../figures.ts';
+import { placesOf } from './elements.ts';
 import type { Held } from './line.ts';
 import { openRow, type Row, type RowDeps } from './row.ts';
 
@@ -38,11 +39,17 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
   /** Rows whose inputs are parsed. */
   const parsed: Row[] = [];
 
+  /** Of a row that is done nothing is read any more. */
+  function forget(row: Row): void {
+    if (row.left > 0) row.places = placesOf(row.held.items);
+    row.values = null;
+  }
+
   function parse(row: Row): readonly unknown[] {
     const values = JSON.parse(row.held.items) as unknown[];
     row.values = values;
     parsed.push(row);
-    if (parsed.length > parsedMax) parsed.shift()!.values = null;
+    if (parsed.length > parsedMax) forget(parsed.shift()!);
     return values;
   }
 

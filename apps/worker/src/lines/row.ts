@@ -3,12 +3,15 @@ import { Item, type ItemError } from '../outputs.ts';
 import type { Plan } from '../plans.ts';
 import { openRun, type Run, type RunDeps } from '../run.ts';
 import { openItems } from '../run-each.ts';
+import { elementOf } from './elements.ts';
 import type { HandRow } from './hand.ts';
 
 /** A row of a line in the hand of its owner. */
 export interface Row extends HandRow {
   /** Its inputs, parsed; null: not now. */
   values: readonly unknown[] | null;
+  /** Where each of them stands in the text, once that was parsed: those that waited are read one by one. */
+  places: readonly number[] | null;
   /** Input of an item, as it was sent. */
   read: (at: number) => unknown;
   held: ClaimedRow & { claim: string };
@@ -57,13 +60,18 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
       if (tried.error) ended.set(at, tried.error);
       if (tried.waitMs > 0) dueAt.set(at, now + tried.waitMs);
     }
-  const read = (at: number): unknown => (row.values ?? deps.parse(row))[elements === null ? at : elements[at]!];
+  const read = (at: number): unknown => {
+    const element = elements === null ? at : elements[at]!;
+    if (row.values !== null) return row.values[element];
+    return row.places === null ? deps.parse(row)[element] : elementOf(held.items, row.places, element);
+  };
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
   const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, deps.plan.handler.ignoresInput ? null : read, attempts);
   // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
   if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
     values: null,
+    places: null,
     read,
     held,
     indexes,
