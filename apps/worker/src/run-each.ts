@@ -24,7 +24,17 @@ export async function runEach(
   const patience = createPatience(ticket, { turn, order, gone, stepAside, sliceMs });
   // Items that are over at once wait for no slot; the first that is not may be one too many.
   const hasSlot = (): boolean => !run.plan.takesSlots || slots.free > 0;
-  const take = (): boolean => hasSlot() && (!gate.limited || ticket.tryTake());
+  /** Items that may start, all of them before anything is awaited. */
+  let granted = 0;
+  function take(): boolean {
+    if (!hasSlot()) return false;
+    if (!gate.limited) return true;
+    if (granted === 0)
+      granted = ticket.take(run.plan.takesSlots ? Math.min(slots.free, turn.untilLook()) : turn.untilLook());
+    if (granted === 0) return false;
+    granted -= 1;
+    return true;
+  }
   const isOver = (at: number): boolean =>
     gone() || (at === 0 ? patience.isOut() : turn.sliceIsOver() && ticket.mayGo());
   for (let at = 0; at < run.state.length && run.bytes < deps.sliceMaxBytes; at += 1) {
@@ -35,6 +45,7 @@ export async function runEach(
     let taken = take();
     if (look || !taken) {
       while (!taken && !isOver(at)) {
+        granted = 0;
         await (hasSlot() ? patience.wait(at > 0) : turn.wait(slots.wait(order, gone)));
         taken = take();
       }

@@ -32,6 +32,8 @@ export function createTurn(sliceMs: number) {
       lastLook = now;
       return true;
     },
+    /** Items until the next look, this one included. */
+    untilLook: (): number => left,
     /** The first item starts: a slice of a chunk that waited for a slot until now begins here. */
     startSlice: (): void => void (started = performance.now()),
     sliceIsOver: (): boolean => performance.now() - started >= sliceMs,

@@ -110,7 +110,7 @@ describe('a gate', () => {
     const batch = await accept(database, { rateLimit: { limit: 20, perMs: 1000, cost: 1 } });
     const { gate } = await openWorker(database, batch);
     const order: number[] = [];
-    const ticket = gate.enter(3);
+    const ticket = gate.enter(4);
     const start = async (no: number): Promise<void> => {
       while (!ticket.tryTake()) await ticket.wait(no, never);
       order.push(no);

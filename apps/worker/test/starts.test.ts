@@ -23,7 +23,7 @@ function play(plan: Plan, forMs = 3000): number[] {
     const worker = workers.reduce((a, b) => (b.at < a.at ? b : a));
     const now = worker.at;
     if (now > forMs) return times;
-    while (worker.own.take(now)) times.push(now);
+    while (worker.own.take(now, 1) > 0) times.push(now);
     const debtMs = worker.own.takeDebt();
     if (debtMs > 0) nextAt = Math.max(nextAt, now) + debtMs;
     // Ranges are short, and none is leased far ahead.
@@ -75,10 +75,17 @@ describe('starts', () => {
     expect(late(100)).toBeGreaterThan(0.35);
   });
 
+  it('that are loose may be taken many at once, others one at a time', () => {
+    const starts = createStarts();
+    starts.add({ at: 0, everyMs: 0, left: 100, looseMs: 200 });
+    starts.add({ at: 1, everyMs: 0.1, left: 100, looseMs: 0 });
+    expect([1, 2, 3].map((now) => starts.take(now, 64))).toEqual([64, 36, 1]);
+  });
+
   it('that were leased for nothing are counted as lost', () => {
     const starts = createStarts();
     starts.add({ at: 0, everyMs: 10, left: 10, looseMs: 0 });
-    expect(starts.take(0)).toBe(true);
+    expect(starts.take(0, 1)).toBe(1);
     expect(starts.nextAt(1)).toBe(10);
     expect(starts.count(53)).toBe(5);
     expect(starts.takeLost()).toBe(4);

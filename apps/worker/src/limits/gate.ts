@@ -1,5 +1,6 @@
 import { batchLimit, handlerLimit, type Limit } from '@bullpen/db';
 import type { Bookings } from './bookings.ts';
+import { createFurther } from './further.ts';
 import type { Permit, Permits } from './permits.ts';
 import { createPool, type Names, type Pool } from './pool.ts';
 import { createWaiting } from './waiting.ts';
@@ -40,6 +41,8 @@ export interface Gate {
 export interface Ticket {
   /** One of them may start, and does: now, or never. */
   tryTake: () => boolean;
+  /** So many of them may, up to `most`: more than one only where it is not said for each when it is to start. */
+  take: (most: number) => number;
   /** Resolves when `tryTake` may succeed, lower orders first; when `gone`; or `until` then. */
   wait: (order: number, gone: () => boolean, until?: number) => Promise<void>;
   /** So many would start. */
@@ -60,7 +63,6 @@ const pieceMs = 500;
 /** The gate of a batch in this worker. `apply` tells what limits it now. */
 export function createGate(batch: number, handler: string, deps: GateDeps) {
   const pools = new Map<number, Pool>();
-  const inside = new Map<number, ReturnType<typeof createInside>>();
   const waiting = createWaiting(nextAt);
   let needsSlots = false;
   const user = {
@@ -68,6 +70,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     wanted: (): number => Math.min(demand, needsSlots ? Math.max(0, deps.slots.free) : deps.slots.max),
     poke: () => waiting.poke(),
   };
+  const further = createFurther({ pausedUntil: () => pausedUntil, isRated: () => isRated, poolOf });
   let names: Names = { batch: null, handler: null };
   let isRated = false;
   let cost = 1;
@@ -97,7 +100,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
 
   function pokeAll(): void {
     waiting.poke();
-    for (const { waiting } of inside.values()) waiting.poke();
+    further.poke();
   }
 
   function nextAt(now: number): number {
@@ -110,10 +113,13 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     return pool.nextAt(now);
   }
 
-  function tryTake(): boolean {
-    if (!gate.limited) return true;
+  function take(most: number): number {
+    if (!gate.limited) return most;
     const now = performance.now();
-    return now >= pausedUntil && room(now) >= 1 && (!isRated || poolOf(cost).take(now, wanted));
+    if (now < pausedUntil) return 0;
+    const may = Math.min(most, Math.floor(room(now)));
+    if (may < 1) return 0;
+    return isRated ? poolOf(cost).take(now, may, wanted) : may;
   }
 
   function enter(items: number): Ticket {
@@ -127,14 +133,16 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
       if (isRated) poolOf(cost).want(wanted(now), now);
       if (permits.length > 0 && room(now) < 1) deps.permits.nudge();
     }
+    function takeOwn(most: number): number {
+      const count = take(most);
+      if (count > 0) set(Math.max(0, mine - count));
+      return count;
+    }
     tickets += 1;
     set(items);
     return {
-      tryTake(): boolean {
-        if (!tryTake()) return false;
-        if (mine > 0) set(mine - 1);
-        return true;
-      },
+      tryTake: (): boolean => takeOwn(1) > 0,
+      take: takeOwn,
       wait: (order, gone, until) => waiting.wait(order, gone, until),
       set,
       mayGo(): boolean {
@@ -149,38 +157,6 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
         waiting.poke();
       },
     };
-  }
-
-  /** Those inside handlers that wait for as many slots. */
-  function createInside(n: number) {
-    const of = {
-      count: 0,
-      waiting: createWaiting((now) => {
-        if (now < pausedUntil) return pausedUntil;
-        if (!isRated) return -Infinity;
-        poolOf(n).want(of.count, now);
-        return poolOf(n).nextAt(now);
-      }),
-      take: (now: number): boolean => now >= pausedUntil && (!isRated || poolOf(n).take(now, () => of.count)),
-    };
-    return of;
-  }
-
-  async function further(n: number, signal: AbortSignal): Promise<void> {
-    let of = inside.get(n);
-    if (of === undefined) inside.set(n, (of = createInside(n)));
-    const { waiting } = of;
-    const hurry = (): void => waiting.poke();
-    signal.addEventListener('abort', hurry);
-    of.count += 1;
-    try {
-      while (!signal.aborted && !of.take(performance.now())) await waiting.wait(0, () => signal.aborted);
-      signal.throwIfAborted();
-    } finally {
-      of.count -= 1;
-      signal.removeEventListener('abort', hurry);
-      waiting.poke();
-    }
   }
 
   function setPermits(of: readonly string[]): void {
@@ -217,7 +193,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     pieceItems: Infinity,
     enter,
     holdsSlots: (): void => void (needsSlots = true),
-    further,
+    further: (n: number, signal: AbortSignal): Promise<void> => further.take(n, signal),
     isStale: (): boolean => performance.now() - readAt > staleMs,
     refresh: (): Promise<void> => deps.read(batch),
     use(by: number): void {
@@ -255,6 +231,7 @@ export type OwnGate = ReturnType<typeof createGate>;
 
 const openTicket: Ticket = {
   tryTake: () => true,
+  take: (most) => most,
   wait: () => Promise.resolve(),
   set: () => undefined,
   mayGo: () => true,

@@ -63,13 +63,13 @@ export function createPool(cost: number, names: Names, bookings: Bookings, onSta
 
   return {
     want,
-    /** One, if there is one for now; `wanted`: how many more are. */
-    take(now: number, wanted: (now: number) => number): boolean {
-      const got = starts.take(now);
-      if (got) used += 1;
-      left -= 1;
-      // Who takes one still counts among those that want one.
-      if (!got || left <= 0) want(wanted(now) - (got ? 1 : 0), now);
+    /** How many may start now, up to `most`; `wanted`: how many would. */
+    take(now: number, most: number, wanted: (now: number) => number): number {
+      const got = starts.take(now, most);
+      used += got;
+      left -= Math.max(1, got);
+      // Those that start still count among those that would.
+      if (got === 0 || left <= 0) want(wanted(now) - got, now);
       return got;
     },
     /** When there may be one, or something to ask for. */

@@ -57,17 +57,21 @@ export function createStarts() {
   return {
     add: (range: Range): void => void ranges.push({ ...range }),
 
-    /** One, if there is one for now. */
-    take(now: number): boolean {
+    /** How many may start now: one, or up to `most` of those that are loose. */
+    take(now: number, most: number): number {
       drop(now);
       const first = ranges[0];
-      const isThere = first !== undefined && first.at <= now;
-      const cost = isThere ? 0 : costOfLate(now);
-      if (cost === null) return false;
+      if (first !== undefined && first.at <= now) {
+        const count = first.everyMs > 0 ? 1 : Math.min(most, first.left);
+        lastLost = null;
+        skip(first, count);
+        return count;
+      }
+      const cost = costOfLate(now);
+      if (cost === null) return 0;
       lastLost = null;
-      if (isThere) skip(first, 1);
-      else [debtMs, lost] = [debtMs + cost, lost - 1];
-      return true;
+      [debtMs, lost] = [debtMs + cost, lost - 1];
+      return 1;
     },
 
     /** By how much what is leased next has to be put off, in ms, since the last time. */
