@@ -90,6 +90,11 @@ describe('a batch with groups', () => {
     expect(await itemsOf(id, '7')).toEqual(Array.from({ length: 60 }, (_, i) => ({ a: i, b: i % 4, 7: `g${i % 3}` })));
     expect((await app.client.getBatch(id)).options).toMatchObject({ groupBy: '7', groupConcurrency: 2 });
     expect((await itemsOf(idOf(await send('groupBy=b')), 'b')).length).toBe(60);
+    for (const groupBy of ['customer', '/customer/id']) {
+      const refused = await send(`groupBy=${encodeURIComponent(groupBy)}&ordered=true`);
+      const message = 'has no column "customer", by which groupBy reads the group of a row';
+      expect(refused).toMatchObject({ status: 422, body: { errors: [{ line: 1, message }] } });
+    }
   });
 
   it('is appended to in its lines', async () => {

@@ -1,3 +1,6 @@
+/** The field of an input that a group key is in. */
+export const groupField = (groupBy: string): string => pathOf(groupBy)[0]!;
+
 /** What a group key is read by: a field of the input, or a JSON pointer (RFC 6901) where it begins with `/`. */
 function pathOf(groupBy: string): readonly string[] {
   if (!groupBy.startsWith('/')) return [groupBy];

@@ -8,7 +8,7 @@ export {
   type StartContext,
 } from './context.ts';
 export { Fail, Retry, retryAfterMs } from './errors.ts';
-export { createGroupKey, lineOf } from './group-key.ts';
+export { createGroupKey, groupField, lineOf } from './group-key.ts';
 export { loadHandlers, type Catalog } from './load.ts';
 export { createRandom } from './random.ts';
 export { atOnce, encodeReduced, mergeReduced, type Reduce, ReduceError, summaryOf, unknownReduced } from './reduce.ts';

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { groupField } from '@bullpen/handlers';
 import { CsvError, parse } from 'csv-parse';
 import { HttpProblem } from '../http/problem.ts';
 import { writeAll } from '../http/write-all.ts';
@@ -15,6 +16,8 @@ export interface RowRules {
   rowMaxBytes: number;
   /** Makes JSON of the cells of a column. */
   readerOf: (column: string) => CellReader;
+  /** Where group keys are read, which has to be in a column. */
+  groupBy?: string | undefined;
   /** Told of the header before the first block. */
   onColumns: (columns: readonly string[]) => void;
 }
@@ -74,7 +77,7 @@ function createRows(rules: RowRules) {
       line += 1 + innerLines(record);
       if (record.length === 1 && record[0] === '') return;
       if (columns === null) {
-        checkHeader(record, began);
+        checkHeader(record, began, rules.groupBy);
         columns = record.map((name) => ({ name, start: `${JSON.stringify(name)}:`, read: rules.readerOf(name) }));
         return rules.onColumns(record);
       }
@@ -104,7 +107,7 @@ function innerLines(record: readonly string[]): number {
   return lines;
 }
 
-function checkHeader(names: readonly string[], line: number): void {
+function checkHeader(names: readonly string[], line: number, groupBy: string | undefined): void {
   const refuse = (message: string): never => {
     throw new HttpProblem('invalid', `The header of the CSV ${message}`, { errors: [{ line, message }] });
   };
@@ -117,6 +120,9 @@ function checkHeader(names: readonly string[], line: number): void {
   }
   const double = names.find((name, at) => names.indexOf(name) !== at);
   if (double !== undefined) refuse(`names the column ${JSON.stringify(double.slice(0, 50))} twice`);
+  // Of a file without it no item would have a key, and nothing an order.
+  if (groupBy !== undefined && !names.includes(groupField(groupBy)))
+    refuse(`has no column ${JSON.stringify(groupField(groupBy))}, by which groupBy reads the group of a row`);
 }
 
 /** Writes the bytes into the parser at its pace, once they are known to be UTF-8: it would put U+FFFD for what is not. */

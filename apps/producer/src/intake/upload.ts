@@ -39,6 +39,7 @@ export async function readStream(
       ? readRows(body, {
           rowMaxBytes: chunkMaxBytes - 2,
           readerOf: createCellReaders(handler),
+          groupBy,
           onColumns: (names) => (columns = names),
         })
       : readLines(body, { lineMaxBytes: chunkMaxBytes - 2 });
