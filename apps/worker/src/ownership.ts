@@ -29,7 +29,7 @@ export function createOwnership(deps: OwnershipDeps) {
   const { serving, log } = deps;
   const kept = new Set<number>();
   /** Of all that are its own by the database, also those that are being drained. */
-  let leases = new Map<number, string>();
+  let leases = new Map<number, { lease: string; since: number }>();
   /** Being drained: its lease is still renewed. */
   const leaving = new Set<number>();
   /** Drained, to be given back with the next renewal. */
@@ -105,7 +105,10 @@ export function createOwnership(deps: OwnershipDeps) {
 
   return {
     /** The fence of its keyed work; null: the partition is not its own. */
-    leaseOf: (partition: number): string | null => leases.get(partition) ?? null,
+    leaseOf: (partition: number): string | null => leases.get(partition)?.lease ?? null,
+
+    /** Since when it has that. */
+    leasedAt: (partition: number): number => leases.get(partition)?.since ?? Infinity,
 
     partitions: (): number[] => [...kept].sort((a, b) => a - b),
 
@@ -123,7 +126,14 @@ export function createOwnership(deps: OwnershipDeps) {
       const wasRetired = retired !== null;
       const owned = await deps.statements.own({ worker, leaseMs, releasing: given });
       renewedAt = sentAt;
-      leases = new Map(owned.mine.map(({ no, lease }) => [no, lease]));
+      const now = performance.now();
+      const known = leases;
+      leases = new Map(
+        owned.mine.map(({ no, lease }) => [
+          no,
+          known.get(no)?.lease === lease ? known.get(no)! : { lease, since: now },
+        ]),
+      );
       for (const partition of given) releasing.delete(partition);
       follow(owned);
       giveUp(owned);

@@ -10,7 +10,13 @@ import {
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 import type { Gate } from './limits/gate.ts';
-import { createGroupLimits, type GroupLimit } from './limits/group-limit.ts';
+import {
+  createGroupLimits,
+  type GroupLimit,
+  type GroupLimits,
+  type GroupRate,
+  type LimitedLine,
+} from './limits/group-limit.ts';
 import { describeError } from './outputs.ts';
 import { TimeoutError, type Timeouts } from './timeouts.ts';
 import { type Marks, start } from './watchdog/marks.ts';
@@ -46,8 +52,8 @@ interface Group {
   max: number;
   /** One after the other, as they were submitted. */
   ordered: boolean;
-  /** How fast those of one may start, for the owner of a line under this lease; null: any number at once. */
-  paceOf: ((line: number, lease: string) => GroupLimit) | null;
+  /** How fast those of one may start, for the owner of a line; null: any number at once. */
+  paceOf: ((line: LimitedLine) => GroupLimit) | null;
 }
 
 /** Batches that are kept; the one that was used longest ago goes. */
@@ -69,12 +75,14 @@ export interface PlansDeps {
 /** Reads a batch once per worker: parses its params, runs the handler's `start`. */
 export function createPlans(deps: PlansDeps) {
   const plans = new Map<number, Promise<Plan>>();
+  const groupLimits = createGroupLimits();
 
   async function load(no: number, chunk: number): Promise<Plan> {
     deps.figures.paramsLoads += 1;
+    const askedAt = performance.now();
     const row = await deps.statements.plan(no);
     if (row === null) throw new Error(`batch ${no} is gone while its chunks run`);
-    const plan = createPlan(row, deps);
+    const plan = createPlan(row, { ...deps, groupLimits, askedAt });
     plan.broken = await prepare(plan, row, chunk, deps.marks);
     return plan;
   }
@@ -118,7 +126,7 @@ export function createPlans(deps: PlansDeps) {
 
 export type Plans = ReturnType<typeof createPlans>;
 
-function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
+function createPlan(row: BatchPlan, deps: PlansDeps & LimitedDeps): Plan {
   const handler = deps.handlers.get(row.handler);
   if (handler === undefined) throw new Error(`the claim gave a batch of the unknown handler ${row.handler}`);
   const { seed = 0 } = row.options as { seed?: number };
@@ -145,12 +153,21 @@ function createPlan(row: BatchPlan, deps: PlansDeps): Plan {
     },
     broken: null,
     takesSlots: false,
-    group: groupOf(row.options, deps.hasBarrier ?? true),
+    group: groupOf(row, deps),
     gate,
   };
 }
 
-function groupOf(options: Record<string, unknown>, hasBarrier: boolean): Group | null {
+interface LimitedDeps {
+  groupLimits: GroupLimits;
+  /** When the row was asked for: its age is from then or later. */
+  askedAt: number;
+}
+
+function groupOf(
+  { options, ageMs }: BatchPlan,
+  { groupLimits, askedAt, hasBarrier = true }: PlansDeps & LimitedDeps,
+): Group | null {
   const {
     groupBy,
     ordered = false,
@@ -160,14 +177,14 @@ function groupOf(options: Record<string, unknown>, hasBarrier: boolean): Group |
     groupBy?: string;
     ordered?: boolean;
     groupConcurrency?: number;
-    groupRateLimit?: { limit: number; perMs: number };
+    groupRateLimit?: GroupRate;
   };
   if (groupBy === undefined) return null;
   return {
     keyOf: createGroupKey(groupBy),
     max: ordered && hasBarrier ? 1 : (groupConcurrency ?? Infinity),
     ordered: ordered && hasBarrier,
-    paceOf: groupRateLimit === undefined ? null : createGroupLimits(groupRateLimit),
+    paceOf: groupRateLimit === undefined ? null : (line) => groupLimits(line, groupRateLimit, askedAt - ageMs),
   };
 }
 

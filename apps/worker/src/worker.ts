@@ -65,6 +65,7 @@ export async function startWorker(deps: WorkerDeps) {
     handlers: [...deps.handlers.keys()],
     flushMaxItems: settings.flushMaxItems,
     leaseOf: (partition) => ownership.leaseOf(partition),
+    leasedAt: (partition) => ownership.leasedAt(partition),
   });
   const processDeps = { ...runner.running, isolation, lines, handBack: createHandBacks(statements.lost) };
   const consumers = createConsumers({

@@ -25,7 +25,7 @@ function planOf(reduce: object | undefined, told: object[] = []): Plan {
   const scope = { batchId: 'b', params: { p: 1 }, seed: 1, log, caches: createCaches(), cancelled: null };
   const rest = {
     batch: 1,
-    row: { no: 1, id: 'b', handler: 'h', params: null, options: {} },
+    row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
     maxAttempts: 3,
     backoffMs: 1,
     timeoutMs: 1000,

@@ -31,7 +31,7 @@ function planOf(handler: object): Plan {
   const scope = { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null };
   return {
     batch: 1,
-    row: { no: 1, id: 'b', handler: 'h', params: null, options: {} },
+    row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
     handler: handler as Handler,
     scope,
     maxAttempts: 3,

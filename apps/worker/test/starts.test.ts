@@ -2,7 +2,7 @@ import { mostWithin } from '@bullpen/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createServerClock } from '../src/limits/clock.ts';
-import { createGroupLimit } from '../src/limits/group-limit.ts';
+import { createGroupLimit, createGroupLimits } from '../src/limits/group-limit.ts';
 import { createStarts } from '../src/limits/starts.ts';
 
 interface Plan {
@@ -144,5 +144,20 @@ describe('the limit of a group', () => {
     const groups = createGroupLimit({ limit: 10, perMs: 1000 }, 0);
     for (let key = 0; key < 10_000; key += 1) groups.started(String(key), key);
     expect(groups.size()).toBeLessThanOrEqual(101);
+  });
+
+  it('lets those of a new batch start at once, waits after a takeover, and outlives the plan of its batch', () => {
+    const limits = createGroupLimits();
+    const now = performance.now();
+    const rate = { limit: 1, perMs: 60_000 };
+    const of = (batch: number, lease: string, leasedAt: number) =>
+      limits({ batch, line: 0, lease, leasedAt }, rate, now);
+    const own = of(1, 'a', now - 5000);
+    expect(own.readyAt('k', now)).toBeLessThan(now);
+    own.started('k', now);
+    expect(of(1, 'a', now - 5000).readyAt('k', now)).toBe(now + 60_000);
+    expect(of(1, 'b', now + 10).readyAt('other', now)).toBe(now + 60_010);
+    for (let batch = 2; batch < 5000; batch += 1) of(batch, 'a', now - 5000);
+    expect(of(2, 'a', now - 5000).readyAt('k', now)).toBeGreaterThan(now);
   });
 });

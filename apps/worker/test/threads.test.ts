@@ -57,7 +57,7 @@ interface Batch {
   no?: number;
 }
 function openPlans(handler: string, { params = null, options, handlers = catalog, no = 1 }: Batch = {}) {
-  const row = { no, id: `batch-${no}`, handler, params, options: { seed: 7, backoffMs: 0, ...options } };
+  const row = { no, id: `batch-${no}`, handler, params, options: { seed: 7, backoffMs: 0, ...options }, ageMs: 0 };
   const statements = { plan: () => Promise.resolve(row) };
   const own = { caches: createCaches(), timeouts: createTimeouts(), marks: createMarks(), figures: createFigures() };
   return createPlans({ statements, handlers, log, gateOf: () => openGate, ...own });

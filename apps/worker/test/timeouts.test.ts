@@ -17,7 +17,7 @@ const held = (more: Partial<Held> = {}): Held => ({
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const planOf = (handler: object, timeoutMs = 100): Plan => ({
   batch: 1,
-  row: { no: 1, id: 'b', handler: 'h', params: null, options: {} },
+  row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
   handler: defineHandler({ name: 'h', description: '', ...handler }),
   scope: { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null },
   maxAttempts: 2,

@@ -1,9 +1,15 @@
+/** How many starts of a group in how many ms. */
+export interface GroupRate {
+  limit: number;
+  perMs: number;
+}
+
 /**
  * How fast the items of each group may start, kept by the owner of a partition for the groups in it: `limit` in `perMs`, at even distances.
- * Who has taken a partition does not know what started before: every group waits for one interval first. `openedAt`: when it
- * was taken. A group whose time has passed is forgotten; all wait equally long, so the oldest come first.
+ * Nothing is known of what started before `openedAt`: each group waits for an interval from then on. A group whose time has
+ * passed is forgotten; all wait equally long, so the oldest come first.
  */
-export function createGroupLimit({ limit, perMs }: { limit: number; perMs: number }, openedAt: number) {
+export function createGroupLimit({ limit, perMs }: GroupRate, openedAt: number) {
   const everyMs = perMs / limit;
   const readyAt = new Map<string, number>();
 
@@ -28,12 +34,48 @@ export function createGroupLimit({ limit, perMs }: { limit: number; perMs: numbe
 
 export type GroupLimit = ReturnType<typeof createGroupLimit>;
 
-/** Those of the lines of a batch: what is known of one is good under one lease of its partition. */
-export function createGroupLimits(rate: { limit: number; perMs: number }) {
-  const lines = new Map<number, { lease: string; limit: GroupLimit }>();
-  return (line: number, lease: string): GroupLimit => {
-    let known = lines.get(line);
-    if (known?.lease !== lease) lines.set(line, (known = { lease, limit: createGroupLimit(rate, performance.now()) }));
-    return known.limit;
+/** The part of a batch in a partition, for the owner of that under a lease. */
+export interface LimitedLine {
+  batch: number;
+  line: number;
+  lease: string;
+  /** Since when. */
+  leasedAt: number;
+}
+
+/** Batches that are kept; plans come and go meanwhile. */
+const keptMax = 4000;
+
+/**
+ * The limits of groups that this worker keeps. Under a lease that is older than the batch nothing of it has started anywhere else, so no
+ * group waits; under a later one the owner before may have started something a moment before it was lost.
+ */
+export function createGroupLimits() {
+  const batches = new Map<number, Map<number, { lease: string; limit: GroupLimit }>>();
+  /** When the last one was dropped that may be asked for again. */
+  let droppedAt = -Infinity;
+
+  function linesOf(batch: number) {
+    const lines = batches.get(batch) ?? new Map<number, { lease: string; limit: GroupLimit }>();
+    batches.delete(batch);
+    batches.set(batch, lines);
+    if (batches.size > keptMax) {
+      batches.delete(batches.keys().next().value!);
+      droppedAt = performance.now();
+    }
+    return lines;
+  }
+
+  /** `bornAt`: the batch came then or later. */
+  return ({ batch, line, lease, leasedAt }: LimitedLine, rate: GroupRate, bornAt: number): GroupLimit => {
+    const lines = linesOf(batch);
+    const known = lines.get(line);
+    if (known?.lease === lease) return known.limit;
+    const since = Math.max(leasedAt, droppedAt);
+    const limit = createGroupLimit(rate, since < bornAt ? -Infinity : since);
+    lines.set(line, { lease, limit });
+    return limit;
   };
 }
+
+export type GroupLimits = ReturnType<typeof createGroupLimits>;

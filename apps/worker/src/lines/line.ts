@@ -9,6 +9,8 @@ export interface Line {
   line: number;
   /** The fence: under which lease the partition is this worker's. */
   lease: string;
+  /** Since when it is. */
+  leasedAt: number;
   /** Among all that have their turn: older ones get free slots first. */
   order: number;
   /** The partition is not this worker's any more, or not under this lease: another may have the line. */

@@ -11,6 +11,8 @@ export interface LinesDeps extends Omit<TurnDeps, 'isWanted' | 'stepAside' | 'bu
   hands: Pick<Hands, 'isWanted'>;
   /** The fence of a partition that this worker owns; null: it does not. */
   leaseOf: (partition: number) => string | null;
+  /** Since when. */
+  leasedAt: (partition: number) => number;
 }
 
 /** A job that is the turn of a line. */
@@ -50,7 +52,8 @@ export function createLines(deps: LinesDeps) {
       const lease = deps.leaseOf(job.line);
       if (lease === null) return 'back';
       const isLost = (): boolean => deps.leaseOf(job.line) !== lease;
-      const line: Line = { batch: job.batchNo, line: job.line, lease, order, isLost, isGone };
+      const leasedAt = deps.leasedAt(job.line);
+      const line: Line = { batch: job.batchNo, line: job.line, lease, leasedAt, order, isLost, isGone };
       const over = run(line, job.chunk, stepAside);
       turns.set(name, { batch: job.batchNo, over });
       try {

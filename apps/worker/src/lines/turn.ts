@@ -33,7 +33,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   const startedAt = performance.now();
   const signal = createSignal();
   const { keyOf, max, ordered, paceOf } = plan.group!;
-  const pace = paceOf?.(line.line, line.lease) ?? null;
+  const pace = paceOf?.(line) ?? null;
   const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.read(at)), groupMax: max, ordered, pace });
   const held: Held = {
     line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0 }, open: 0, isFenced: false,

@@ -151,6 +151,8 @@ export interface BatchPlan {
   handler: string;
   params: unknown;
   options: Record<string, unknown>;
+  /** Since it came. */
+  ageMs: number;
 }
 
 /** Plan: a batch by its number. A read. */
@@ -162,6 +164,7 @@ export function preparePlan(db: Database) {
       handler: batches.handler,
       params: batches.params,
       options: batches.options,
+      ageMs: sql<number>`extract(epoch from clock_timestamp() - ${batches.createdAt})::float8 * 1000`,
     })
     .from(batches)
     .where(eq(batches.no, sql.placeholder('no')))
