@@ -174,6 +174,46 @@ describe('the fair order', () => {
     expect(count(await rounds(database, 10, 4), free)).toBe(40);
   });
 
+  it('is not held back by what a limit holds back, nor by a last item that takes long', async () => {
+    const database = await databaseForTest();
+    const limited = await accept(database, 100);
+    await database.db.execute(sql`update batches set flight_max = 10 where no = ${limited}`);
+    await accept(database, 1);
+    // Both have something in flight from now on.
+    expect(await mark(database, 2)).toHaveLength(2);
+    const steady = await accept(database, 400);
+    await rounds(database, 10, 10);
+    const newcomer = await accept(database, 400);
+    const marked = await rounds(database, 10, 10);
+    expect(Math.abs(count(marked, steady) - count(marked, newcomer))).toBeLessThanOrEqual(10);
+  });
+
+  it('counts what was run, however often the rest of a chunk comes back', async () => {
+    const database = await databaseForTest();
+    const { no } = await acceptBatch(database, { total: 100, size: 100 });
+    const passOf = async (): Promise<number> =>
+      Number((await database.db.execute(sql`select pass from batches where no = ${no}`))[0]!['pass']);
+    for (let done = 0; done < 50; done += 10) {
+      const claim = randomUUID();
+      const nos = (await mark(database, 1)).map(({ no }) => no);
+      const [held] = await database.statements.claim({ nos, claim, worker: randomUUID(), handlers: ['echo'] });
+      const rest = { first: done + 10, size: 90 - done, picks: null, attempt: 1, delayMs: 0 };
+      const outcome = { succeeded: 10, outputs: '', indexes: null, failures: [], rests: [rest] };
+      await database.statements.flush([{ no: held!.no, claim, first: done, ...outcome }]);
+      expect(await passOf()).toBe(done + 10);
+    }
+  });
+
+  it('leaves alone a batch that waits for longer until it may start', async () => {
+    const database = await databaseForTest();
+    const options = { rateLimit: { limit: 1, perMs: 1000, cost: 1 } };
+    const told = await accept(database, 10, options);
+    await database.statements.pauseLimits({ batch: told, ms: 60_000 });
+    expect(await mark(database, 4)).toEqual([]);
+    await database.db.execute(sql`update limits set paused_until = null`);
+    expect(count(await mark(database, 4), told)).toBeGreaterThan(0);
+  });
+
   it('gives one batch all places beside many that have nothing to run', async () => {
     const database = await databaseForTest();
     for (let n = 0; n < 30; n += 1) await accept(database, 1);

@@ -88,7 +88,7 @@ export function prepareFlush(db: Database) {
   const done = db.$with('done', {}).as(sql`
     update chunks c set state = 'done', size = f.succeeded + f.failed, picks = null from fin f where c.no = f.no`);
   const back = db.$with('back', {}).as(sql`
-    select f.batch, f.crashes, f.format, u.first, u.size, u.picks::bigint[] as picks, u.attempt, u.delay_ms, u.srcs::bigint[] as srcs, u.grp
+    select f.batch, f.crashes, f.format, u.attempt = f.attempt as is_unstarted, u.first, u.size, u.picks::bigint[] as picks, u.attempt, u.delay_ms, u.srcs::bigint[] as srcs, u.grp
     from unnest(${sql.placeholder('restNos')}::bigint[], ${sql.placeholder('restFirsts')}::bigint[], ${sql.placeholder('restSizes')}::int[],
       string_to_array(${sql.placeholder('restPicks')}::text, ';', ''), ${sql.placeholder('restAttempts')}::smallint[],
       ${sql.placeholder('restDelays')}::float8[], string_to_array(${sql.placeholder('restSrcs')}::text, ';', ''),
@@ -122,9 +122,9 @@ export function prepareFlush(db: Database) {
     insert into ${partials} (batch, partial)
     select f.batch, x.partial::json from unnest(${sql.placeholder('partialNos')}::bigint[],
       string_to_array(${sql.placeholder('partials')}::text, ${separator})) x(no, partial) join fin f on f.no = x.no`);
-  const { locked, counted } = countOutcomes(db, 'fin');
+  const { locked, counted } = countOutcomes(db, 'fin', { back: 'back' });
   const query = db
-    .with(fin, locked, counted, done, back, rest, reduced, inserted)
+    .with(fin, back, locked, counted, done, rest, reduced, inserted)
     .select({ no: fin.no, batch: fin.batch })
     .from(fin)
     .prepare('flush');

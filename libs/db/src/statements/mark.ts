@@ -36,11 +36,13 @@ export interface MarkRoom {
  * In the fair order (fair.ts): the first chunks of the batches that are next, as many batches of each owner as there is room at all, and
  * about twice as many chunks of them as there is room, so that few rows are read that are not taken. A chunk's tag is the pass of its batch,
  * plus what goes before it of the same batch over its weight; among owners the same again with all that goes before it of its owner. Then
- * the passes move by what was taken, and the virtual times to what is served now: the least pass of a batch that waits or has something in
- * flight, less what it has in flight. A newcomer so starts at what is being served, not behind the window that is marked already; and
- * where there is no room left, it still gets its share (`spare`).
+ * the passes move by what was taken, and the virtual times to what is served now: the least pass of a batch that waits for a place, less what
+ * it has in flight. A newcomer so starts at what is being served, not behind the window that is marked already; and where there is no
+ * room left, it still gets its share (`spare`). What a limit holds back, or a last item that takes an hour, does not hold back the time: only
+ * where nothing else is served it is what is served.
  *
- * A batch with `flight_max` items in flight gets no more, and is not among those that are next: else a few of them would keep all others away.
+ * A batch with `flight_max` items in flight gets no more, and neither it nor one whose limit opens in more than 2 s is among those that are next:
+ * else a few of them would keep all others away.
  *
  * Only one mark runs at a time: the lock is tried inside the statement, so any producer may publish right after its
  * accept, and who comes second gets nothing. `limit greatest(…)` and `update … from pick` turned 4.5 ms into 350–750, hence the arrays.
@@ -57,14 +59,18 @@ export function prepareMark(db: Database) {
     select batch, sum(size) as items from (
       select batch, size from chunks where state = 'queued' and line is null
       union all select batch, size from chunks where state = 'running' and line is null) f group by batch`);
+  const filled = db.$with('filled', {}).as(sql`
+    select b.no from flight f cross join lateral (select no, flight_max from batches where no = f.batch offset 0) b where b.flight_max <= f.items`);
+  const shut = db.$with('shut', {}).as(sql`
+    select name from limits where greatest(next_at, paused_until) > clock_timestamp() + interval '2 seconds'`);
   const next = db.$with('next', {}).as(sql`
     select o.owner, greatest(o.pass, i.virtual) as owner_pass, o.weight as owner_weight, b.no as batch, greatest(b.pass, o.virtual) as pass,
-      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, coalesce(f.items, 0) as flying, count(*) over (partition by o.owner) as of_owner
+      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, coalesce(f.items, 0) as flying, sum(b.weight) over (partition by o.owner) as of_owner
     from exclusive cross join installation i cross join owners o cross join lateral (
       select no, pass, weight, flight_max from batches b
       where b.owner = o.owner and b.state = 'running' and not b.keyed and b.succeeded + b.failed < b.total
         and b.handler = any(${sql.placeholder('handlers')}::text[])
-        and (flight_max is null or flight_max > coalesce((select f.items from flight f where f.batch = b.no), 0))
+        and no not in (select no from filled) and 'batch:' || no not in (select name from shut) and 'handler:' || handler not in (select name from shut)
         and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null)
       order by b.pass, b.no limit ${places}) b
     left join flight f on f.batch = b.no
@@ -74,7 +80,8 @@ export function prepareMark(db: Database) {
     from next n cross join lateral (
       select no, size, first from chunks c
       where c.batch = n.batch and c.state = 'pending' and c.not_before is null and c.line is null
-      order by c.first limit greatest(4, 2 * (${places}) / n.of_owner)) c`);
+      order by c.first limit greatest(4, 2.0 * (${places}) * n.weight / n.of_owner
+        * n.owner_weight / (select sum(w) from (select distinct owner, owner_weight as w from next) each))) c`);
   const tagged = db.$with('tagged', {}).as(sql`
     select h.*, h.pass + h.prior / h.weight as place, h.owner_pass + coalesce(
       sum(h.size) over (partition by h.owner order by h.pass + h.prior / h.weight, h.batch, h.no ${before}), 0) / h.owner_weight as turn
@@ -111,15 +118,16 @@ export function prepareMark(db: Database) {
     where b.no = x.batch and b.no = any(array(select no from locked))`);
   // What is served now, of each owner: of those that wait, and of those of which all that is there is in flight.
   const served = db.$with('served', {}).as(sql`
-    select owner, min(pass) as virtual, min(owner_pass) as owner_pass, sum(flying) as flying from (
-      select n.owner, n.pass - n.flying / n.weight as pass, n.owner_pass, n.flying from next n
+    select owner, coalesce(min(pass) filter (where is_free), min(pass)) as virtual, min(owner_pass) as owner_pass, sum(flying) as flying,
+      bool_or(is_free) as is_free from (
+      select n.owner, n.pass - n.flying / n.weight as pass, n.owner_pass, n.flying, n.flight_max is null as is_free from next n
       union all
-      select b.owner, b.pass - f.items / b.weight, greatest(o.pass, i.virtual), f.items
+      select b.owner, b.pass - f.items / b.weight, greatest(o.pass, i.virtual), f.items, false
       from installation i cross join (select batch, items from flight where batch not in (select batch from next)) f
       cross join lateral (select owner, pass, weight from batches where no = f.batch and state = 'running' offset 0) b
       join owners o on o.owner = b.owner
       union all
-      select b.owner, b.pass, null, 0 from batches b where b.state = 'running' and b.keyed and b.succeeded + b.failed < b.total
+      select b.owner, b.pass, null, 0, false from batches b where b.state = 'running' and b.keyed and b.succeeded + b.failed < b.total
         and (exists (select from chunks c where c.batch = b.no and c.state = 'running')
           or exists (select from chunks c where c.batch = b.no and c.line is not null and c.state = 'pending' and c.not_before is null))) s group by owner`);
   const owned = db.$with('owned', {}).as(sql`
@@ -127,10 +135,29 @@ export function prepareMark(db: Database) {
     from served s left join (select n.owner, sum(m.size) as items from marked m join next n on n.batch = m.batch group by n.owner) t using (owner)
     where o.owner = s.owner and (select ok from exclusive)`);
   const timed = db.$with('timed', {}).as(sql`
-    update installation set virtual = greatest(virtual, (select min(s.owner_pass - s.flying / o.weight) from served s join owners o using (owner)))
+    update installation set virtual = greatest(virtual, (
+      select coalesce(min(s.owner_pass - s.flying / o.weight) filter (where s.is_free), min(s.owner_pass - s.flying / o.weight))
+      from served s join owners o using (owner)))
     where (select ok from exclusive) and exists (select from served)`);
   const query = db
-    .with(exclusive, flight, next, heads, tagged, ranked, picked, nos, marked, locked, passed, served, owned, timed)
+    .with(
+      exclusive,
+      flight,
+      filled,
+      shut,
+      next,
+      heads,
+      tagged,
+      ranked,
+      picked,
+      nos,
+      marked,
+      locked,
+      passed,
+      served,
+      owned,
+      timed,
+    )
     .select({
       no: marked.no,
       generation: marked.generation,

@@ -90,7 +90,7 @@ function prepareTake(db: Database, name: string, under: SQL, charge: SQL) {
     insert into ${results} (batch, index, finished_at, status, attempt, error, src, fingerprint)
     select batch, index, now(), 2, attempt, ${sql.placeholder('error')}::text::json, src, ${sql.placeholder('fingerprint')}::text from buried
     returning 1`);
-  const { locked, counted } = countOutcomes(db, 'buried', ['inserted']);
+  const { locked, counted } = countOutcomes(db, 'buried', { written: ['inserted'] });
   return db
     .with(taken, fate, put, split, failed, inserted, locked, counted)
     .select({ no: fate.no, size: fate.size, fate: fate.fate, durable: counted.durable })
