@@ -106,6 +106,33 @@ describe('an open batch in order', () => {
   });
 });
 
+describe('a crash of the server that loses the end of a turn', () => {
+  it('keeps back what the next turn claims after it, until what was lost has run again', async () => {
+    house = await startHouse({ workers: 1, partitions: 1, env });
+    await createAttempts(house.database);
+    const id = await openStream('grouped', ordered);
+    await append(id, [{ key: 'k' }]);
+    await eventually('the first is over, and its turn', async () => {
+      const [worker] = await rows<{ idle: boolean }>(
+        sql`select facts->>'chunksInFlight' = '0' and seen > (select max(finished_at) from results) as idle from workers`,
+      );
+      return worker?.idle;
+    });
+    const slow = await append(id, [{ key: 'slow', ms: 5000 }]);
+    const begun = sql`select from attempts where index = ${slow} and phase = 'start'`;
+    await eventually('the next turn has begun', async () => (await rows(begun)).length > 0);
+    // As the server comes back: without the flush of the first turn, and without the claim of the next one.
+    await house.database.db.execute(sql`
+      with gone as (delete from results returning batch), counted as (update batches set succeeded = 0)
+      update chunks set state = 'pending', size = 1, settled = 0, round = 0, picks = null, claim = null, worker = null`);
+    await append(id, [{ key: 'k' }]);
+    await close(id);
+    expect((await house.ended(id)).counts).toMatchObject({ total: 3, succeeded: 3 });
+    expect(await checkLedger(house.database)).toEqual([]);
+    expect(await readOrder(house.database)).toMatchObject({ committed: 3, inversions: [], gaps: [] });
+  });
+});
+
 describe('slow items in all lines of a worker', () => {
   it('keep no other group and no other batch from it, however busy these lines are', async () => {
     house = await startHouse({ workers: 1, env });

@@ -64,6 +64,9 @@ const done = (row: ClaimedRow, claim: string, items = row.size, more: Partial<Se
   };
 };
 
+/** A row as it was claimed: what the first flush of a turn proves. */
+const asClaimed = ({ no, round }: ClaimedRow, claim: string) => ({ no, claim, round });
+
 describe('a line', () => {
   it('is claimed in order past the cursor, whatever the state of its rows, by the owner of the partition alone', async () => {
     const database = await databaseForTest();
@@ -84,7 +87,8 @@ describe('a line', () => {
     const database = await databaseForTest();
     const [by, batch] = [await owner(database), await acceptLine(database, 2)];
     const [claimed, id] = [await claimOf(database)(by, batch, { claim: 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa' }), 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa']; // prettier-ignore
-    const flush = (rows: SettledRow[], keep = true) => database.statements.flushLine({ line: 3, ...by, rows, keep });
+    const flush = (rows: SettledRow[], keep = true) =>
+      database.statements.flushLine({ line: 3, ...by, rows, last: asClaimed(claimed[1]!, id), keep });
     const failure = { index: 1, attempt: 3, error: { code: 'bad', message: 'as asked' } };
     const partly = done(claimed[0]!, id, 1, { failures: [failure], left: [2, 3, 4], tries: [[2, 2, 60_000]] });
     expect(await flush([partly])).toBe(true);
@@ -104,7 +108,8 @@ describe('a line', () => {
     const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
     const rows = await claimOf(database)(by, batch, { claim });
     const settled = [done(rows[0]!, claim), done(rows[1]!, claim, 5, { attempts: [1, 2, 1, 1, 3] })];
-    expect(await database.statements.flushLine({ line: 3, ...by, rows: settled, keep: true })).toBe(true);
+    const last = asClaimed(rows[0]!, claim);
+    expect(await database.statements.flushLine({ line: 3, ...by, rows: settled, last, keep: true })).toBe(true);
     expect(await checkLedger(database)).toEqual([]);
     expect(await only(database, sql`select state, (select json_agg(attempt order by index) from results) as attempts from batches where no = ${batch}`)) // prettier-ignore
       .toEqual({ state: 'completed', attempts: [1, 1, 1, 1, 1, 1, 2, 1, 1, 3] });
@@ -117,7 +122,7 @@ describe('a line', () => {
     expect(await mark()).toMatchObject([{ partition: 3, size: 5, keyed: true }]);
     expect(await mark()).toEqual([]);
     const rows = await claimOf(database)(by, batch, { claim });
-    await database.statements.flushLine({ line: 3, ...by, rows: [done(rows[0]!, claim, 0, { tries: [[0, 2, 60_000]] })], keep: false, waitMs: 60_000 }); // prettier-ignore
+    await database.statements.flushLine({ line: 3, ...by, rows: [done(rows[0]!, claim, 0, { tries: [[0, 2, 60_000]] })], last: asClaimed(rows[0]!, claim), keep: false, waitMs: 60_000 }); // prettier-ignore
     expect(await mark()).toEqual([]);
     await database.db.execute(sql`update chunks set not_before = now() - interval '1 second'`);
     await database.statements.due();
@@ -134,24 +139,64 @@ describe('a line', () => {
   });
 });
 
-describe('a flush that the server answered and lost in a crash', () => {
-  it('keeps back all that come after it, until the line is claimed anew', async () => {
+describe('what the server answered and lost in a crash', () => {
+  /** A line whose rows can be set back to where they stood: what the server comes back with. */
+  async function line(rows: number) {
     const database = await databaseForTest();
-    const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
-    const [first, second] = await claimOf(database)(by, batch, { claim });
-    const flush = (row: ClaimedRow, last: { no: number; round: number } | null = null) =>
-      database.statements.flushLine({ line: 3, ...by, rows: [done(row, claim)], last, keep: true });
-    const before = sql`select json_agg(c) as chunks from chunks c where no = ${first!.no}`;
-    const { chunks } = await only<{ chunks: object[] }>(database, before);
-    expect(await flush(first!)).toBe(true);
-    const last = { no: first!.no, round: first!.round + 1 };
-    // As the server comes back: without the flush, and with the claims from before it.
-    await database.db.execute(sql`delete from results where batch = ${batch}`);
-    await database.db.execute(sql`update chunks c set state = o.state, size = o.size, round = o.round
-      from json_populate_recordset(null::chunks, ${JSON.stringify(chunks)}::json) o where c.no = o.no`);
-    expect(await flush(second!, last)).toBe(false);
-    expect(await only(database, sql`select count(*)::int as n from results`)).toEqual({ n: 0 });
-    expect((await claimOf(database)(by, batch)).map(({ place }) => place)).toEqual([0, 5]);
+    const [by, batch, claim] = [await owner(database), await acceptLine(database, rows), claimOf(database)];
+    const stood = async (): Promise<object[]> =>
+      (await only<{ chunks: object[] }>(database, sql`select json_agg(c) as chunks from chunks c`)).chunks;
+    const setBack = async (to: object[]): Promise<void> => {
+      await database.db.execute(sql`delete from results where batch = ${batch}`);
+      await database.db
+        .execute(sql`update chunks c set state = o.state, size = o.size, round = o.round, claim = o.claim, worker = o.worker
+        from json_populate_recordset(null::chunks, ${JSON.stringify(to)}::json) o where c.no = o.no`);
+    };
+    const flush = (row: ClaimedRow, id: string, last: { no: number; claim: string; round: number }) =>
+      database.statements.flushLine({ line: 3, ...by, rows: [done(row, id)], last, keep: true });
+    const settled = async () => (await only<{ n: number }>(database, sql`select count(*)::int as n from results`)).n;
+    const places = async () => (await claim(by, batch)).map(({ place }) => place);
+    return { claim: (given: object) => claim(by, batch, given), flush, stood, setBack, settled, places };
+  }
+
+  it('a flush: it keeps back all that come after it, until the line is claimed anew', async () => {
+    const [{ claim, flush, stood, setBack, settled, places }, id] = [await line(2), randomUUID()];
+    const [first, second] = await claim({ claim: id });
+    const before = await stood();
+    expect(await flush(first!, id, asClaimed(first!, id))).toBe(true);
+    await setBack(before);
+    expect(await flush(second!, id, { no: first!.no, claim: id, round: first!.round + 1 })).toBe(false);
+    expect(await settled()).toBe(0);
+    expect(await places()).toEqual([0, 5]);
+  });
+
+  it('the last flush of a turn and the first claim of the next: what that claims later is settled by none of its flushes', async () => {
+    const { claim, flush, stood, setBack, settled, places } = await line(3);
+    const [id, next, later] = [randomUUID(), randomUUID(), randomUUID()];
+    const before = await stood();
+    const [first] = await claim({ claim: id, rows: 1 });
+    expect(await flush(first!, id, asClaimed(first!, id))).toBe(true);
+    const [second] = await claim({ claim: next, rows: 1 });
+    await setBack(before);
+    const [third] = await claim({ claim: later, after: second!.place });
+    expect(third!.place).toBe(10);
+    expect(await flush(third!, later, asClaimed(second!, next))).toBe(false);
+    expect(await settled()).toBe(0);
+    expect(await places()).toEqual([0, 5, 10]);
+  });
+
+  it('a claim between two flushes: its rows keep back what is settled with them, and no others', async () => {
+    const { claim, flush, stood, setBack } = await line(3);
+    const [id, lost, later] = [randomUUID(), randomUUID(), randomUUID()];
+    const [first] = await claim({ claim: id, rows: 1 });
+    expect(await flush(first!, id, asClaimed(first!, id))).toBe(true);
+    const before = await stood();
+    const [second] = await claim({ claim: lost, after: 0, rows: 1 });
+    await setBack(before);
+    const [third] = await claim({ claim: later, after: second!.place });
+    const last = { no: first!.no, claim: id, round: first!.round + 1 };
+    expect(await flush(second!, lost, last)).toBe(false);
+    expect(await flush(third!, later, last)).toBe(true);
   });
 });
 
@@ -169,6 +214,7 @@ describe('a former owner', () => {
         line: 3,
         lease: former.lease,
         rows: which.map((row) => done(row, claim)),
+        last: asClaimed(which[0]!, claim),
         keep: true,
       });
     return { database, rows, flush, former };
@@ -209,6 +255,7 @@ describe('a former owner', () => {
       line: 3,
       ...former,
       rows: [done(rows[0]!, claim)],
+      last: asClaimed(rows[0]!, claim),
       keep: true,
     });
     await taken;

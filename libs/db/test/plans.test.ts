@@ -170,7 +170,7 @@ describe('plans that are kept', () => {
       const part = { ...one!, succeeded: 1, outputs: texts([1]), indexes: [one!.first], left: [one!.first + 1] };
       const rest = { ...one!, round: 1, succeeded: 1, outputs: texts([2]), indexes: part.left };
       for (const flushed of [[part], [rest, ...others]])
-        expect(await statements.flushLine({ ...owned, rows: flushed, keep: true })).toBe(true);
+        expect(await statements.flushLine({ ...owned, rows: flushed, last: flushed[0]!, keep: true })).toBe(true);
       await acceptBatch(database);
       const [marked] = await markSome(database, 1);
       const held = await statements.claim({ nos: [marked!.no], claim, worker, handlers: ['echo'] });

@@ -26,7 +26,8 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
   const { line, plan } = held;
   let flushedAt = performance.now();
   let wroteAllAt = flushedAt;
-  let last: NonNullable<LineFlush['last']> | null = null;
+  /** None yet: the first row in hand is of the first claim. */
+  let last: LineFlush['last'] | null = null;
 
   /**
    * Rows in which something is new, to the last one that is done: what comes after it may wait without being overtaken, and so a row is
@@ -49,8 +50,9 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
   }
 
   async function write(rows: readonly SettledRow[], keep: boolean, waitMs: number): Promise<boolean> {
+    const proof = last ?? asItIs(held.rows[0]!);
     const send = (rows: readonly SettledRow[]): Promise<boolean> =>
-      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, last, keep, waitMs });
+      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, last: proof, keep, waitMs });
     try {
       return await send(rows.map(reduce));
     } catch (error) {
@@ -73,7 +75,7 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     deps.figures.flushed(isMine ? items : 0, performance.now() - flushedAt, isMine ? 0 : rows.length);
     if (!isMine) held.isFenced = true;
     for (const row of rows) row.round += 1;
-    last = { no: rows[0]!.held.no, round: rows[0]!.round };
+    last = asItIs(rows[0]!);
   }
 
   return {
@@ -97,3 +99,5 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     giveBack: (waitMs: number): Promise<void> => flush(held.rows, false, waitMs),
   };
 }
+
+const asItIs = ({ held: { no, claim }, round }: Row): LineFlush['last'] => ({ no, claim, round });

@@ -25,8 +25,8 @@ export interface LineFlush {
   line: number;
   lease: string;
   rows: readonly SettledRow[];
-  /** A row of the flush before it in this turn, as that left it; null: it is the first. */
-  last?: { no: number; round: number } | null;
+  /** A row of the flush before it in this turn, as that left it; of the first flush: one that the first claim of the turn took. */
+  last: { no: number; claim: string; round: number };
   /** What is left stays in this worker's hand; else it waits, until `waitMs` are over. */
   keep: boolean;
   waitMs?: number;
@@ -41,7 +41,9 @@ export interface LineFlush {
  *
  * Flushes commit without waiting for the disk, so a server that crashes can lose one that was answered: its rows are not in the hand any
  * more, and a later one would settle what comes after them. Hence each proves that the one before it is there (`last`): the log is in
- * order, so with it are all others. The first of a turn needs no proof: its claim was made after all that the turn before wrote.
+ * order, so with it are all others. The first of a turn proves its first claim, which was made after all that the turn before wrote; its own
+ * rows may be of a later claim, made after the crash. A claim that is lost between two flushes needs no proof: nothing of its rows is
+ * settled before they are in a flush, and that is refused.
  *
  * Repeatable: the round has moved on, nothing is written, and the answer is the same. One is in flight for a line.
  *
@@ -63,8 +65,8 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
   const got = db.$with('got', {}).as(sql`
     select c.no, c.batch, c.src, c.attempt, c.state, a.succeeded, a.failed, a.outputs, a.indexes, a.attempts, a.rest, a.tries
     from held, asked a join chunks c on c.no = a.no and c.claim = a.claim and c.round = a.round
-    where c.no = any(${nos}) and (${sql.placeholder('lastNo')}::bigint is null
-      or exists (select from chunks p where p.no = ${sql.placeholder('lastNo')}::bigint and p.round = ${sql.placeholder('lastRound')}::int))
+    where c.no = any(${nos}) and exists (select from chunks p where p.no = ${sql.placeholder('lastNo')}::bigint
+      and p.claim = ${sql.placeholder('lastClaim')}::uuid and p.round = ${sql.placeholder('lastRound')}::int)
     order by c.no for update of c`);
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
     select * from got where state = 'running'
@@ -103,7 +105,7 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
     .from(answer)
     .prepare('flush_line');
 
-  return async ({ line, lease, rows, last = null, keep, waitMs = 0 }: LineFlush): Promise<boolean> => {
+  return async ({ line, lease, rows, last, keep, waitMs = 0 }: LineFlush): Promise<boolean> => {
     const failures = rows.flatMap(({ no, failures }) => failures.map((failure) => ({ no, ...failure })));
     const reduced = rows.flatMap(({ no, partial }) => (partial == null ? [] : [{ no, partial }]));
     const answered = await query.execute({
@@ -112,8 +114,9 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
       keep,
       waitMs,
       count: rows.length,
-      lastNo: last?.no ?? null,
-      lastRound: last?.round ?? null,
+      lastNo: last.no,
+      lastClaim: last.claim,
+      lastRound: last.round,
       nos: list(rows.map(({ no }) => no)),
       claims: list(rows.map(({ claim }) => claim)),
       rounds: list(rows.map(({ round }) => round)),
