@@ -137,6 +137,23 @@ describe('a line', () => {
     await claimOf(database)(by, batch, { rows: 1 });
     expect(await mark([3])).toEqual([]);
   });
+
+  it('is marked however many batches come before it whose lines are in hands, or have no room', async () => {
+    const database = await databaseForTest();
+    // Of each batch two rows, of which the first is what it is told.
+    const fill = (lines: number, line: number, head: string) =>
+      database.db.execute(sql`
+        with b as (insert into batches (id, handler, state, total, options, keyed)
+          select gen_random_uuid(), 'echo', 'running', 10, '{}', true from generate_series(1, ${lines}::int) returning no)
+        insert into chunks (batch, first, size, src, line, place, state)
+        select no, k * 5, 5, k * 5, ${line}, k * 5, case when k = 0 then ${head} else 'pending' end from b, generate_series(0, 1) k`);
+    await fill(250, 3, 'running');
+    await fill(250, 4, 'pending');
+    const batch = await acceptLine(database, 2);
+    expect(await database.statements.markLines({ handlers: ['echo'], slots: [3, 3] })).toMatchObject([
+      { partition: 3, size: 5, batch: { no: batch } },
+    ]);
+  });
 });
 
 describe('what the server answered and lost in a crash', () => {

@@ -4,9 +4,6 @@ import { list, names } from '../bind.ts';
 import { batches, chunks } from '../schema.ts';
 import type { Marked } from './mark.ts';
 
-/** Batches that one run looks at beside one for each line that there is room for: those whose lines are in hand already. */
-const batchesMore = sql.raw('128');
-
 /**
  * Mark of lines: takes lines that wait for a worker, and makes the first chunk that waits in each `queued`; the caller then adds
  * its job, which is the turn of that line: the owner of the partition claims as much of it as it can hold (claim-line.ts). A line whose
@@ -16,7 +13,9 @@ const batchesMore = sql.raw('128');
  * moment between two rows of its hand, has one turn: the worker that has it takes the second job as a word that there is more.
  *
  * Lines of a partition by the `pass` of their batches, which moves with what is settled (count-outcomes.ts): how much of a line its turn
- * will do, nobody knows here. Two probes of an index for each batch and partition with room.
+ * will do, nobody knows here. Each partition with room walks through them until it is full: one probe of an index for a batch whose line
+ * there is in a hand, or that has none there, two for one that is taken. However many there are of the former, they keep nobody out. 1 000
+ * keyed batches: 8 ms; 11–22 where each is looked at for each of 12 partitions, and nothing is to be had.
  */
 export function prepareMarkLines(db: Database) {
   const exclusive = db
@@ -26,17 +25,18 @@ export function prepareMarkLines(db: Database) {
     select no, count(*) as room from unnest(${sql.placeholder('slots')}::smallint[]) s(no) group by no`);
   const waits = sql`c.line is not null and c.state = 'pending' and c.not_before is null`;
   const first = db.$with('first', {}).as(sql`
-    select w.no, r.room, row_number() over (partition by r.no order by b.pass, b.no) as rank
-    from exclusive cross join lateral (
-      select no, greatest(b.pass, o.virtual) as pass from batches b join owners o using (owner)
-      where state = 'running' and keyed and handler = any(${sql.placeholder('handlers')}::text[])
+    with next as materialized (
+      select b.no, greatest(b.pass, o.virtual) as pass from exclusive cross join batches b join owners o using (owner)
+      where exclusive.ok and b.state = 'running' and b.keyed and b.handler = any(${sql.placeholder('handlers')}::text[])
         and exists (select from chunks c where c.batch = b.no and ${waits})
-      order by greatest(b.pass, o.virtual), no limit ${batchesMore} + cardinality(${sql.placeholder('slots')}::smallint[])) b
-    cross join room r
-    cross join lateral (select c.no from chunks c where c.batch = b.no and c.line = r.no and ${waits} order by c.place limit 1) w
-    cross join lateral (
-      select c.state from chunks c where c.batch = b.no and c.line = r.no and c.line is not null and c.state <> 'done' order by c.place limit 1) head
-    where exclusive.ok and head.state = 'pending'`);
+      order by greatest(b.pass, o.virtual), b.no)
+    select w.no from room r cross join lateral (
+      select w.no from next b
+      cross join lateral (
+        select c.state, c.place from chunks c where c.batch = b.no and c.line = r.no and c.line is not null and c.state <> 'done' order by c.place limit 1) head
+      cross join lateral (
+        select c.no from chunks c where c.batch = b.no and c.line = r.no and c.place >= head.place and ${waits} order by c.place limit 1) w
+      where head.state = 'pending' order by b.pass, b.no limit r.room) w`);
   const marked = db.$with('marked', {
     no: chunks.no,
     generation: chunks.generation,
@@ -45,7 +45,7 @@ export function prepareMarkLines(db: Database) {
     batch: chunks.batch,
   }).as(sql`
     update chunks c set state = 'queued', generation = generation + 1, queued_at = clock_timestamp(), partition = line
-    where c.no = any(array(select no from first where rank <= room order by no)) and c.state = 'pending'
+    where c.no = any(array(select no from first order by no)) and c.state = 'pending'
     returning c.no, c.generation, c.partition, c.size, c.batch`);
   const started = db.$with('started', {}).as(sql`
     update batches set started_at = clock_timestamp()
