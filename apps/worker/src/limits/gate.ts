@@ -35,6 +35,8 @@ export interface Gate {
   further: (n: number, signal: AbortSignal) => Promise<void>;
   /** Nobody starts an item for so long, on no worker. */
   pauseAll: (ms: number) => void;
+  /** How long that is still so. */
+  pausedMs: () => number;
 }
 
 /** The items of one run. */
@@ -210,6 +212,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
       for (const pool of pools.values()) pool.clear();
       deps.pauseAll(batch, ms);
     },
+    pausedMs: (): number => Math.max(0, pausedUntil - performance.now()),
     /** Something of it is here. */
     isBusy: (): boolean => tickets > 0 || used > 0,
     apply(own: Limit | undefined, hers: Limit | undefined, at: number): void {
@@ -249,4 +252,5 @@ export const openGate: Gate = {
   holdsSlots: () => undefined,
   further: () => Promise.resolve(),
   pauseAll: () => undefined,
+  pausedMs: () => 0,
 };

@@ -12,8 +12,8 @@ export interface ClaimingDeps extends Omit<RowDeps, 'plan' | 'parse'> {
   handlers: readonly string[];
   claims: Pick<Claims, 'enter' | 'settle'>;
   figures: Figures;
-  /** Bytes of inputs in hand, over all lines of this worker. */
-  budget: { bytes: number };
+  /** Bytes of inputs in hand, over all lines of this worker, and how many lines these are. */
+  budget: { bytes: number; readonly lines: number };
 }
 
 /** Rows of the first claim; of later ones so many that they hold about this many items, within these bounds. */
@@ -21,7 +21,7 @@ const rowsFirst = 4;
 const claimItems = 4000;
 const rowsMax = 64;
 const claimMaxBytes = 4 * 1024 * 1024;
-/** What all lines of a worker hold. A line may always have one claim. */
+/** What all lines of a worker hold. Where others hold that much a line may still have its part, and always one claim. */
 const budgetBytes = 48 * 1024 * 1024;
 const handMaxItems = 200_000;
 /** Rows whose inputs are kept parsed. */
@@ -36,6 +36,7 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
   let rowsNext = rowsFirst;
   let last = { items: 0, at: 0, wasAll: false };
   let count = 0;
+  let ownBytes = 0;
   /** Rows whose inputs are parsed. */
   const parsed: Row[] = [];
 
@@ -63,17 +64,24 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
     return rows;
   }
 
+  function isFull(): boolean {
+    const { bytes, lines } = deps.budget;
+    if (bytes >= budgetBytes && ownBytes >= budgetBytes / Math.max(1, lines)) return true;
+    return held.rows.reduce((sum, row) => sum + row.left, 0) >= handMaxItems;
+  }
+
   return {
     /** Rows that were had in this turn. */
     count: (): number => count,
     /** Nothing is left to be claimed, as it was seen last. */
     hasAll: (): boolean => last.wasAll,
+    /** Nothing more is claimed before something in hand is over. */
+    isFull,
 
     wantsMore(): boolean {
       if (last.wasAll && performance.now() - last.at < lookAgainMs) return false;
       if (hand.unseen() > last.items) return false;
-      if (held.rows.length === 0) return true;
-      return deps.budget.bytes < budgetBytes && held.rows.reduce((sum, row) => sum + row.left, 0) < handMaxItems;
+      return held.rows.length === 0 || !isFull();
     },
 
     /** The claim id is known to the heartbeat before the statement leaves, so that a lost reply can be repaired. */
@@ -98,6 +106,7 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
         bytes += row.bytes;
       }
       count += rows.length;
+      ownBytes += bytes;
       deps.budget.bytes += bytes;
       if (rows.length > 0) rowsNext = rowsFor(last.items / rows.length, bytes / rows.length);
     },
@@ -106,6 +115,7 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
       for (const row of held.rows) {
         if (!isOver(row)) continue;
         deps.claims.settle(row.held.claim);
+        ownBytes -= row.bytes;
         deps.budget.bytes -= row.bytes;
       }
       held.rows = held.rows.filter((row) => !isOver(row));

@@ -97,6 +97,13 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
 
     /** The end of the turn: what is left waits for the next one, until `waitMs` are over. */
     giveBack: (waitMs: number): Promise<void> => flush(held.rows, false, waitMs),
+
+    /** All but the first row goes back. Where that is in a hand, nobody looks at the line (mark-lines.ts). Nothing may be new. */
+    async keepFirst(): Promise<void> {
+      const [first, ...others] = held.rows;
+      if (others.length > 0) await flush(others, false, 0);
+      if (!held.isFenced) letGo((row) => row !== first);
+    },
   };
 }
 

@@ -26,7 +26,12 @@ export const isLineJob = (job: JobData): job is LineJob => job.line !== undefine
 /** The lines that have their turn in this worker. Each has one at a time. */
 export function createLines(deps: LinesDeps) {
   const turns = new Map<string, { batch: number; over: Promise<unknown> }>();
-  const budget = { bytes: 0 };
+  const budget = {
+    bytes: 0,
+    get lines(): number {
+      return turns.size;
+    },
+  };
 
   async function run(line: Line, chunk: number, stepAside: () => boolean): Promise<'over' | 'nothing'> {
     const [plan] = await Promise.all([deps.plans.open(line.batch, chunk), deps.limits.freshen(line.batch)]);

@@ -17,6 +17,8 @@ export interface TurnDeps extends Omit<ClaimingDeps, 'onOver'>, RunningDeps, Flu
 
 /** A line that does nothing but wait longer than this is given back, and comes again when it is due. */
 const waitMaxMs = 1000;
+/** Where more of it may come meanwhile, or others may let go of what it needs, it is looked at again after this. */
+const asleepMaxMs = 60_000;
 /** One that starts nothing for so long, or waits so long for the end of what runs, needs no hand. */
 const slowMs = 100;
 /** What nobody tells is looked for this often: that the line is to be given back, that the lease is fresh again. */
@@ -50,8 +52,10 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
 
   /** How long nothing can happen but that a time comes; 0: something may. */
   function restMs(): number {
-    const mayHappen = beside.isBusy() || held.open > 0 || held.fresh.rows > 0 || !claiming.hasAll() || hand.isReady();
-    return mayHappen ? 0 : hand.dueAt() - performance.now();
+    if (beside.isBusy() || held.open > 0 || held.fresh.rows > 0) return 0;
+    const pausedMs = held.rows.length === 0 ? 0 : plan.gate.pausedMs();
+    if (hand.isReady() || !(claiming.hasAll() || claiming.isFull())) return pausedMs;
+    return Math.max(pausedMs, hand.dueAt() - performance.now());
   }
 
   /** Answers how long nothing of it can start, where that is why it ends. */
@@ -80,8 +84,24 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
     return true;
   }
 
+  /**
+   * It waits for a time, and there is more of it than what is in hand: given back, it would be marked and read again at once. So it keeps its
+   * first row, and lets go of all others.
+   */
+  async function sleep(ms: number): Promise<void> {
+    isAside ||= deps.stepAside();
+    await flushing.keepFirst();
+    const until = performance.now() + Math.min(ms, asleepMaxMs);
+    for (let left = ms; left > 0 && !isEnding(); left = until - performance.now())
+      await signal.wait(Math.min(lookMs, left));
+  }
+
   let waitMs = await work();
   while (!(await isSettled())) waitMs = await work();
+  if (waitMs > 0 && !isOver() && (!claiming.hasAll() || hand.isReady())) {
+    await sleep(waitMs);
+    waitMs = 0;
+  }
   if (held.rows.length > 0 && !isLost()) await flushing.giveBack(waitMs);
   claiming.letGo(() => true);
   running.end();
