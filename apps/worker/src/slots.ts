@@ -9,6 +9,8 @@ export function createSlots(first: number) {
   let ended = 0;
   let wanted = false;
   let itemMs = 0;
+  /** Orders of those who were told of one in this turn of the loop, and are about to take it. */
+  let told: number[] = [];
   let waiting: { order: number; gone: () => boolean; grant: () => void }[] = [];
 
   function grantNext(): void {
@@ -16,7 +18,15 @@ export function createSlots(first: number) {
     let oldest = 0;
     for (let i = 1; i < waiting.length; i += 1) if (waiting[i]!.order < waiting[oldest]!.order) oldest = i;
     const [next] = waiting.splice(oldest, 1);
+    if (told.length === 0) setImmediate(forget);
+    told.push(next!.order);
     next!.grant();
+  }
+
+  /** What was not taken by then is the next one's. */
+  function forget(): void {
+    told = [];
+    grantNext();
   }
 
   return {
@@ -29,6 +39,12 @@ export function createSlots(first: number) {
     },
     get free(): number {
       return free;
+    },
+    /** There is one beside those that are others' by their order: whose item has just ended looks before who was told of its slot. */
+    isFreeFor(order: number): boolean {
+      if (free <= 0 || waiting.length + told.length === 0) return free > 0;
+      const before = (other: number): boolean => other <= order;
+      return free > told.filter(before).length + waiting.filter((each) => before(each.order)).length;
     },
     take(): void {
       free -= 1;
@@ -62,7 +78,10 @@ export function createSlots(first: number) {
     /** Resolves when a slot may be free, or when it was dismissed; look again. */
     wait(order: number, gone: () => boolean): Promise<void> {
       wanted = true;
-      return new Promise((grant) => waiting.push({ order, gone, grant }));
+      return new Promise((grant) => {
+        waiting.push({ order, gone, grant });
+        if (told.length === 0) grantNext();
+      });
     },
     /** Sends away those that will start nothing more: behind an older chunk they would wait as long as that takes. */
     dismiss(): void {

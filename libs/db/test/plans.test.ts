@@ -72,6 +72,7 @@ describe('plans that are kept', () => {
       ]);
       await statements.settled([{ batch: first, index: 5, closely: false }]);
       await statements.counts(first);
+      await statements.lineTag(batch);
       await statements.outcome({ batch, index: 5 });
       await statements.results({ batch, after: 5, limit: 10, status: 'all', maxBytes: 1e6 });
       const jobs = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });

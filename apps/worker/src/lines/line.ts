@@ -11,7 +11,7 @@ export interface Line {
   lease: string;
   /** Since when it is. */
   leasedAt: number;
-  /** Among all that have their turn: older ones get free slots first. */
+  /** Among all that have their turn: lower ones get free slots first. It moves on while others have its hand (turn.ts). */
   order: number;
   /** The partition is not this worker's any more, or not under this lease: another may have the line. */
   isLost: () => boolean;

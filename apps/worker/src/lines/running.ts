@@ -32,15 +32,18 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const starting = createStarting(held, isEnding);
   let now = performance.now();
   let awaitsSlot = false;
+  /** It is this line's turn to take one. */
+  let hasTurn = false;
   /** When an item was started last. */
   let startedAt = now;
 
-  const lacksSlot = (): boolean => plan.takesSlots && slots.free <= 0;
+  const lacksSlot = (): boolean => plan.takesSlots && (hasTurn ? slots.free <= 0 : !slots.isFreeFor(held.line.order));
   const isFull = (): boolean => held.fresh.bytes >= deps.sliceMaxBytes || held.fresh.items >= deps.flushMaxItems;
 
   function start(item: HandItem<Row>): void {
     const { row, at } = item;
     startedAt = now;
+    hasTurn = false;
     const context = new ItemContext(plan.scope, row.indexes[at]!, attemptAt(row.run, at));
     const call = callOf(row, at);
     const outcome = callOne(row.run, at, call, context, deps.marks);
@@ -94,6 +97,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     awaitsSlot = true;
     void slots.wait(held.line.order, isEnding).then(() => {
       awaitsSlot = false;
+      hasTurn = true;
       signal.give();
     });
   }

@@ -1,3 +1,4 @@
+import type { Statements } from '@bullpen/db';
 import type { Plan } from '../plans.ts';
 import { type ClaimingDeps, createClaiming } from './claiming.ts';
 import { createFlushing, type FlushingDeps } from './flushing.ts';
@@ -8,7 +9,7 @@ import { createRunning, type RunningDeps } from './running.ts';
 import { createSignal } from './signal.ts';
 
 export interface TurnDeps extends Omit<ClaimingDeps, 'onOver'>, RunningDeps, FlushingDeps {
-  statements: ClaimingDeps['statements'] & FlushingDeps['statements'];
+  statements: ClaimingDeps['statements'] & FlushingDeps['statements'] & Pick<Statements, 'lineTag'>;
   /** Others wait for a hand. */
   isWanted: () => boolean;
   /** They may have that of this turn, which counts apart from then on. False: too many do. */
@@ -42,6 +43,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   }; // prettier-ignore
   const beside = createBeside(() => signal.give());
   let isAside = false;
+  let placedAt = startedAt;
   const isOverdue = (): boolean => !isAside && performance.now() - startedAt >= deps.sliceMs && deps.isWanted();
   const isLost = (): boolean => held.isFenced || line.isLost() || beside.failure() !== null;
   const isOver = (): boolean => isLost() || line.isGone() || plan.stopped;
@@ -58,12 +60,19 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
     return Math.max(pausedMs, hand.dueAt() - performance.now());
   }
 
+  /** Aside it is never marked again, and would go before all that came later until it is at its end: each slice its place is read anew. */
+  async function moveOn(): Promise<void> {
+    placedAt = performance.now();
+    line.order = (await deps.statements.lineTag(line.batch)) ?? line.order;
+  }
+
   /** Answers how long nothing of it can start, where that is why it ends. */
   async function work(): Promise<number> {
     while (!isEnding()) {
       if (claiming.wantsMore()) beside.start('claim', () => claiming.claim());
       if (deps.mayStart()) await running.run();
       if (flushing.isDue()) beside.start('flush', () => flushing.flush());
+      if (isAside && performance.now() - placedAt >= deps.sliceMs) beside.start('place', moveOn);
       const rest = restMs();
       if (rest > waitMaxMs) return Number.isFinite(rest) ? rest : 0;
       if (running.canGoOn()) continue;

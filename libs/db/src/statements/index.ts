@@ -22,6 +22,7 @@ import { prepareInputs } from './inputs.ts';
 import { prepareLeaseSlots } from './lease-slots.ts';
 import { prepareLimits } from './limits.ts';
 import { type LineFence, wholeFence } from './line-fence.ts';
+import { prepareLineTag } from './line-tag.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
 import { prepareMarkLines } from './mark-lines.ts';
@@ -84,6 +85,7 @@ export function createStatements(db: Database, patience: Patience, fence: LineFe
     claim: again(prepareClaim),
     flush: again(prepareFlush),
     markLines: again(prepareMarkLines),
+    lineTag: again(prepareLineTag),
     claimLine: again((db) => prepareClaimLine(db, fence)),
     flushLine: again((db) => prepareFlushLine(db, fence)),
     probe: again(prepareProbe),
