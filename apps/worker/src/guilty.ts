@@ -1,5 +1,5 @@
-import { joinTexts, type Outcome, splitTexts, verdictOf } from '@bullpen/db';
-import { failOutputs } from './fail-outputs.ts';
+import { joinTexts, splitTexts, verdictOf } from '@bullpen/db';
+import { failOutputs, type Refusable } from './fail-outputs.ts';
 
 type Probe = (outputs: string) => Promise<number>;
 
@@ -10,13 +10,13 @@ const error = { code: 'output-not-storable', message: 'the database cannot store
  * Where it takes every output by itself the fault lies elsewhere, and all items that have something to store fail with a
  * constant error: a chunk that can never be settled would come back for ever.
  */
-export async function withoutGuilty<Kind extends Outcome>(settled: Kind, probe: Probe): Promise<Kind> {
+export async function withoutGuilty<Kind extends Refusable>(settled: Kind, probe: Probe): Promise<Kind> {
   const outputs = splitTexts(settled.outputs);
   const guilty = new Set<number>();
   await search(outputs, 0, outputs.length, probe, guilty);
   const unknown = guilty.size === 0;
   if (unknown) for (const position of outputs.keys()) guilty.add(position);
-  const failures = unknown ? settled.failures.map(({ index }) => ({ index, error })) : settled.failures;
+  const failures = unknown ? settled.failures.map((failure) => ({ ...failure, error })) : settled.failures;
   return failOutputs({ ...settled, failures }, outputs, new Map([...guilty].map((position) => [position, error])));
 }
 

@@ -1,6 +1,6 @@
 import { type Outcome, splitTexts } from '@bullpen/db';
 import { atOnce, encodeReduced, type Reduce, ReduceError, unknownReduced } from '@bullpen/handlers';
-import { failOutputs, indexOfOutput } from './fail-outputs.ts';
+import { failOutputs, indexOfOutput, type Refusable } from './fail-outputs.ts';
 import { describeError, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
 
@@ -14,7 +14,7 @@ const told = new WeakSet<Plan>();
  * folds exactly what is stored: 0.6 µs for an output of 90 bytes, and the same code serves after the database refused
  * some of them. An output that `add` refuses fails its item; what fails otherwise makes the summary unknown.
  */
-export function reduceChunk<Kind extends Outcome>(plan: Plan, settled: Kind): Kind {
+export function reduceChunk<Kind extends Refusable>(plan: Plan, settled: Kind): Kind {
   const { reduce } = plan.handler;
   if (reduce === undefined) return settled;
   const texts = splitTexts(settled.outputs);

@@ -4,6 +4,7 @@ import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import { createFigures } from '../src/figures.ts';
 import { createFlushes } from '../src/flushes.ts';
+import { withoutGuilty } from '../src/guilty.ts';
 import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { reduceChunk } from '../src/reduce-chunk.ts';
@@ -87,6 +88,15 @@ describe('reduceChunk', () => {
     });
   });
 
+  it('leaves to each item the attempt that it had, where they differ', () => {
+    const settled = { ...settledOf([{ n: 1 }, { n: -5 }, { n: 2 }]), attempts: [1, 2, 3] };
+    expect(reduceChunk(planOf(sum), settled)).toMatchObject({
+      indexes: [10, 12],
+      attempts: [1, 3],
+      failures: [{ index: 11, attempt: 2 }],
+    });
+  });
+
   it.each([
     ['zero throws', { ...sum, zero: () => JSON.parse('{') as never }],
     ['the accumulator is too large', { ...sum, add: () => 'x'.repeat(300_000) }],
@@ -135,6 +145,19 @@ describe('a flush', () => {
         partial: '{"sum":4,"indexes":[10,12]}',
         failures: [{ index: 11, error: { code: 'output-not-storable' } }],
       },
+    ]);
+  });
+
+  it('that is refused for nothing that can be found fails all that it stores, each with its attempt', async () => {
+    const failures = [{ index: 3, attempt: 4, error: { code: 'bad', message: 'as asked' } }];
+    const settled = { ...settledOf([1, 2]), attempts: [1, 2], failures };
+    const mended = await withoutGuilty(settled, () => Promise.resolve(0));
+    const code = 'output-not-storable';
+    expect(mended).toMatchObject({ succeeded: 0, outputs: '', indexes: [], attempts: [] });
+    expect(mended.failures).toMatchObject([
+      { index: 3, attempt: 4, error: { code } },
+      { index: 10, attempt: 1, error: { code } },
+      { index: 11, attempt: 2, error: { code } },
     ]);
   });
 });

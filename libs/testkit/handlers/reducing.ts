@@ -1,4 +1,4 @@
-import { defineHandler } from '@bullpen/handlers';
+import { defineHandler, Retry } from '@bullpen/handlers';
 import { z } from 'zod';
 
 interface Sum {
@@ -28,6 +28,7 @@ const kinds: Record<number, (a: Sum, b: Sum) => unknown> = {
     const kept: number[][] = [];
     for (;;) kept.push(Array.from<number>({ length: 1_000_000 }).fill(0.5));
   },
+  21: () => (process.kill(process.pid, 'SIGKILL'), spin()),
 };
 
 /** Answers, and leaves something behind in its thread. */
@@ -45,20 +46,27 @@ const summaries = {
   answersLate: late,
 };
 
-/** Sums {value} over its items; each part of its `reduce` can be made to misbehave. */
+/** Sums {value} over its items, of each or of the params; each part of its `reduce` can be made to misbehave. */
 export default defineHandler({
   name: 'reducing',
   description: 'Sums, or fails to',
+  input: z.object({ value: z.number(), retries: z.number() }).partial().optional(),
   params: z.object({
     value: z.number().default(1),
     times: z.number().default(1),
     add: z.number().optional(),
+    /** `add` misbehaves where it meets this value; at each where none is given. */
+    at: z.number().optional(),
     summary: z.enum(['throws', 'loops', 'answersLate', 'lies', 'loopsLater']).optional(),
   }),
-  run: (_, ctx) => ctx.params.value,
+  run: (input, { attempt, params }) => {
+    if (attempt <= (input?.retries ?? 0)) throw new Retry({ afterMs: 1 });
+    return input?.value ?? params.value;
+  },
   reduce: {
     zero: (): Sum => ({ n: 0 }),
-    add: (acc, n: number, _, { add }) => (add === undefined ? { n: acc.n + n } : (kinds[add]!(acc, { n }) as Sum)),
+    add: (acc, n: number, _, { add, at = n }) =>
+      add === undefined || n !== at ? { n: acc.n + n } : (kinds[add]!(acc, { n }) as Sum),
     merge: (a, b) => (kinds[b.n]?.(a, b) ?? { n: a.n + b.n }) as Sum,
     summary: ({ n }, { times, summary }) => (summary === undefined ? { n: n * times } : summaries[summary]()),
   },
