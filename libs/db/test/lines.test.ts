@@ -118,7 +118,7 @@ describe('a line', () => {
   it('waits for its time when it is given back with nothing to do', async () => {
     const database = await databaseForTest();
     const [by, batch, claim] = [await owner(database), await acceptLine(database, 1), randomUUID()];
-    const mark = () => database.statements.markLines({ handlers: ['echo'], slots: [3, 3] });
+    const mark = () => database.statements.markLines({ handlers: ['echo'], slots: [3, 3], most: 9 });
     expect(await mark()).toMatchObject([{ partition: 3, size: 5, keyed: true }]);
     expect(await mark()).toEqual([]);
     const rows = await claimOf(database)(by, batch, { claim });
@@ -132,7 +132,7 @@ describe('a line', () => {
   it('is not marked while its head is in a hand, and never without room in its partition', async () => {
     const database = await databaseForTest();
     const [by, batch] = [await owner(database), await acceptLine(database, 3)];
-    const mark = (slots: number[]) => database.statements.markLines({ handlers: ['echo'], slots });
+    const mark = (slots: number[]) => database.statements.markLines({ handlers: ['echo'], slots, most: 9 });
     expect(await mark([1, 2, 4])).toEqual([]);
     await claimOf(database)(by, batch, { rows: 1 });
     expect(await mark([3])).toEqual([]);
@@ -150,7 +150,7 @@ describe('a line', () => {
     await fill(250, 3, 'running');
     await fill(250, 4, 'pending');
     const batch = await acceptLine(database, 2);
-    expect(await database.statements.markLines({ handlers: ['echo'], slots: [3, 3] })).toMatchObject([
+    expect(await database.statements.markLines({ handlers: ['echo'], slots: [3, 3], most: 9 })).toMatchObject([
       { partition: 3, size: 5, batch: { no: batch } },
     ]);
   });

@@ -2,7 +2,7 @@ import type { Marked, Statements } from '@bullpen/db';
 import type { ChunkJob, Publisher } from '@bullpen/queue';
 import { errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import type { createReport } from './report.ts';
-import { findRoom } from './room.ts';
+import { findRoom, type Room } from './room.ts';
 
 export interface PublishDeps {
   statements: Statements;
@@ -37,28 +37,54 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
   let next: number = nextMs.busy;
   for (const room of findRoom(windows, newcomers && batchesRunning > 1)) {
     const startedAt = performance.now();
-    // Lines first: each has room in its own partition alone, and takes one place of it for all that it holds.
-    const lines = linesWait ? await deps.statements.markLines({ handlers: room.handlers, slots: room.lines }) : [];
-    const slots = without(room.slots, lines);
-    const chunks =
-      slots.length + room.spare.length === 0
-        ? []
-        : await deps.statements.mark({ handlers: room.handlers, slots, spare: room.spare, itemsMax: deps.queueSize });
-    const marked = [...lines, ...chunks];
+    const marked = await markInto(deps, room, linesWait);
     if (marked.length === 0) continue;
     if (room.slots.length > held) next = nextMs.low;
     const markedAt = performance.now();
     const failed = await addJobs(deps, marked);
     deps.report.add(marked, failed, { startedAt, markedAt });
     if (failed.size > 0) return nextMs.refused;
-    if (chunks.length < slots.length && hasMore(chunks)) next = nextMs.more;
+    if (marked.length < room.slots.length && hasMore(marked)) next = nextMs.more;
   }
   return next;
 }
 
+/**
+ * Marks what there is room for. Where lines wait too, each kind gets half of the room and what the other leaves, and chance decides who
+ * has the odd place: a line takes one place of its partition for all that it holds, and as many would wait as there is room.
+ */
+async function markInto({ statements, queueSize }: PublishDeps, room: Room, linesWait: boolean): Promise<Marked[]> {
+  const { handlers } = room;
+  const marked: Marked[] = [];
+  let { spare } = room;
+  // A line may be in a partition that has no place in this round: it takes one of another's.
+  const free = (): number[] => without(room.slots, marked).slice(0, Math.max(0, room.slots.length - marked.length));
+
+  async function chunks(most: number): Promise<void> {
+    const slots = free().slice(0, most);
+    if (slots.length + spare.length === 0) return;
+    marked.push(...(await statements.mark({ handlers, slots, spare, itemsMax: queueSize })));
+    spare = [];
+  }
+  async function lines(most: number): Promise<void> {
+    if (most > 0) marked.push(...(await statements.markLines({ handlers, slots: room.lines, most })));
+  }
+
+  if (!linesWait) await chunks(room.slots.length);
+  else {
+    const [first, second] = Math.random() < 0.5 ? [chunks, lines] : [lines, chunks];
+    await first(Math.ceil(room.slots.length / 2));
+    await second(free().length);
+    await first(free().length);
+  }
+  return marked;
+}
+
 /** A round takes four chunks of each batch, however many batches there are: where one gave as many, there may be more of it. */
-const hasMore = (chunks: readonly Marked[]): boolean =>
-  Math.max(0, ...countBy(chunks, ({ batch }) => batch.no).values()) >= 4;
+const hasMore = (marked: readonly Marked[]): boolean => {
+  const chunks = marked.filter(({ keyed }) => !keyed);
+  return Math.max(0, ...countBy(chunks, ({ batch }) => batch.no).values()) >= 4;
+};
 
 /** The places that these chunks leave. */
 function without(slots: readonly number[], marked: readonly Marked[]): number[] {

@@ -36,7 +36,7 @@ export function prepareMarkLines(db: Database) {
         select c.state, c.place from chunks c where c.batch = b.no and c.line = r.no and c.line is not null and c.state <> 'done' order by c.place limit 1) head
       cross join lateral (
         select c.no from chunks c where c.batch = b.no and c.line = r.no and c.place >= head.place and ${waits} order by c.place limit 1) w
-      where head.state = 'pending' order by b.pass, b.no limit r.room) w`);
+      where head.state = 'pending' order by b.pass, b.no limit r.room) w limit ${sql.placeholder('most')}::int`);
   const marked = db.$with('marked', {
     no: chunks.no,
     generation: chunks.generation,
@@ -50,10 +50,12 @@ export function prepareMarkLines(db: Database) {
   const started = db.$with('started', {}).as(sql`
     update batches set started_at = clock_timestamp()
     where no = any(array(select no from batches where started_at is null and no = any(array(select distinct batch from marked)) order by no for no key update))`);
-  // Where nothing but lines is served; else mark.ts knows what is.
+  // Where nothing but lines is served; else mark.ts knows what is. Of those that wait: what is in hands may be held back by a limit.
   const owned = db.$with('owned', {}).as(sql`
     update owners o set virtual = greatest(o.virtual, l.pass)
-    from (select owner, min(pass) as pass from batches where state = 'running' and keyed and succeeded + failed < total group by owner) l
+    from (
+      select owner, min(pass) as pass from batches b where state = 'running' and keyed and handler = any(${sql.placeholder('handlers')}::text[])
+        and exists (select from chunks c where c.batch = b.no and ${waits}) group by owner) l
     where l.owner = o.owner and (select ok from exclusive)
       and not exists (select from batches where state = 'running' and not keyed and succeeded + failed < total)`);
   const query = db
@@ -72,7 +74,7 @@ export function prepareMarkLines(db: Database) {
     .innerJoin(batches, sql`${batches.no} = ${marked.batch}`)
     .prepare('mark_lines');
 
-  /** `slots`: a partition for each line that may be taken. `handlers`: those that the owners of these partitions know. */
-  return (room: { handlers: readonly string[]; slots: readonly number[] }): Promise<Marked[]> =>
-    query.execute({ handlers: names(room.handlers), slots: list(room.slots) });
+  /** `slots`: a partition for each line that may be taken, `most` of all. `handlers`: those that the owners of these partitions know. */
+  return (room: { handlers: readonly string[]; slots: readonly number[]; most: number }): Promise<Marked[]> =>
+    query.execute({ handlers: names(room.handlers), slots: list(room.slots), most: room.most });
 }
