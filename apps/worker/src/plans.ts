@@ -1,12 +1,5 @@
 import type { BatchPlan, Statements } from '@bullpen/db';
-import {
-  type BatchScope,
-  type Caches,
-  type Catalog,
-  createGroupKey,
-  type Handler,
-  ItemContext,
-} from '@bullpen/handlers';
+import { type BatchScope, type Caches, type Catalog, createGroupKey, type Handler } from '@bullpen/handlers';
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 import type { Gate } from './limits/gate.ts';
@@ -17,9 +10,9 @@ import {
   type GroupRate,
   type LimitedLine,
 } from './limits/group-limit.ts';
-import { describeError } from './outputs.ts';
-import { TimeoutError, type Timeouts } from './timeouts.ts';
-import { type Marks, start } from './watchdog/marks.ts';
+import { prepare } from './prepare.ts';
+import type { Timeouts } from './timeouts.ts';
+import type { Marks } from './watchdog/marks.ts';
 
 /** All that items of one batch share in this worker. */
 export interface Plan {
@@ -35,7 +28,9 @@ export interface Plan {
   /** Set when the batch does not run any more: its chunks stop and go back with their rest. */
   stopped: boolean;
   cancel: () => void;
-  /** Why no item of it can run, if so. */
+  /** What comes before its first item here, once. `chunk` is the one for which: should this never end, it is the one that is blamed. */
+  prepare: (chunk: number) => Promise<void>;
+  /** Why no item of it can run, if so, once it is prepared. */
   broken: Error | null;
   /** Its handler has answered a promise: its items take slots. */
   takesSlots: boolean;
@@ -72,48 +67,56 @@ export interface PlansDeps {
   hasBarrier?: boolean;
 }
 
-/** Reads a batch once per worker: parses its params, runs the handler's `start`. */
+/** Reads a batch once per worker, and prepares it once: parses its params, runs the handler's `start`. */
 export function createPlans(deps: PlansDeps) {
-  const plans = new Map<number, Promise<Plan>>();
+  const plans = new Map<number, Promise<Plan | null>>();
   const groupLimits = createGroupLimits();
 
-  async function load(no: number, chunk: number): Promise<Plan> {
+  async function load(no: number): Promise<Plan | null> {
     deps.figures.paramsLoads += 1;
     const askedAt = performance.now();
     const row = await deps.statements.plan(no);
-    if (row === null) throw new Error(`batch ${no} is gone while its chunks run`);
-    const plan = createPlan(row, { ...deps, groupLimits, askedAt });
-    plan.broken = await prepare(plan, row, chunk, deps.marks);
+    const handler = row === null ? undefined : deps.handlers.get(row.handler);
+    if (row === null || handler === undefined) return null;
+    return createPlan(row, handler, { ...deps, groupLimits, askedAt }, () => plans.delete(no));
+  }
+
+  /** Null: nothing of it can run here, since it is gone, or its handler is not known. */
+  function read(no: number): Promise<Plan | null> {
+    let plan = plans.get(no);
+    if (plan === undefined) {
+      plan = load(no);
+      // A batch that could not be read, or whose start failed, is looked at anew by the next chunk.
+      plan.then(
+        (plan) => plan ?? plans.delete(no),
+        () => plans.delete(no),
+      );
+    } else {
+      deps.figures.paramsHits += 1;
+      plans.delete(no);
+    }
+    plans.set(no, plan);
+    if (plans.size > keptMax) plans.delete(plans.keys().next().value!);
     return plan;
   }
 
   return {
-    /** `chunk` is the one for which it is asked: should this never end, it is the one that is blamed. */
-    open(no: number, chunk: number): Promise<Plan> {
-      let plan = plans.get(no);
-      if (plan === undefined) {
-        plan = load(no, chunk);
-        // A batch that could not be read, or whose start failed, is looked at anew by the next chunk.
-        plan.then(
-          ({ broken }) => broken && plans.delete(no),
-          () => plans.delete(no),
-        );
-      } else {
-        deps.figures.paramsHits += 1;
-        plans.delete(no);
-      }
-      plans.set(no, plan);
-      if (plans.size > keptMax) plans.delete(plans.keys().next().value!);
+    read,
+    /** The same, prepared. */
+    async open(no: number, chunk: number): Promise<Plan | null> {
+      const plan = await read(no);
+      await plan?.prepare(chunk);
       return plan;
     },
     /** It is read anew when it is asked for again. */
     forget: (no: number): void => void plans.delete(no),
-    /** A batch does not run any more. If it is resumed, it is read anew. Does not wait for a `start` that may never end. */
+    /** A batch does not run any more. If it is resumed, it is read anew. */
     stop(no: number, state: string): void {
       const plan = plans.get(no);
       plans.delete(no);
       plan?.then(
         (plan) => {
+          if (plan === null) return;
           plan.stopped = true;
           if (state === 'cancelled') plan.cancel();
           deps.log.info({ batchId: plan.scope.batchId, state }, 'batch does not run any more: its chunks go back');
@@ -126,9 +129,7 @@ export function createPlans(deps: PlansDeps) {
 
 export type Plans = ReturnType<typeof createPlans>;
 
-function createPlan(row: BatchPlan, deps: PlansDeps & LimitedDeps): Plan {
-  const handler = deps.handlers.get(row.handler);
-  if (handler === undefined) throw new Error(`the claim gave a batch of the unknown handler ${row.handler}`);
+function createPlan(row: BatchPlan, handler: Handler, deps: PlansDeps & LimitedDeps, onBroken: () => void): Plan {
   const { seed = 0 } = row.options as { seed?: number };
   const gate = deps.gateOf(row.no, row.handler);
   const scope: BatchScope<unknown> = {
@@ -140,7 +141,12 @@ function createPlan(row: BatchPlan, deps: PlansDeps & LimitedDeps): Plan {
     cancelled: null,
     gate,
   };
-  return {
+  let prepared: Promise<void> | null = null;
+  async function prepareOnce(chunk: number): Promise<void> {
+    plan.broken = await prepare(plan, chunk, deps.marks);
+    if (plan.broken !== null) onBroken();
+  }
+  const plan: Plan = {
     batch: row.no,
     row,
     handler,
@@ -151,11 +157,13 @@ function createPlan(row: BatchPlan, deps: PlansDeps & LimitedDeps): Plan {
       scope.cancelled = new Error('the batch was cancelled');
       deps.timeouts.cancel(row.no, scope.cancelled);
     },
+    prepare: (chunk) => (prepared ??= prepareOnce(chunk)),
     broken: null,
     takesSlots: false,
     group: groupOf(row, deps),
     gate,
   };
+  return plan;
 }
 
 interface LimitedDeps {
@@ -200,33 +208,4 @@ export function attemptsOf(options: Record<string, unknown>): {
     backoffMs: given.backoffMs ?? 1000,
     timeoutMs: given.timeoutMs ?? 300_000,
   };
-}
-
-async function prepare(plan: Plan, row: BatchPlan, chunk: number, marks: Marks): Promise<Error | null> {
-  const { handler, scope, timeoutMs } = plan;
-  let late: NodeJS.Timeout | undefined;
-  try {
-    marks.enter(chunk, start, timeoutMs);
-    if (handler.params) scope.params = handler.params.parse(row.params ?? undefined);
-    else scope.params = row.params ?? undefined;
-    const context = new ItemContext(scope, 0, 1);
-    // Where it has threads, each of them starts it.
-    const started = handler.threads === undefined ? handler.start?.(context) : undefined;
-    marks.leave();
-    if (started === undefined) return null;
-    const tooLate = new Promise<never>((_, reject) => {
-      late = setTimeout(() => {
-        const error = new TimeoutError(timeoutMs);
-        ItemContext.end(context, error);
-        reject(error);
-      }, timeoutMs);
-    });
-    await Promise.race([started, tooLate]);
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(describeError(error).message);
-  } finally {
-    marks.leave();
-    clearTimeout(late);
-  }
 }

@@ -102,6 +102,8 @@ export async function claimAndRun(
     if (held === 'suspect') return held;
     entry.batch = held.batch;
     const plan = await deps.plans.open(held.batch, held.no);
+    // It was deleted since, and the chunk with it.
+    if (plan === null) return 'over';
     await (known ?? (batchNo === null ? deps.limits.freshen(held.batch) : null));
     const isAside = plan.handler.threads !== undefined && plan.broken === null;
     const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);

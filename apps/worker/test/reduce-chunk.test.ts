@@ -32,6 +32,7 @@ function planOf(reduce: object | undefined, told: object[] = []): Plan {
     timeoutMs: 1000,
     stopped: false,
     cancel: () => undefined,
+    prepare: () => Promise.resolve(),
     broken: null,
     group: null,
     takesSlots: false,

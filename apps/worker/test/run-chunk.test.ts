@@ -39,6 +39,7 @@ function planOf(handler: object): Plan {
     timeoutMs: 300_000,
     stopped: false,
     cancel: () => undefined,
+    prepare: () => Promise.resolve(),
     broken: null,
     group: null,
     // As after its first promise.

@@ -62,7 +62,7 @@ function openPlans(handler: string, { params = null, options, handlers = catalog
   const own = { caches: createCaches(), timeouts: createTimeouts(), marks: createMarks(), figures: createFigures() };
   return createPlans({ statements, handlers, log, gateOf: () => openGate, ...own });
 }
-const planOf = (handler: string, batch: Batch = {}) => openPlans(handler, batch).open(batch.no ?? 1, 1);
+const planOf = async (handler: string, batch: Batch = {}) => (await openPlans(handler, batch).open(batch.no ?? 1, 1))!;
 const misbehaving = (does: object, options: object = {}) =>
   planOf('misbehave-in-threads', { params: { does }, options: { maxAttempts: 2, ...options } });
 
@@ -189,7 +189,7 @@ describe('a chunk in a thread', () => {
     const { journal, lines } = await openJournal();
     const params = { does: { untilAborted: [0, 1] }, journal };
     const plans = openPlans('misbehave-in-threads', { params, options: { maxAttempts: 1 } });
-    const plan = await plans.open(1, 1);
+    const plan = (await plans.open(1, 1))!;
     const running = runInThread(held(2), plan, 1, deps(openThreads()));
     await eventually('both wait', async () => (await lines()).length === 2);
     plans.stop(1, 'cancelled');

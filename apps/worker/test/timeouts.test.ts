@@ -25,6 +25,7 @@ const planOf = (handler: object, timeoutMs = 100): Plan => ({
   timeoutMs,
   stopped: false,
   cancel: () => undefined,
+  prepare: () => Promise.resolve(),
   broken: null,
   group: null,
   takesSlots: false,

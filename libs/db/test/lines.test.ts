@@ -115,6 +115,34 @@ describe('a line', () => {
       .toEqual({ state: 'completed', attempts: [1, 1, 1, 1, 1, 1, 2, 1, 1, 3] });
   });
 
+  it('is charged for what ended its process: one item, or all that are left', async () => {
+    const database = await databaseForTest();
+    const { statements } = database;
+    const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
+    const [first, second] = await claimOf(database)(by, batch, { claim });
+    const left = done(first!, claim, 2, { tries: [[3, 2, 0]] });
+    await statements.flushLine({ line: 3, ...by, rows: [left], last: asClaimed(first!, claim), keep: true });
+    const charge = (no: number, index: number | null, code: string, worker = by.worker): Promise<boolean> =>
+      statements.charge({ worker, no, index, error: { code, message: 'as told' } });
+    const tries = async (): Promise<unknown[]> => {
+      const rows = await claimOf(database)(by, batch);
+      return rows.map((row) =>
+        row.tries
+          .map(([index, attempt, , error]) => [index, attempt, error?.code])
+          .sort(([a], [b]) => Number(a) - Number(b)),
+      );
+    };
+    expect(await charge(first!.no, 4, 'one')).toBe(true);
+    expect(await tries()).toEqual([[[3, 2, undefined], [4, 2, 'one']], []]); // prettier-ignore
+    await charge(first!.no, null, 'all');
+    await charge(second!.no, null, 'all');
+    expect(await tries()).toEqual([
+      [[2, 2, 'all'], [3, 3, 'all'], [4, 3, 'all']],
+      [5, 6, 7, 8, 9].map((index) => [index, 2, 'all']),
+    ]); // prettier-ignore
+    expect(await charge(first!.no, 4, 'other', randomUUID())).toBe(false);
+  });
+
   it('waits for its time when it is given back with nothing to do', async () => {
     const database = await databaseForTest();
     const [by, batch, claim] = [await owner(database), await acceptLine(database, 1), randomUUID()];

@@ -88,7 +88,7 @@ const params = z.object({
   /** A file that gets a line for each start of such an item. */
   journal: z.string().optional(),
   /** In `start`, which comes before the first item. */
-  start: z.enum(['loop', 'never']).optional(),
+  start: z.enum(['loop', 'never', 'exit', 'poison']).optional(),
 });
 
 export default defineHandler({
@@ -96,8 +96,8 @@ export default defineHandler({
   description: 'Does what handlers should not do',
   params,
   start: (ctx) => {
-    if (ctx.params.start === 'loop') spin(Infinity);
-    return ctx.params.start === 'never' ? new Promise(() => undefined) : undefined;
+    const kind = ctx.params.start;
+    return kind === undefined ? undefined : (kinds[kind]() as Promise<void>);
   },
   run: (_, ctx): unknown => {
     const { does, journal } = ctx.params;

@@ -12,6 +12,7 @@ export async function runItem(
 ): Promise<ItemAnswer> {
   try {
     const plan = await plans.open(batch, 0);
+    if (plan === null) throw new Error(`batch ${batch} is gone while its items run`);
     const context = new ItemContext(plan.scope, index, attempt);
     const schema = plan.handler.input;
     marks.enter(0, index, plan.timeoutMs);

@@ -4,7 +4,7 @@ import type { Claims } from '../claims.ts';
 import type { Figures } from '../figures.ts';
 import { placesOf } from './elements.ts';
 import type { Held } from './line.ts';
-import { openRow, type Row, type RowDeps } from './row.ts';
+import { openRow, type Row, type RowDeps, runsHere } from './row.ts';
 
 export interface ClaimingDeps extends Omit<RowDeps, 'plan' | 'parse'> {
   statements: Pick<Statements, 'claimLine'>;
@@ -84,7 +84,10 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
       return held.rows.length === 0 || !isFull();
     },
 
-    /** The claim id is known to the heartbeat before the statement leaves, so that a lost reply can be repaired. */
+    /**
+     * The claim id is known to the heartbeat before the statement leaves, so that a lost reply can be repaired. The batch is
+     * prepared for the first row that runs here, with that in hand, so that it is charged should this never end.
+     */
     async claim(): Promise<void> {
       const claim = randomUUID();
       deps.claims.enter(claim, 1);
@@ -97,11 +100,10 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
       const now = performance.now();
       last = { items: 0, at: now, wasAll: rows.length < rowsNext };
       let bytes = 0;
-      for (const claimed of rows) {
-        const row = openRow(claimed, claim, now, { ...deps, plan, parse });
+      const opened = rows.map((claimed) => openRow(claimed, claim, now, { ...deps, plan, parse }));
+      for (const row of opened) {
         held.rows.push(row);
-        hand.add(row);
-        after = claimed.place;
+        after = row.held.place;
         last.items += row.size;
         bytes += row.bytes;
       }
@@ -109,6 +111,10 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
       ownBytes += bytes;
       deps.budget.bytes += bytes;
       if (rows.length > 0) rowsNext = rowsFor(last.items / rows.length, bytes / rows.length);
+      for (const row of opened) {
+        if (runsHere(row, plan)) await plan.prepare(row.held.no);
+        hand.add(row);
+      }
     },
 
     letGo(isOver: (row: Row) => boolean): void {

@@ -42,10 +42,18 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     return dirty;
   }
 
-  function reduce(row: SettledRow): SettledRow {
+  async function reduce(row: SettledRow): Promise<SettledRow> {
+    // For its params. Where that was not done before, all items ran elsewhere.
+    if (plan.handler.reduce !== undefined && row.outputs !== '') await plan.prepare(row.no);
     deps.marks.enter(row.no, row.succeeded === 1 ? indexOfOutput(row, 0) : together, plan.timeoutMs);
     const reduced = reduceChunk(plan, row);
     deps.marks.leave();
+    return reduced;
+  }
+
+  async function reduceAll(rows: readonly SettledRow[]): Promise<SettledRow[]> {
+    const reduced: SettledRow[] = [];
+    for (const row of rows) reduced.push(await reduce(row));
     return reduced;
   }
 
@@ -54,12 +62,12 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     const send = (rows: readonly SettledRow[]): Promise<boolean> =>
       deps.statements.flushLine({ line: line.line, lease: line.lease, rows, last: proof, keep, waitMs });
     try {
-      return await send(rows.map(reduce));
+      return await send(await reduceAll(rows));
     } catch (error) {
       if (verdictOf(error) !== 'value') throw error;
       const mended: SettledRow[] = [];
-      for (const row of rows) mended.push(reduce(await withoutGuilty(row, deps.statements.probe)));
-      return await send(mended);
+      for (const row of rows) mended.push(await withoutGuilty(row, deps.statements.probe));
+      return await send(await reduceAll(mended));
     }
   }
 

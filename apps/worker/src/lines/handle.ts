@@ -2,13 +2,16 @@ import { Fail, type Handler } from '@bullpen/handlers';
 import type { Plan } from '../plans.ts';
 
 /** A handler as it is called for one item; one for the items of a slice gets slices of one. */
-export function handleOf({ handler, broken }: Plan): NonNullable<Handler['run']> {
-  if (broken !== null)
-    return () => {
-      throw broken;
-    };
-  if (handler.run !== undefined) return handler.run;
-  const { runChunk } = handler;
+export function handleOf(plan: Plan): NonNullable<Handler['run']> {
+  const run = runOf(plan.handler);
+  return (input, context) => {
+    if (plan.broken !== null) throw plan.broken;
+    return run(input, context);
+  };
+}
+
+function runOf({ run, runChunk }: Handler): NonNullable<Handler['run']> {
+  if (run !== undefined) return run;
   return async (input, context) => {
     const outputs = await runChunk!([input], [context]);
     if (!Array.isArray(outputs) || outputs.length !== 1)

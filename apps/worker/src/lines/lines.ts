@@ -33,9 +33,11 @@ export function createLines(deps: LinesDeps) {
     },
   };
 
-  async function run(line: Line, chunk: number, stepAside: () => boolean): Promise<'over' | 'nothing'> {
-    const [plan] = await Promise.all([deps.plans.open(line.batch, chunk), deps.limits.freshen(line.batch)]);
-    return runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted, stepAside });
+  async function run(line: Line, stepAside: () => boolean): Promise<'over' | 'nothing'> {
+    const [plan] = await Promise.all([deps.plans.read(line.batch), deps.limits.freshen(line.batch)]);
+    return plan === null
+      ? 'nothing'
+      : runTurn(line, plan, { ...deps, budget, isWanted: deps.hands.isWanted, stepAside });
   }
 
   return {
@@ -59,7 +61,7 @@ export function createLines(deps: LinesDeps) {
       const isLost = (): boolean => deps.leaseOf(job.line) !== lease;
       const leasedAt = deps.leasedAt(job.line);
       const line: Line = { batch: job.batchNo, line: job.line, lease, leasedAt, order, isLost, isGone };
-      const over = run(line, job.chunk, stepAside);
+      const over = run(line, stepAside);
       turns.set(name, { batch: job.batchNo, over });
       try {
         return (await over) === 'over' ? 'over' : 'back';

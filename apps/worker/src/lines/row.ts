@@ -91,6 +91,11 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   return row;
 }
 
+/** Some item of it runs in this process: not where workers died with it, nor where the attempts of all are used up (running.ts). */
+export const runsHere = ({ held, attempts, size }: Row, { maxAttempts }: Plan): boolean =>
+  held.crashes < suspectFrom &&
+  (attempts.size < size || [...attempts.values()].some((attempt) => attempt <= maxAttempts));
+
 /** Where the picks stand among the indexes; both ascend. */
 function elementsOf(picks: readonly number[], indexes: readonly number[]): number[] {
   let element = -1;

@@ -27,7 +27,6 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const { hand, plan, signal } = held;
   const { slots } = deps;
   const handle = handleOf(plan);
-  const isAside = plan.handler.threads !== undefined && plan.broken === null;
   const turn = createTurn(deps.sliceMs);
   const starting = createStarting(held, isEnding);
   let now = performance.now();
@@ -60,7 +59,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     const { run, attempts, held: { crashes } } = row; // prettier-ignore
     if (attempts.size > 0 && attemptAt(run, at) > plan.maxAttempts) return () => Promise.reject(worn(row, at));
     const isSuspect = crashes >= suspectFrom;
-    if (!isSuspect && !isAside) return handle;
+    if (!isSuspect && (plan.handler.threads === undefined || plan.broken !== null)) return handle;
     const [chunk, input] = [run.held, row.read(at)];
     if (isSuspect) return (_, context) => deps.isolation.runItem(plan.row, input, context);
     return (_, context) => runItemInThread({ chunk, plan, input, context, order: held.line.order }, deps);

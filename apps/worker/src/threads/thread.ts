@@ -40,10 +40,10 @@ const plans = createPlans({
 const { sliceMs, outputMaxBytes, sliceMaxBytes } = data;
 const mayStart = (): boolean => Atomics.load(words, cells.stop) === 0;
 const deps = { slots, figures, timeouts, marks, sliceMs, outputMaxBytes, sliceMaxBytes, mayStart };
-let current: Promise<Plan> | null = null;
+let current: Promise<Plan | null> | null = null;
 
 port.on('message', (message: Order | GateAnswer | 'cancel') => {
-  if (message === 'cancel') void current?.then((plan) => plan.cancel());
+  if (message === 'cancel') void current?.then((plan) => plan?.cancel());
   else if ('id' in message) hear(message);
   else void run(message);
 });
@@ -58,7 +58,7 @@ async function run(order: Order): Promise<void> {
   const held = readOrder(order);
   figures.workMs = 0;
   current = plans.open(held.batch, held.no);
-  const outcomes = await runItems(held, await current, 0, deps);
+  const outcomes = await runItems(held, (await current)!, 0, deps);
   current = null;
   const answer = writeAnswer(outcomes, figures.workMs);
   port.postMessage(answer, [answer.buffer]);
