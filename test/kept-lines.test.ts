@@ -71,6 +71,39 @@ describe('a line', () => {
     patience,
   );
 
+  it.each([
+    ['does not end', 15, 'timeout'],
+    ['ends the process', 17, 'worker-lost'],
+    ['kills the process', 21, 'worker-lost'],
+  ])(
+    'with an output at which `add` %s fails that item alone',
+    async (_, add, code) => {
+      house = await startHouse({ workers: 2, env, supervised: true });
+      const options = { ...ordered, maxAttempts: 1, timeoutMs: 1000 };
+      const id = await house.submit({ handler: 'reducing', inputs: inputs(12), params: { add, at: 400 }, options });
+      expect(await failuresOf(id)).toEqual([[4, expect.any(Number), code]]);
+      expect(await summaryOf(id)).toEqual({ n: 6200 });
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
+  it(
+    'with outputs at which `add` ends the process only together loses none of them',
+    async () => {
+      house = await startHouse({ workers: 2, env, supervised: true });
+      const items = inputs(60, () => ({ key: 'k' }));
+      // The last one, which is written with those that were over a moment before it.
+      const params = { add: 17, at: 5900, beside: true };
+      const options = { ...ordered, chunkSize: 60, maxAttempts: 1 };
+      const id = await house.submit({ handler: 'reducing', inputs: items, params, options });
+      expect(await failuresOf(id)).toEqual([]);
+      expect(await summaryOf(id)).toEqual({ n: 177_000 });
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+    patience,
+  );
+
   it('that is gone when its job comes harms nobody', async () => {
     house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '6000' } });
     const [worker] = house.workers;

@@ -7,7 +7,7 @@ import { createFlushes } from '../src/flushes.ts';
 import { withoutGuilty } from '../src/guilty.ts';
 import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
-import { reduceChunk } from '../src/reduce-chunk.ts';
+import { reduceChunk, refusalOf } from '../src/reduce-chunk.ts';
 
 const sum: Reduce<{ n: number }, unknown, { sum: number; indexes: number[] }> = {
   zero: () => ({ sum: 0, indexes: [] }),
@@ -96,6 +96,16 @@ describe('reduceChunk', () => {
       attempts: [1, 3],
       failures: [{ index: 11, attempt: 2 }],
     });
+  });
+
+  it('folds each output by itself where it is told of each, and comes to the same', () => {
+    const plan = planOf(sum);
+    const settled = settledOf([{ n: 1 }, { n: -5 }, { n: 2 }]);
+    const seen: number[] = [];
+    expect(reduceChunk(plan, settled, (position) => void seen.push(position))).toEqual(reduceChunk(plan, settled));
+    expect(seen).toEqual([0, 1, 2]);
+    expect(refusalOf(plan, 11, '{"n":-5}')).toEqual({ code: 'reduce-failed', message: 'no debts' });
+    expect(refusalOf(plan, 11, '{"n":5}')).toBeNull();
   });
 
   it.each([

@@ -115,7 +115,7 @@ describe('a line', () => {
       .toEqual({ state: 'completed', attempts: [1, 1, 1, 1, 1, 1, 2, 1, 1, 3] });
   });
 
-  it('is charged for what ended its process: one item, or all that are left', async () => {
+  it('is charged for what ended its process: one item, all that are left, or the row as a suspect', async () => {
     const database = await databaseForTest();
     const { statements } = database;
     const [by, batch, claim] = [await owner(database), await acceptLine(database, 2), randomUUID()];
@@ -140,7 +140,10 @@ describe('a line', () => {
       [[2, 2, 'all'], [3, 3, 'all'], [4, 3, 'all']],
       [5, 6, 7, 8, 9].map((index) => [index, 2, 'all']),
     ]); // prettier-ignore
+    for (let times = 0; times < 2; times += 1) await statements.suspect({ worker: by.worker, no: second!.no });
+    expect((await claimOf(database)(by, batch)).map(({ crashes }) => crashes)).toEqual([0, 2]);
     expect(await charge(first!.no, 4, 'other', randomUUID())).toBe(false);
+    expect(await statements.suspect({ worker: randomUUID(), no: first!.no })).toBe(false);
   });
 
   it('waits for its time when it is given back with nothing to do', async () => {

@@ -57,6 +57,8 @@ export default defineHandler({
     add: z.number().optional(),
     /** `add` misbehaves where it meets this value; at each where none is given. */
     at: z.number().optional(),
+    /** And only where something was added before. */
+    beside: z.boolean().default(false),
     summary: z.enum(['throws', 'loops', 'answersLate', 'lies', 'loopsLater']).optional(),
   }),
   run: (input, { attempt, params }) => {
@@ -65,8 +67,8 @@ export default defineHandler({
   },
   reduce: {
     zero: (): Sum => ({ n: 0 }),
-    add: (acc, n: number, _, { add, at = n }) =>
-      add === undefined || n !== at ? { n: acc.n + n } : (kinds[add]!(acc, { n }) as Sum),
+    add: (acc, n: number, _, { add, at = n, beside }) =>
+      add === undefined || n !== at || (beside && acc.n === 0) ? { n: acc.n + n } : (kinds[add]!(acc, { n }) as Sum),
     merge: (a, b) => (kinds[b.n]?.(a, b) ?? { n: a.n + b.n }) as Sum,
     summary: ({ n }, { times, summary }) => (summary === undefined ? { n: n * times } : summaries[summary]()),
   },

@@ -2,6 +2,7 @@ import { Fail, ItemContext, Retry } from '@bullpen/handlers';
 import { handleOf } from '../lines/handle.ts';
 import { describeError, encodeOutput } from '../outputs.ts';
 import type { Plans } from '../plans.ts';
+import { refusalOf } from '../reduce-chunk.ts';
 import type { Marks } from '../watchdog/marks.ts';
 import type { ItemAnswer, ItemOrder } from './item.ts';
 
@@ -21,7 +22,13 @@ export async function runItem(
     const output = await outcome;
     if (output === undefined) return { item };
     const text = encodeOutput(output, outputMaxBytes);
-    return typeof text === 'string' ? { item, text } : { item, thrown: { ...text, final: true, afterMs: null } };
+    if (typeof text !== 'string') throw new Fail(text.code, text.message);
+    // Its worker reduces it with others: what kills is to kill here.
+    marks.enter(0, index, plan.timeoutMs);
+    const refusal = refusalOf(plan, index, text);
+    marks.leave();
+    if (refusal !== null) throw new Fail(refusal.code, refusal.message);
+    return { item, text };
   } catch (error) {
     marks.leave();
     const afterMs = error instanceof Retry && Number.isFinite(error.afterMs) ? error.afterMs : null;

@@ -1,4 +1,4 @@
-import { type LineFlush, type SettledRow, type Statements, verdictOf } from '@bullpen/db';
+import { type LineFlush, type SettledRow, type Statements, suspectFrom, verdictOf } from '@bullpen/db';
 import { indexOfOutput } from '../fail-outputs.ts';
 import type { Figures } from '../figures.ts';
 import { withoutGuilty } from '../guilty.ts';
@@ -42,11 +42,17 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     return dirty;
   }
 
+  /** Of a row that workers died with each output by itself: so it is known at which one this process ends. */
   async function reduce(row: SettledRow): Promise<SettledRow> {
+    if (plan.handler.reduce === undefined || row.outputs === '') return reduceChunk(plan, row);
     // For its params. Where that was not done before, all items ran elsewhere.
-    if (plan.handler.reduce !== undefined && row.outputs !== '') await plan.prepare(row.no);
-    deps.marks.enter(row.no, row.succeeded === 1 ? indexOfOutput(row, 0) : together, plan.timeoutMs);
-    const reduced = reduceChunk(plan, row);
+    await plan.prepare(row.no);
+    const enter = (item: number): void => deps.marks.enter(row.no, item, plan.timeoutMs);
+    const onEach = (position: number): void => enter(indexOfOutput(row, position));
+    const isSuspect = held.rows.some(({ held: { no, crashes } }) => no === row.no && crashes >= suspectFrom);
+    if (isSuspect || row.succeeded === 1) onEach(0);
+    else enter(together);
+    const reduced = reduceChunk(plan, row, isSuspect ? onEach : undefined);
     deps.marks.leave();
     return reduced;
   }

@@ -4,7 +4,7 @@ import { createLog, errorFacts } from '@bullpen/runtime';
 import type { ItemError } from '../outputs.ts';
 import { TimeoutError } from '../timeouts.ts';
 import { blame } from './blame.ts';
-import { none, start } from './marks.ts';
+import { none, start, together } from './marks.ts';
 import type { WatchdogData } from './watchdog.ts';
 
 /** A process that does not work ends, also when the database does not answer; then others repair. */
@@ -37,10 +37,10 @@ export function openLastActs({ worker, name, logLevel, databaseUrl, leaseMs }: W
     await statements.leave(worker);
   }
 
-  /** In a line nothing is settled out of order; of a call for many items nobody knows whose it was, one for the batch was for all. */
+  /** In a line nothing is settled out of order. Of a call for many items nobody knows whose it was; one for the batch was for all. */
   async function charge({ chunk: no, item, error }: Place & { error: ItemError }): Promise<void> {
-    if (item >= 0 || item === start)
-      await statements.charge({ worker, no, index: item === start ? null : item, error });
+    if (item === together) await statements.suspect({ worker, no });
+    else await statements.charge({ worker, no, index: item === start ? null : item, error });
   }
 
   async function lastAct(

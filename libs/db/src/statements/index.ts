@@ -41,6 +41,7 @@ import { prepareChange, prepareHandlerLimits, prepareLimitHandler } from './set-
 import { prepareSharePermits } from './share-permits.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
+import { prepareSuspect } from './suspect.ts';
 import { prepareLeftovers, prepareSweep } from './sweep.ts';
 import { prepareStreams, prepareTrim } from './trim.ts';
 import { prepareGoLive, prepareKeepUploads, prepareOpenUpload, preparePut } from './upload.ts';
@@ -99,6 +100,7 @@ export function createStatements(db: Database, patience: Patience, fence: LineFe
     abandon: again(prepareAbandon),
     holding: again(prepareHolding),
     charge: again(prepareCharge),
+    suspect: again(prepareSuspect),
     stay: again(prepareStay),
     silent: again(prepareSilent),
     forget: again(prepareForget),
