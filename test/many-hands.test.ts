@@ -8,6 +8,7 @@ import {
   recordLeases,
   startHouse,
 } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
 import { afterEach, describe, expect, it } from 'vitest';
 
 const leaseMs = 2000;
@@ -132,6 +133,28 @@ describe('many hands', () => {
       return found?.partitions.length === 1 && found.helping === null;
     });
     await house.ended(await house.submit({ handler: 'echo', count: 1000 }));
+    expect(await checkLedger(house.database)).toEqual([]);
+  });
+
+  it('a helper with full hands keeps no line of groups from its owner', async () => {
+    house = await startHouse({ workers: 0, partitions: 1 });
+    await house.addWorker({ WORKER_CHUNKS: '100' });
+    const helper = await house.addWorker({ WORKER_CHUNKS: '1' });
+    await eventually('it helps', async () => (await workerOf(helper))?.helping);
+    const held = async (): Promise<{ all: number; helpers: number }> => {
+      const rows = await house.database.db.execute(
+        sql`select count(*)::int as all, count(*) filter (where worker = ${helper.facts()['id']})::int as helpers from chunks where state = 'running'`,
+      );
+      return rows[0] as unknown as { all: number; helpers: number };
+    };
+    // Two, of as many batches, are all that it may hold.
+    for (let n = 1; (await held()).helpers < 2; n += 1) {
+      await house.submit({ handler: 'sleep', count: 1, params: { ms: 3_600_000 } });
+      await eventually('it is in a hand', async () => (await held()).all === n);
+    }
+    const body = { handler: 'echo', inputs: [{ key: 'k' }], options: { groupBy: 'key', ordered: true } };
+    const ids = await Promise.all(Array.from({ length: 20 }, () => house.submit(body)));
+    for (const id of ids) await house.ended(id);
     expect(await checkLedger(house.database)).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Statements } from '@bullpen/db';
 import type { JobData } from '@bullpen/queue';
 
@@ -18,5 +19,24 @@ export function createHandBacks(lost: Statements['lost']) {
   return async function handBack(job: JobData): Promise<void> {
     jobs.push(job);
     await (sent ??= send());
+  };
+}
+
+/** A job that is passed on is published again in the next round: so often at most. */
+const passEveryMs = 5;
+const passAfterMaxMs = 500;
+
+/**
+ * Passes on jobs that are another's to take: the lines of an owner that this worker helps. One goes back at once, and where the owner
+ * has no room, so that all of its lines come by here again and again, one after the other.
+ */
+export function createPassing(handBack: (job: JobData) => Promise<void>) {
+  let lastAt = -Infinity;
+
+  return async function pass(job: JobData): Promise<void> {
+    const now = performance.now();
+    lastAt = Math.min(Math.max(now, lastAt + passEveryMs), now + passAfterMaxMs);
+    if (lastAt > now) await sleep(lastAt - now);
+    await handBack(job);
   };
 }

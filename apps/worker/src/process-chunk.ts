@@ -31,6 +31,9 @@ export interface ProcessDeps extends ClaimDeps {
   isolation: Isolation;
   /** Says of a job that nobody has claimed that its chunk waits again. */
   handBack: (job: JobData) => Promise<void>;
+  /** The same of the line of a partition that another owns. */
+  pass: (job: JobData) => Promise<void>;
+  isOwner: (partition: number) => boolean;
 }
 
 /** Of jobs from a version that does not say their tag. */
@@ -39,7 +42,8 @@ let orders = 0;
 /**
  * A job from wake-up to acknowledgement: claim → run → reduce → flush; the return is the acknowledgement. `closing` says
  * that the partition is being given up: what is not claimed by then goes back, and what is claimed starts no more items.
- * A suspect is not claimed here but in a process where it is alone. The job of a keyed batch is the turn of its line (lines/).
+ * A suspect is not claimed here but in a process where it is alone. The job of a keyed batch is the turn of its line (lines/), and the
+ * owner's alone: a helper, whose hands may be full for minutes, lets it wait for none.
  */
 export async function processChunk(
   job: JobData,
@@ -51,6 +55,7 @@ export async function processChunk(
   const { chunk, batchNo = null, tag } = job;
   const order = tag ?? (orders += 1);
   const hand = { tag: order, batch: batchNo ?? 0 };
+  if (isLineJob(job) && !deps.isOwner(job.line)) return await deps.pass(job);
   if (closing() || !(await deps.hands.take(closing, hand))) return await deps.handBack(job);
   let fate: Fate | 'back' = 'back';
   let isAside = false;

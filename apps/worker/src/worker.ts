@@ -3,7 +3,7 @@ import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import { createConsumers, type QueueBackend, backendName } from '@bullpen/queue';
 import { createLoop, errorFacts, type Log, type Settings } from '@bullpen/runtime';
-import { createHandBacks } from './hand-backs.ts';
+import { createHandBacks, createPassing } from './hand-backs.ts';
 import { createHelping } from './helping.ts';
 import { createIsolation } from './isolation/isolation.ts';
 import { createLines } from './lines/lines.ts';
@@ -67,7 +67,15 @@ export async function startWorker(deps: WorkerDeps) {
     leaseOf: (partition) => ownership.leaseOf(partition),
     leasedAt: (partition) => ownership.leasedAt(partition),
   });
-  const processDeps = { ...runner.running, isolation, lines, handBack: createHandBacks(statements.lost) };
+  const handBack = createHandBacks(statements.lost);
+  const processDeps = {
+    ...runner.running,
+    isolation,
+    lines,
+    handBack,
+    pass: createPassing(handBack),
+    isOwner: (partition: number) => ownership.leaseOf(partition) !== null,
+  };
   const consumers = createConsumers({
     backend: deps.backend,
     installationId: deps.installation.id,
