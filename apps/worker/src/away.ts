@@ -1,11 +1,11 @@
 import type { Run } from './run.ts';
-import type { Slots } from './slots.ts';
+import type { Places } from './slots.ts';
 
 /**
  * Items of a run that wait for slots of a limit inside their handler (`ctx.limit`): meanwhile others have their place, and their time
  * does not run.
  */
-export function createAway(run: Run, slots: Slots) {
+export function createAway(run: Run, slots: Places) {
   /** How long each had run, by position. */
   const away = new Map<number, number>();
 

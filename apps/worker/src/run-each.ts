@@ -3,6 +3,7 @@ import { createAway } from './away.ts';
 import { createPatience } from './limits/patience.ts';
 import { indexAt } from './rests.ts';
 import { accept, acceptMarked, inputAt, refuse, type Run, type RunDeps } from './run.ts';
+import type { Places } from './slots.ts';
 import { isThenable } from './thenable.ts';
 import { TimeoutError } from './timeouts.ts';
 import { createTurn } from './turn.ts';
@@ -71,7 +72,7 @@ export async function runEach(
   await opens.settled();
 }
 
-type OpenDeps = Pick<RunDeps, 'slots' | 'timeouts' | 'marks'>;
+type OpenDeps = Pick<RunDeps, 'timeouts' | 'marks'> & { slots: Places };
 
 /**
  * Items that wait for their promise. Each leaves once: by its answer, by its error, or because it took too long; what

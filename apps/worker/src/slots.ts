@@ -93,3 +93,15 @@ export function createSlots(first: number) {
 }
 
 export type Slots = ReturnType<typeof createSlots>;
+
+/** What an item takes and gives back. */
+export type Places = Pick<Slots, 'free' | 'take' | 'release' | 'lend' | 'wait'>;
+
+/** Of items that are called elsewhere, in a process or a thread: there is room for them here, and they wait for it there. */
+export const elsewhere: Places = {
+  free: Infinity,
+  take: () => undefined,
+  release: () => undefined,
+  lend: () => undefined,
+  wait: () => Promise.resolve(),
+};

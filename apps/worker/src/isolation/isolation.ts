@@ -45,7 +45,7 @@ interface Isolated {
 }
 
 /** Processes of one worker at most; a second one only when a suspect has waited this long for the first. */
-const processesMax = 4;
+export const processesMax = 4;
 const patienceMs = 1000;
 /** One that is not ready by then is stuck, or the machine is. */
 const startMs = 60_000;

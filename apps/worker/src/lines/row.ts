@@ -3,6 +3,7 @@ import { Item, type ItemError } from '../outputs.ts';
 import type { Plan } from '../plans.ts';
 import { openRun, type Run, type RunDeps } from '../run.ts';
 import { openItems } from '../run-each.ts';
+import { elsewhere } from '../slots.ts';
 import { elementOf } from './elements.ts';
 import type { HandRow } from './hand.ts';
 
@@ -15,6 +16,8 @@ export interface Row extends HandRow {
   /** Input of an item, as it was sent. */
   read: (at: number) => unknown;
   held: ClaimedRow & { claim: string };
+  /** Its items are called in a process or a thread, and wait for one there: they hold no slot meanwhile. */
+  isElsewhere: boolean;
   /** Of each item, by position. */
   indexes: readonly number[];
   run: Run;
@@ -67,8 +70,9 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
   };
   const asChunk = { ...held, picks: indexes, taken: true, inputs: [] };
   const run = openRun(asChunk, deps.plan, deps.outputMaxBytes, deps.plan.handler.ignoresInput ? null : read, attempts);
-  // Its items wait for a process or a thread, and have their time from when they have one (isolation/item.ts, threads/run-item.ts).
-  if (claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined) run.timeoutMs = elsewhereTimeoutMs;
+  const isElsewhere = claimed.crashes >= suspectFrom || deps.plan.handler.threads !== undefined;
+  // They have their time from when they have their process or thread (isolation/item.ts, threads/run-item.ts).
+  if (isElsewhere) run.timeoutMs = elsewhereTimeoutMs;
   const row: Row = {
     values: null,
     places: null,
@@ -76,7 +80,8 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
     held,
     indexes,
     run,
-    opens: openItems(run, deps, (at) => deps.onOver(row, at)),
+    isElsewhere,
+    opens: openItems(run, isElsewhere ? { ...deps, slots: elsewhere } : deps, (at) => deps.onOver(row, at)),
     size: indexes.length,
     next: 0,
     fresh: [],

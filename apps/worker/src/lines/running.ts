@@ -2,7 +2,7 @@ import { suspectFrom } from '@bullpen/db';
 import { Fail, type Handler, ItemContext } from '@bullpen/handlers';
 import { backoffMs } from '../backoff.ts';
 import type { Figures } from '../figures.ts';
-import type { Isolation } from '../isolation/isolation.ts';
+import { type Isolation, processesMax } from '../isolation/isolation.ts';
 import { Item } from '../outputs.ts';
 import { attemptAt, type RunDeps } from '../run.ts';
 import { callOne } from '../run-each.ts';
@@ -30,6 +30,9 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   const turn = createTurn(deps.sliceMs);
   const starting = createStarting(held, isEnding);
   let now = performance.now();
+  /** Two for each thread or process: one that runs, and one that waits. The rest stays in the hand, and is given back when the line is. */
+  const elsewhereMax = 2 * (plan.handler.threads ?? processesMax);
+  let elsewhere = 0;
   let awaitsSlot = false;
   /** It is this line's turn to take one. */
   let hasTurn = false;
@@ -37,6 +40,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   let startedAt = now;
 
   const lacksSlot = (): boolean => plan.takesSlots && (hasTurn ? slots.free <= 0 : !slots.isFreeFor(held.line.order));
+  const isCrowded = (): boolean => elsewhere >= elsewhereMax;
   const isFull = (): boolean => held.fresh.bytes >= deps.sliceMaxBytes || held.fresh.items >= deps.flushMaxItems;
 
   function start(item: HandItem<Row>): void {
@@ -47,8 +51,11 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     const call = callOf(row, at);
     const outcome = callOne(row.run, at, call, context, deps.marks);
     if (outcome === null) return over(row, at);
-    plan.takesSlots = true;
-    plan.gate.holdsSlots();
+    if (row.isElsewhere) elsewhere += 1;
+    else {
+      plan.takesSlots = true;
+      plan.gate.holdsSlots();
+    }
     held.open += 1;
     hand.hold(item);
     row.opens.add(at, context, outcome);
@@ -105,7 +112,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     /** Starts items until none may start, others are to have the loop, or enough waits for its flush. */
     async run(): Promise<void> {
       now = performance.now();
-      while (!isFull()) {
+      while (!isFull() && !isCrowded()) {
         if (lacksSlot()) return awaitSlot();
         if (turn.isTimeToLook()) {
           if (turn.hasRunLong()) await turn.yield();
@@ -126,16 +133,20 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     overLater(row: Row, at: number): void {
       now = performance.now();
       held.open -= 1;
+      if (row.isElsewhere) elsewhere -= 1;
       hand.free({ row, at }, now);
       over(row, at);
       signal.give();
     },
 
     /** Something may start as soon as it is asked for. */
-    canGoOn: (): boolean => hand.isReady() && !isFull() && !lacksSlot() && !starting.waits() && deps.mayStart(),
+    canGoOn: (): boolean =>
+      hand.isReady() && !isFull() && !isCrowded() && !lacksSlot() && !starting.waits() && deps.mayStart(),
     /** How long nothing was to be started, though there were slots. */
     waitedMs: (): number =>
-      lacksSlot() || !deps.mayStart() || (hand.isReady() && !starting.waits()) ? 0 : performance.now() - startedAt,
+      lacksSlot() || !deps.mayStart() || (hand.isReady() && !isCrowded() && !starting.waits())
+        ? 0
+        : performance.now() - startedAt,
     /** The turn is over. */
     end: (): void => starting.end(),
     workMs: (): number => turn.workMs(),
