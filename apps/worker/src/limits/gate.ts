@@ -92,7 +92,8 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     return least;
   }
   // How many of them handlers have room for is not known: items that do not answer a promise need none. The pool finds out.
-  const wanted = (now: number): number => (deps.slots.free > 0 ? Math.max(0, Math.min(demand, room(now))) : 0);
+  const wanted = (now: number): number =>
+    needsSlots && deps.slots.free <= 0 ? 0 : Math.max(0, Math.min(demand, room(now)));
 
   function poolOf(each: number): Pool {
     let pool = pools.get(each);
@@ -111,7 +112,8 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     if (room(now) < 1) return Infinity;
     if (!isRated) return now;
     const pool = poolOf(cost);
-    pool.want(wanted(now), now);
+    // Also where others have all slots: who is woken waits for one in the fair order, and here it would wait for as long as they last.
+    pool.want(Math.max(Math.min(1, demand), wanted(now)), now);
     return pool.nextAt(now);
   }
 
