@@ -23,7 +23,7 @@ export function createAway(run: Run, slots: Places) {
       const isOver = (): boolean => !away.has(at) || context!.signal.aborted;
       while (!isOver() && slots.free <= 0) await slots.wait(-1, isOver);
       const ranMs = away.get(at);
-      if (ranMs === undefined) return;
+      if (ranMs === undefined) return slots.pass();
       away.delete(at);
       slots.take();
       run.startedAt[at] = performance.now() - ranMs;

@@ -49,6 +49,7 @@ export async function runEach(
         granted = 0;
         await (hasSlot() ? patience.wait(at > 0) : turn.wait(slots.wait(order, gone)));
         taken = take();
+        if (!taken) slots.passSoon();
       }
       if (at === 0) turn.startSlice();
       if (!taken || gone() || (turn.sliceIsOver() && !gate.limited)) {

@@ -1,3 +1,6 @@
+/** Who was given a slot and has to ask for more before it starts has its answer in this time, or another has the slot. */
+const soonMs = 50;
+
 /**
  * Leave to have an item in a handler. Only items whose handler answers a promise hold a slot; a synchronous item is over
  * before anybody could notice. Who comes first in the fair order gets the next one: so chunks of a batch end one after the other
@@ -11,6 +14,7 @@ export function createSlots(first: number) {
   let itemMs = 0;
   /** Orders of those who were told of one in this turn of the loop, and are about to take it. */
   let told: number[] = [];
+  let soon: NodeJS.Timeout | undefined;
   let waiting: { order: number; gone: () => boolean; grant: () => void }[] = [];
 
   function grantNext(): void {
@@ -23,10 +27,10 @@ export function createSlots(first: number) {
     next!.grant();
   }
 
-  /** What was not taken by then is the next one's. */
-  function forget(): void {
-    told = [];
-    grantNext();
+  const forget = (): void => void (told = []);
+
+  function grantFree(): void {
+    for (let grants = Math.min(free, waiting.length); grants > 0; grants -= 1) grantNext();
   }
 
   return {
@@ -65,7 +69,7 @@ export function createSlots(first: number) {
     resize(to: number): void {
       free += to - max;
       max = to;
-      for (let grants = Math.min(free, waiting.length); grants > 0; grants -= 1) grantNext();
+      grantFree();
     },
     /** How many items ended since the last time, and whether any had to wait for a slot. */
     takeCounts(): { ended: number; wanted: boolean } {
@@ -75,6 +79,14 @@ export function createSlots(first: number) {
     },
     /** A grant that is not used. */
     pass: grantNext,
+    /** One that is used in a moment, or not at all. */
+    passSoon(): void {
+      if (waiting.length === 0) return;
+      soon ??= setTimeout(() => {
+        soon = undefined;
+        grantFree();
+      }, soonMs);
+    },
     /** Resolves when a slot may be free, or when it was dismissed; look again. */
     wait(order: number, gone: () => boolean): Promise<void> {
       wanted = true;

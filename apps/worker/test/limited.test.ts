@@ -1,19 +1,34 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler } from '@bullpen/handlers';
+import { createCaches, defineHandler, ItemContext } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { databaseForTest } from '@bullpen/testkit';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { createAway } from '../src/away.ts';
 import { createFigures } from '../src/figures.ts';
 import { openGate } from '../src/limits/gate.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import type { Plan } from '../src/plans.ts';
+import { openRun } from '../src/run.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
 
 const log = createLog({ name: 'test', level: 'silent', pretty: false });
+
+const chunk = {
+  no: 1,
+  batch: 1,
+  first: 0,
+  picks: null,
+  attempt: 1,
+  crashes: 0,
+  format: 1,
+  taken: true,
+  inputs: [],
+  claim: 'c',
+};
 
 /** A worker with one slot, and chunks of a batch in it that goes by `options`, beside those of one that nothing limits. */
 async function openWorker(options: object) {
@@ -49,18 +64,6 @@ async function openWorker(options: object) {
     takesSlots: false,
     gate: limited ? gate : openGate,
   });
-  const chunk = {
-    no: 1,
-    batch: 1,
-    first: 0,
-    picks: null,
-    attempt: 1,
-    crashes: 0,
-    format: 1,
-    taken: true,
-    inputs: [],
-    claim: 'c',
-  };
   const run = (plan: Plan, order: number, size: number, sliceMs = 60_000) =>
     runChunk({ ...chunk, size }, plan, order, { ...deps, sliceMs });
   return { gate, slots, run, planOf };
@@ -81,4 +84,40 @@ describe('a chunk of a limited batch', () => {
     expect(succeeded).toBe(10);
     expect((await beside).rests).toHaveLength(1);
   });
+
+  it('leaves a slot to others that it was given and cannot use yet', async () => {
+    const { run, planOf } = await openWorker({ rateLimit: { limit: 1, perMs: 3_600_000 } });
+    const own = planOf(() => sleep(1), true);
+    expect((await run(own, 1, 1)).succeeded).toBe(1);
+    const other = planOf(() => sleep(5), false);
+    // Each time that an item of the other is over the slot is first given to the one that may not start.
+    const beside = run(other, 2, 10).then(({ succeeded }) => succeeded);
+    const waits = run(own, 1, 1).then(() => 'it gave up');
+    expect(await Promise.race([beside, waits])).toBe(10);
+    own.stopped = true;
+    await waits;
+  });
+});
+
+describe('an item that waits inside its handler', () => {
+  it('leaves the slot to others that it is given when it is over', async () => {
+    const { slots, planOf } = await openWorker({});
+    const run = openRun(
+      { ...chunk, size: 1 },
+      planOf(() => 1, false),
+      1000,
+    );
+    run.open.set(0, new ItemContext(run.plan.scope, 0, 1));
+    run.startedAt = new Float64Array(1);
+    const away = createAway(run, slots);
+    slots.take();
+    away.leave(0);
+    slots.take();
+    const back = away.enter(0);
+    const other = slots.wait(2, () => false);
+    run.open.delete(0);
+    away.end(0);
+    slots.release();
+    await Promise.all([back, other]);
+  }, 10_000);
 });

@@ -105,6 +105,8 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
       awaitsSlot = false;
       hasTurn = true;
       signal.give();
+      // It may be ending, or have to wait for a start.
+      slots.passSoon();
     });
   }
 
