@@ -110,6 +110,60 @@ describe('slots', () => {
     expect((await lease()).starts).toBe(1);
   });
 
+  it('come after a pause also where other things are changed, or the limit is taken away', async () => {
+    const database = await databaseForTest();
+    const { statements } = database;
+    const { no } = await acceptBatch(database);
+    const handler = { handler: 'echo', rate: null, perMs: null, concurrency: null };
+    const rate = { rate: 10, perMs: 1000 };
+    const pausedMs = async (name: string): Promise<number> => (await statements.limits([name]))[0]?.pausedMs ?? 0;
+    await statements.change({ batch: no, options: { rateLimit: { limit: 10, perMs: 1000 } } });
+    await statements.pauseLimits({ batch: no, ms: 30_000 });
+    await statements.change({
+      batch: no,
+      name: 'another',
+      options: { weight: 2, rateLimit: { limit: 10, perMs: 1000 } },
+    });
+    expect(await pausedMs(batchLimit(no))).toBeGreaterThan(20_000);
+    await statements.change({ batch: no, options: { rateLimit: null } });
+    expect(await pausedMs(batchLimit(no))).toBeGreaterThan(20_000);
+    await statements.limitHandler({ ...handler, ...rate });
+    await statements.pauseLimits({ batch: no, ms: 30_000 });
+    await statements.limitHandler({ ...handler, ...rate, concurrency: 5 });
+    expect(await pausedMs(handlerLimit('echo'))).toBeGreaterThan(20_000);
+    await statements.limitHandler(handler);
+    expect(await pausedMs(handlerLimit('echo'))).toBeGreaterThan(20_000);
+    expect(await statements.handlerLimits()).toEqual([]);
+    // And once it is over nothing of it is left.
+    await database.db.execute(sql`update limits set paused_until = now() - interval '1 second'`);
+    await statements.limitHandler(handler);
+    await statements.change({ batch: no, options: {} });
+    expect(await database.db.execute(sql`select name from limits`)).toEqual([]);
+  });
+
+  it('stay as far away as they were when something else is changed', async () => {
+    const database = await databaseForTest();
+    const { no } = await acceptBatch(database);
+    const rateLimit = { limit: 1, perMs: 3_600_000, cost: 1 };
+    const lease = async (): Promise<SlotsLeased> =>
+      (await database.statements.leaseSlots([ask({ batch: batchLimit(no), handler: handlerLimit('echo') })]))
+        .leased[0]!;
+    const handler = { handler: 'echo', rate: 1, perMs: 3_600_000 };
+    await database.statements.change({ batch: no, options: { rateLimit } });
+    await database.statements.limitHandler({ ...handler, concurrency: null });
+    expect((await lease()).starts).toBe(1);
+    await database.statements.change({ batch: no, options: { weight: 2, concurrency: 7, rateLimit } });
+    await database.statements.limitHandler({ ...handler, concurrency: 7 });
+    const rows = await database.db.execute(sql`
+      select name, next_at > clock_timestamp() + interval '50 minutes' as far from limits order by name`);
+    expect(rows).toEqual([batchLimit(no), handlerLimit('echo')].map((name) => ({ name, far: true })));
+    // Another cost is another rate.
+    await database.statements.change({ batch: no, options: { rateLimit: { ...rateLimit, cost: 2 } } });
+    const [row] = await database.db.execute(sql`
+      select next_at < clock_timestamp() + interval '1 second' as soon from limits where name = ${batchLimit(no)}`);
+    expect(row).toEqual({ soon: true });
+  });
+
   it('of a limit that is gone are there at once', async () => {
     const database = await databaseForTest();
     const { leased } = await database.statements.leaseSlots([ask({ batch: batchLimit(7), starts: 5 })]);

@@ -15,10 +15,15 @@ export interface HandlerLimit {
 /** From then on a limit that was changed stands as if it had always been so: what was waited for far ahead is over. */
 const soon = sql`case when limits.next_at is not null then least(limits.next_at, clock_timestamp() + interval '500 ms') end`;
 
-/** The row as it should be. A limit of the rate that is set ends a pause. */
-const set = (rate: SQL) => sql`
-  on conflict (name) do update set rate = excluded.rate, per_ms = excluded.per_ms, concurrency = excluded.concurrency, next_at = ${soon},
-    paused_until = case when ${rate} is null then limits.paused_until end`;
+/** The row as it should be. Only where the rate is another one (`isOther`) it ends a pause and what was waited for. */
+const set = (isOther: SQL) => sql`
+  on conflict (name) do update set rate = excluded.rate, per_ms = excluded.per_ms, concurrency = excluded.concurrency,
+    next_at = case when ${isOther} then ${soon} else limits.next_at end,
+    paused_until = case when excluded.rate is null or not ${isOther} then limits.paused_until end`;
+
+/** What a limit leaves that is taken away during a pause: that is of what was called, not of the limit. For two statements, of which each row needs one. */
+const isPaused = sql`coalesce(paused_until > now(), false)`;
+const nothing = sql`update limits set rate = null, per_ms = null, concurrency = null, next_at = null`;
 
 /** Items of a chunk of `batch` that waits; what is in a queue or a hand has come and will go. */
 const chunkOf = (batch: SQL) => sql`coalesce((
@@ -36,8 +41,10 @@ const chunkOf = (batch: SQL) => sql`coalesce((
 export function prepareChange(db: Database) {
   const no = sql`${sql.placeholder('batch')}::int`;
   const open = db.$with('open', {}).as(sql`
-    select no, handler, priority as before, jsonb_strip_nulls(options::jsonb || ${sql.placeholder('options')}::text::jsonb)::json as options from batches
-    where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update`);
+    select no, handler, priority as before, now.options::json as options,
+      b.options::jsonb -> 'rateLimit' is distinct from now.options -> 'rateLimit' as has_other_rate
+    from batches b cross join lateral (select jsonb_strip_nulls(b.options::jsonb || ${sql.placeholder('options')}::text::jsonb) as options) now
+    where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update of b`);
   const place = placeOf(sql`o.options`);
   const said = db.$with('said', {}).as(sql`select l.* from open cross join lateral (${limitOf(sql`open.options`)}) l`);
   const changed = db.$with('changed', { no: batches.no }).as(sql`
@@ -48,12 +55,12 @@ export function prepareChange(db: Database) {
   const limited = db.$with('limited', {}).as(sql`
     insert into limits (name, rate, per_ms, concurrency)
     select 'batch:' || open.no, rate, per_ms, concurrency from open, said where rate is not null or concurrency is not null
-    ${set(sql`excluded.rate`)}`);
-  const unlimited = db.$with('unlimited', {}).as(sql`
-    delete from limits where name in (select 'batch:' || open.no from open, said where rate is null and concurrency is null)
-      and (rate is not null or concurrency is not null)`);
+    ${set(sql`(select has_other_rate from open)`)}`);
+  const isTaken = sql`name in (select 'batch:' || open.no from open, said where rate is null and concurrency is null)`;
+  const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
+  const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
   const query = db
-    .with(open, said, changed, limited, unlimited)
+    .with(open, said, changed, limited, unlimited, waits)
     .select({ no: changed.no })
     .from(changed)
     .prepare('change');
@@ -88,9 +95,10 @@ export function prepareLimitHandler(db: Database) {
   const isLimited = sql`(${rate} is not null or ${concurrency} is not null)`;
   const limited = db.$with('limited', {}).as(sql`
     insert into limits (name, rate, per_ms, concurrency) select 'handler:' || ${handler}, ${rate}, ${perMs}, ${concurrency} where ${isLimited}
-    ${set(rate)}`);
-  const unlimited = db.$with('unlimited', {}).as(sql`
-    delete from limits where name = 'handler:' || ${handler} and not ${isLimited}`);
+    ${set(sql`(limits.rate, limits.per_ms) is distinct from (excluded.rate, excluded.per_ms)`)}`);
+  const isTaken = sql`name = 'handler:' || ${handler} and not ${isLimited}`;
+  const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
+  const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
   const open = db.$with('open', {}).as(sql`
     select no, options from batches where handler = ${handler} and state in ('running', 'paused') order by no for no key update`);
   // A statement does not see what it has just written.
@@ -100,7 +108,7 @@ export function prepareLimitHandler(db: Database) {
         (select ${rate} as rate, ${perMs} as per_ms, ${concurrency} as concurrency, ${chunkOf(sql`o.no`)} as size) h)
     from open o where b.no = o.no`);
   const query = db
-    .with(limited, unlimited, open, fitted)
+    .with(limited, unlimited, waits, open, fitted)
     .select({ one: sql<number>`1` })
     .from(sql`(select 1) one`)
     .prepare('limit_handler');
@@ -117,7 +125,7 @@ export function prepareHandlerLimits(db: Database) {
       concurrency: sql<number | null>`concurrency`,
     })
     .from(sql`limits`)
-    .where(sql`name >= 'handler:' and name < 'handler;'`)
+    .where(sql`name >= 'handler:' and name < 'handler;' and (rate is not null or concurrency is not null)`)
     .prepare('handler_limits');
   return (): Promise<HandlerLimit[]> => query.execute();
 }
