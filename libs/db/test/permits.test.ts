@@ -4,6 +4,7 @@ import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { join } from './work.ts';
 
 const name = batchLimit(1);
 const workers = Array.from({ length: 5 }, () => randomUUID()).sort();
@@ -59,6 +60,17 @@ describe('permits', () => {
     expect(await share(database, 1, 3)).toBe(0);
     await database.db.execute(sql`update permits set seen = seen - interval '6 seconds' where worker = ${workers[0]!}`);
     expect(await share(database, 1, 3)).toBe(3);
+  });
+
+  it('of a worker that is busy in a handler are not free as long as its watchdog says so', async () => {
+    const database = await databaseForTest();
+    const worker = workers[0]!;
+    await join(database, worker);
+    await limit(database, 3);
+    await share(database, 0, 3, 3);
+    await database.db.execute(sql`update permits set seen = seen - interval '6 seconds'`);
+    await database.statements.stay({ worker, leaseMs: 5000 });
+    expect(await share(database, 1, 3)).toBe(0);
   });
 
   it('of a limit that is gone are any number', async () => {

@@ -46,7 +46,7 @@ export function prepareHolding(db: Database) {
 }
 
 /**
- * Stay: a worker whose main loop is busy in a handler is there all the same: it keeps its chunks and partitions.
+ * Stay: a worker whose main loop is busy in a handler is there all the same: it keeps its chunks, partitions and permits.
  *
  * Repeatable: it sets what should be so. A worker whose row is gone gets nothing back.
  */
@@ -57,6 +57,8 @@ export function prepareStay(db: Database) {
   const kept = db.$with('kept', {}).as(sql`
     update partitions set expires_at = clock_timestamp() + make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)
     where owner = ${worker} and exists (select from seen)`);
-  const query = db.with(seen, kept).select({ id: seen.id }).from(seen).prepare('stay');
+  const held = db.$with('held', {}).as(sql`
+    update permits set seen = clock_timestamp() where worker = ${worker} and exists (select from seen)`);
+  const query = db.with(seen, kept, held).select({ id: seen.id }).from(seen).prepare('stay');
   return async (request: { worker: string; leaseMs: number }): Promise<void> => void (await query.execute(request));
 }
