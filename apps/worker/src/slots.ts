@@ -107,7 +107,7 @@ export function createSlots(first: number) {
 export type Slots = ReturnType<typeof createSlots>;
 
 /** What an item takes and gives back. */
-export type Places = Pick<Slots, 'free' | 'take' | 'release' | 'lend' | 'wait'>;
+export type Places = Pick<Slots, 'free' | 'take' | 'release' | 'lend' | 'pass' | 'wait'>;
 
 /** Of items that are called elsewhere, in a process or a thread: there is room for them here, and they wait for it there. */
 export const elsewhere: Places = {
@@ -115,5 +115,6 @@ export const elsewhere: Places = {
   take: () => undefined,
   release: () => undefined,
   lend: () => undefined,
+  pass: () => undefined,
   wait: () => Promise.resolve(),
 };

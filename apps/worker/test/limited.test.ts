@@ -58,6 +58,7 @@ async function openWorker(options: object) {
     backoffMs: 1000,
     timeoutMs: 300_000,
     stopped: false,
+    prepare: () => Promise.resolve(),
     cancel: () => undefined,
     broken: null,
     group: null,
