@@ -133,6 +133,31 @@ describe('a crash of the server that loses the end of a turn', () => {
   });
 });
 
+describe('a worker that has lost a partition and lives', () => {
+  it.each(['another', 'itself'])(
+    'lets go of its lines while slow items of them still run, so that who owns them then goes on: %s',
+    async (owner) => {
+      house = await startHouse({ workers: 1, partitions: 1, env });
+      await house.addWorker();
+      await createAttempts(house.database);
+      const id = await openStream('grouped', ordered);
+      const slow = await append(id, [{ key: 'slow', ms: 120_000 }]);
+      const begun = sql`select from attempts where index = ${slow} and phase = 'start'`;
+      await eventually('it has begun', async () => (await rows(begun)).length > 0);
+      // As after an outage that was longer than a lease: the first that is back takes what has expired. It keeps it if it is the oldest.
+      await house.database.db.execute(sql`
+      with older as (update workers set started_at = clock_timestamp() where ${owner === 'another'} and id = any(select owner from partitions))
+      update partitions set owner = (select id from workers where id <> owner), lease = gen_random_uuid(), epoch = epoch + 1,
+        taken_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1500 ms'`);
+      const next = await append(id, [{ key: 'next' }]);
+      const isFinal = async (): Promise<boolean> =>
+        (await house.request(`/v1/batches/${id}/results/${next}`)).status === 200;
+      await eventually('one of another group is over', isFinal);
+      expect(await checkLedger(house.database)).toEqual([]);
+    },
+  );
+});
+
 describe('slow items in all lines of a worker', () => {
   it('keep no other group and no other batch from it, however busy these lines are', async () => {
     house = await startHouse({ workers: 1, env });

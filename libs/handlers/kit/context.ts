@@ -71,7 +71,7 @@ export class ItemContext<Params = unknown> implements StartContext<Params> {
     return this.#scope.params;
   }
 
-  /** Aborted when this attempt has taken `timeoutMs`, and when the batch is cancelled. Made on first use. */
+  /** Aborted when this attempt has taken `timeoutMs`, when the batch is cancelled, and when another worker has its group by now. Made on first use. */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();

@@ -1,4 +1,5 @@
 import type { Statements } from '@bullpen/db';
+import { ItemContext } from '@bullpen/handlers';
 import type { Plan } from '../plans.ts';
 import { type ClaimingDeps, createClaiming } from './claiming.ts';
 import { createFlushing, type FlushingDeps } from './flushing.ts';
@@ -82,10 +83,21 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
     return 0;
   }
 
-  /** What still runs has to be over before the line may be in a hand again, also where nobody asks for what it comes to. False: that takes long. */
+  /** Of what runs, where nothing of it can be settled any more. */
+  function endItems(): void {
+    for (const { run } of held.rows)
+      for (const context of run.open.values()) ItemContext.end(context, new Error('its worker has lost the line'));
+  }
+
+  /**
+   * What still runs has to be over before the line may be in a hand again, also where nobody asks for what it comes to. False: that takes long.
+   * Under a lease that is lost it is let go instead: another owns the line, and nobody has it as long as its rows are in this hand.
+   */
   async function isSettled(): Promise<boolean> {
     const since = performance.now();
     while (held.open > 0 || beside.isBusy()) {
+      if (isLost()) endItems();
+      if (line.isLost() && !beside.isBusy()) return true;
       if (!isAside && !isOver() && performance.now() - since >= slowMs) isAside = deps.stepAside();
       if (isAside && !isOver()) return false;
       await signal.wait(lookMs);
