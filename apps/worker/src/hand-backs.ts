@@ -24,7 +24,6 @@ export function createHandBacks(lost: Statements['lost']) {
 
 /** A job that is passed on is published again in the next round: so often at most. */
 const passEveryMs = 5;
-const passAfterMaxMs = 500;
 
 /**
  * Passes on jobs that are another's to take: the lines of an owner that this worker helps. One goes back at once, and where the owner
@@ -35,7 +34,7 @@ export function createPassing(handBack: (job: JobData) => Promise<void>) {
 
   return async function pass(job: JobData): Promise<void> {
     const now = performance.now();
-    lastAt = Math.min(Math.max(now, lastAt + passEveryMs), now + passAfterMaxMs);
+    lastAt = Math.max(now, lastAt + passEveryMs);
     if (lastAt > now) await sleep(lastAt - now);
     await handBack(job);
   };
