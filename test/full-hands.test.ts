@@ -50,6 +50,19 @@ describe('a line that is longer than a hand', () => {
     expect(await readOrder(house.database)).toMatchObject({ inversions: [], gaps: [] });
   }, 90_000);
 
+  it('is let go of though each of its rows has one item, and was not read to its end', async () => {
+    house = await startHouse({ workers: 1, partitions: 1, env });
+    const inputs = Array.from({ length: 20_000 }, (_, n) => ({ key: 'a', ...(n === 0 ? { retries: 1, waitMs: 3_600_000 } : {}) })); // prettier-ignore
+    await createAttempts(house.database);
+    const options = { groupBy: 'key', ordered: true, chunkSize: 1 };
+    const id = await house.submit({ handler: 'grouped', inputs, options });
+    await eventually('its hand was full', async () => (await rowsOf(id)).running > 5000, 30_000);
+    await eventually('it is let go of', async () => (await rowsOf(id)).running === 1, 30_000);
+    const [read] = await house.database.db.execute(sql`select count(claimed_at)::int as rows from chunks`);
+    expect(read!['rows']).toBeLessThan(12_000);
+    expect(await checkLedger(house.database)).toEqual([]);
+  }, 90_000);
+
   it('so is one whose batch is paused for all, though its items could start', async () => {
     house = await startHouse({ workers: 1, partitions: 1, env });
     const inputs = Array.from({ length: 2000 }, (_, n) => ({ key: `k${n % 50}` }));

@@ -16,7 +16,7 @@ export interface ClaimingDeps extends Omit<RowDeps, 'plan' | 'parse'> {
   budget: { bytes: number; readonly lines: number };
 }
 
-/** Rows of the first claim; of later ones so many that they hold about this many items, within these bounds. */
+/** Rows of the first claim, one where the budget is used up; of later ones so many that they hold about this many items, within these bounds. */
 const rowsFirst = 4;
 const claimItems = 4000;
 const rowsMax = 64;
@@ -54,14 +54,14 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
     return values;
   }
 
-  async function send(claim: string) {
+  async function send(claim: string, rows: number) {
     const { workerId: worker, handlers } = deps;
     const { batch, line: no, lease } = line;
-    const asked = { batch, line: no, lease, after, rows: rowsNext, claim, worker, handlers };
+    const asked = { batch, line: no, lease, after, rows, claim, worker, handlers };
     const sentAt = performance.now();
-    const rows = await deps.statements.claimLine(asked);
-    deps.figures.claimed(rows.length, performance.now() - sentAt);
-    return rows;
+    const claimed = await deps.statements.claimLine(asked);
+    deps.figures.claimed(claimed.length, performance.now() - sentAt);
+    return claimed;
   }
 
   function isFull(): boolean {
@@ -91,14 +91,15 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
     async claim(): Promise<void> {
       const claim = randomUUID();
       deps.claims.enter(claim, 1);
-      const rows = await send(claim).catch((error: unknown) => {
+      const most = count === 0 && deps.budget.bytes >= budgetBytes ? 1 : rowsNext;
+      const rows = await send(claim, most).catch((error: unknown) => {
         deps.claims.settle(claim);
         throw error;
       });
       if (rows.length === 0) deps.claims.settle(claim);
       else deps.claims.enter(claim, rows.length);
       const now = performance.now();
-      last = { items: 0, at: now, wasAll: rows.length < rowsNext };
+      last = { items: 0, at: now, wasAll: rows.length < most };
       let bytes = 0;
       const opened = rows.map((claimed) => openRow(claimed, claim, now, { ...deps, plan, parse }));
       for (const row of opened) {

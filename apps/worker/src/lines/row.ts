@@ -36,6 +36,8 @@ export interface Row extends HandRow {
   bytes: number;
 }
 
+/** What a row takes beside its inputs, which matters where each has one item. */
+const rowBytes = 4500;
 /** Longer than `timeoutMs` can be. */
 const elsewhereTimeoutMs = 7 * 86_400_000;
 
@@ -91,7 +93,7 @@ export function openRow(claimed: ClaimedRow, claim: string, now: number, deps: R
     ended,
     dueAt,
     round: claimed.round,
-    bytes: claimed.items.length,
+    bytes: claimed.items.length + rowBytes,
   };
   return row;
 }
