@@ -27,10 +27,22 @@ export function createSlots(first: number) {
     next!.grant();
   }
 
-  const forget = (): void => void (told = []);
+  /** What was not taken by then goes on too: others may have come to wait because of it, and who was told need not say so. */
+  function forget(): void {
+    told = [];
+    if (free > 0) passSoon();
+  }
 
   function grantFree(): void {
     for (let grants = Math.min(free, waiting.length); grants > 0; grants -= 1) grantNext();
+  }
+
+  function passSoon(): void {
+    if (waiting.length === 0) return;
+    soon ??= setTimeout(() => {
+      soon = undefined;
+      grantFree();
+    }, soonMs);
   }
 
   return {
@@ -80,13 +92,7 @@ export function createSlots(first: number) {
     /** A grant that is not used. */
     pass: grantNext,
     /** One that is used in a moment, or not at all. */
-    passSoon(): void {
-      if (waiting.length === 0) return;
-      soon ??= setTimeout(() => {
-        soon = undefined;
-        grantFree();
-      }, soonMs);
-    },
+    passSoon,
     /** Resolves when a slot may be free, or when it was dismissed; look again. */
     wait(order: number, gone: () => boolean): Promise<void> {
       wanted = true;
