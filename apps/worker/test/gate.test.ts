@@ -249,6 +249,32 @@ describe('permits', () => {
     await startOne(waits);
   });
 
+  it('of a handler go to the batch whose turn it is, also where another has them', async () => {
+    const database = await databaseForTest();
+    await database.statements.limitHandler({ handler: 'echo', rate: null, perMs: null, concurrency: 2 });
+    const [long, small] = [await accept(database, {}), await accept(database, {})];
+    const { limits, gate } = await openWorker(database, long);
+    let isOver = false;
+    let started = 0;
+    const startAll = async (of: Gate, order: number, items: number): Promise<void> => {
+      const ticket = of.enter(items);
+      for (let item = 0; item < items && !isOver; item += 1) {
+        while (!isOver && !ticket.tryTake()) await ticket.wait(order, () => isOver);
+        of.use(1);
+        started += 1;
+        void sleep(5).then(() => of.use(-1));
+      }
+      ticket.leave();
+    };
+    const beside = startAll(gate, 2, 1_000_000);
+    await eventually('it has them', () => Promise.resolve(started > 10));
+    const other = limits.gateOf(small, 'echo');
+    await limits.freshen(small);
+    await startAll(other, 1, 100);
+    isOver = true;
+    await beside;
+  }, 15_000);
+
   it('that are enough are there while they are shared again', async () => {
     const database = await databaseForTest();
     const batch = await accept(database, { concurrency: 100 });

@@ -35,7 +35,7 @@ export function createFurther({ pausedUntil, isRated, poolOf }: FurtherDeps) {
       let inside = bySlots.get(n);
       if (inside === undefined) bySlots.set(n, (inside = createInside(n)));
       const { waiting } = inside;
-      const hurry = (): void => waiting.poke();
+      const hurry = (): void => void waiting.poke();
       signal.addEventListener('abort', hurry);
       inside.count += 1;
       try {

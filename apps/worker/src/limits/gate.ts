@@ -71,6 +71,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
     // A permit without a slot would only be kept from other workers.
     wanted: (): number => Math.min(demand, needsSlots ? Math.max(0, deps.slots.free) : deps.slots.max),
     poke: () => waiting.poke(),
+    order: () => waiting.order(),
   };
   const further = createFurther({ pausedUntil: () => pausedUntil, isRated: () => isRated, poolOf });
   let names: Names = { batch: null, handler: null };
@@ -204,7 +205,7 @@ export function createGate(batch: number, handler: string, deps: GateDeps) {
       used += by;
       if (permits.length === 0) return;
       for (const permit of permits) permit.use(by);
-      if (by < 0) waiting.poke();
+      if (by < 0) for (const permit of permits) permit.poke();
     },
     pauseAll(ms: number): void {
       const now = performance.now();

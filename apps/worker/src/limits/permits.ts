@@ -5,8 +5,10 @@ import { createLoop, type Log } from '@bullpen/runtime';
 interface PermitUser {
   /** Items that it could start. */
   wanted: () => number;
-  /** There may be room. */
-  poke: () => void;
+  /** There may be room. True: one of its items looks. */
+  poke: () => boolean;
+  /** The place of the first of its items that wait in the fair order; Infinity: none does. */
+  order: () => number;
 }
 
 export interface Permit {
@@ -14,6 +16,8 @@ export interface Permit {
   room: (now: number) => number;
   /** So many more are there, or fewer. */
   use: (by: number) => void;
+  /** There is room for one more: the first in the fair order looks, of whatever batch it is. */
+  poke: () => void;
   join: (user: PermitUser, used: number) => void;
   leave: (user: PermitUser, used: number) => void;
 }
@@ -70,7 +74,7 @@ export function createPermits(deps: {
       if (!permit.isHeld && permit.users.size === 0) permits.delete(name);
       isHungry ||= permit.isHungry;
       isLess ||= permit.may < used;
-      for (const user of permit.users) user.poke();
+      for (const user of waitingOf(permit)) user.poke();
     }
     if (isLess) return everyMs.least;
     return isHungry ? everyMs.hungry : everyMs.content;
@@ -95,6 +99,7 @@ export function createPermits(deps: {
         permit.used += by;
         if (by < 0 && permit.used === 0 && wantedOf(permit) === 0) loop.nudge();
       },
+      poke: (): void => void waitingOf(permit).some((user) => user.poke()),
       join(user, used): void {
         permit.users.add(user);
         permit.used += used;
@@ -123,3 +128,9 @@ export function createPermits(deps: {
 export type Permits = ReturnType<typeof createPermits>;
 
 const wantedOf = ({ users, used }: Kept): number => [...users].reduce((sum, user) => sum + user.wanted(), used);
+
+/** Those of whose items some wait, in the fair order. */
+function waitingOf({ users }: Kept): PermitUser[] {
+  const waiting = [...users].map((user) => ({ user, order: user.order() })).filter(({ order }) => order < Infinity);
+  return waiting.sort((a, b) => a.order - b.order).map(({ user }) => user);
+}

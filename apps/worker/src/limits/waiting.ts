@@ -24,29 +24,33 @@ export function createWaiting(nextAt: (now: number) => number) {
     waiter.resolve();
   }
 
-  function poke(): void {
+  function poke(): boolean {
     clearTimeout(timer);
     const now = performance.now();
     for (const waiter of waiters.filter(({ gone, until }) => until <= now || gone())) wake(waiter);
     const [first] = waiters;
-    if (first === undefined) return;
+    if (first === undefined) return false;
     const next = nextAt(now);
     if (next === -Infinity) {
       while (waiters.length > 0) wake(waiters[0]!);
-      return;
+      return false;
     }
     if (next <= now) {
       wake(waiters.reduce((a, b) => (b.order < a.order ? b : a), first));
       // It may take what there is and never poke: the others look too.
       if (waiters.length > 0) timer = setTimeout(poke, lookMs);
-      return;
+      return true;
     }
     const soonest = waiters.reduce((least, { until }) => Math.min(least, until), next);
     timer = setTimeout(poke, Math.max(1, Math.min(lookMs, Math.ceil(soonest - now))));
+    return false;
   }
 
   return {
+    /** True: one looks whether there is something. */
     poke,
+    /** The lowest order; Infinity: nobody waits. */
+    order: (): number => waiters.reduce((least, { order }) => Math.min(least, order), Infinity),
     /** Resolves when there may be something for it, which the lowest `order` gets first; when it is gone; or `until` then. */
     wait(order: number, gone: () => boolean, until = Infinity): Promise<void> {
       return new Promise((resolve) => {
