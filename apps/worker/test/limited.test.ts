@@ -2,12 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaches, defineHandler, ItemContext } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
-import { databaseForTest } from '@bullpen/testkit';
+import { databaseForTest, eventually } from '@bullpen/testkit';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAway } from '../src/away.ts';
 import { createFigures } from '../src/figures.ts';
 import { openGate } from '../src/limits/gate.ts';
 import { createLimits } from '../src/limits/limits.ts';
+import { createHand } from '../src/lines/hand.ts';
+import type { Held } from '../src/lines/line.ts';
+import type { Row } from '../src/lines/row.ts';
+import { createSignal } from '../src/lines/signal.ts';
+import { createStarting } from '../src/lines/starting.ts';
 import type { Plan } from '../src/plans.ts';
 import { openRun } from '../src/run.ts';
 import { runChunk } from '../src/run-chunk.ts';
@@ -121,4 +126,26 @@ describe('an item that waits inside its handler', () => {
     slots.release();
     await Promise.all([back, other]);
   }, 10_000);
+});
+
+describe('a line', () => {
+  it('takes no start while all its items wait for their group', async () => {
+    const { gate } = await openWorker({ rateLimit: { limit: 1, perMs: 3_600_000 } });
+    const hand = createHand<Row>({ keyOf: () => 'a', groupMax: 1, ordered: true });
+    hand.add({ size: 2, next: 0, dueAt: new Map() } as unknown as Row);
+    const held = { hand, line: { order: 1 }, plan: { gate }, signal: createSignal() } as unknown as Held;
+    const starting = createStarting(held, () => false);
+    const first = hand.take(performance.now())!;
+    hand.hold(first);
+    expect(hand.take(performance.now())).toBeNull();
+    for (let look = 0; look < 50; look += 1) {
+      const now = performance.now();
+      if (starting.may(now)) expect(hand.take(now)).toBeNull();
+      await sleep(5);
+    }
+    hand.free(first, performance.now());
+    await eventually('the other may start', () => starting.may(performance.now()), 2000);
+    expect(hand.take(performance.now())).not.toBeNull();
+    starting.end();
+  });
 });

@@ -17,6 +17,11 @@ export function createStarting({ hand, line, plan, signal }: Held, isEnding: () 
   return {
     /** The next item may start, if there is one; else `signal` is given when it may. */
     may(now: number): boolean {
+      // All wait for their group or their time: what is had for them would be lost, and the permit kept from others.
+      if (!hand.isReady() && hand.dueAt() > now) {
+        ticket.set(0);
+        return true;
+      }
       const items = hand.unseen() + hand.waiting();
       if (items === 0 || now - hadAt < keepMs) return true;
       ticket.set(items);
