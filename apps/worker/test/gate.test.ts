@@ -105,6 +105,18 @@ describe('a gate', () => {
     ticket.leave();
   });
 
+  it('asks again after some seconds, however far away the next slot was', async () => {
+    const database = await databaseForTest();
+    const batch = await accept(database, { rateLimit: { limit: 1, perMs: 3_600_000, cost: 1 } });
+    const { gate } = await openWorker(database, batch);
+    const ticket = gate.enter(2);
+    await startOne(ticket);
+    const waits = startOne(ticket);
+    await sleep(100);
+    await database.db.execute(sql`update limits set next_at = clock_timestamp()`);
+    await waits;
+  }, 15_000);
+
   it('serves the oldest chunk first, and lets go those that are gone', async () => {
     const database = await databaseForTest();
     const batch = await accept(database, { rateLimit: { limit: 20, perMs: 1000, cost: 1 } });

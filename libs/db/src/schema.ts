@@ -342,6 +342,8 @@ export const limits = pgTable('limits', {
   perMs: integer('per_ms'),
   /** Time of the next slot that nobody has. */
   nextAt: at('next_at'),
+  /** When slots were leased last: later than now where the clock was set back since. */
+  leasedAt: at('leased_at'),
   /** Nobody gets a slot before: somebody was told to wait by what it called. */
   pausedUntil: at('paused_until'),
   /** Items in handlers at once; null: any number. */

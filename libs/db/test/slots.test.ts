@@ -1,4 +1,11 @@
-import { batchLimit, handlerLimit, type SlotsAsked, type SlotsLeased } from '@bullpen/db';
+import {
+  batchLimit,
+  createStatements,
+  handlerLimit,
+  openDatabase,
+  type SlotsAsked,
+  type SlotsLeased,
+} from '@bullpen/db';
 import { databaseForTest, eventually, mostWithin, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
@@ -162,6 +169,39 @@ describe('slots', () => {
     const [row] = await database.db.execute(sql`
       select next_at < clock_timestamp() + interval '1 second' as soon from limits where name = ${batchLimit(no)}`);
     expect(row).toEqual({ soon: true });
+  });
+
+  it('are as far away as they were when the clock is set back', async () => {
+    const database = await databaseForTest();
+    await limit(database, batchLimit(1), 1, 60_000);
+    const lease = async (): Promise<SlotsLeased> =>
+      (await database.statements.leaseSlots([ask({ batch: batchLimit(1) })])).leased[0]!;
+    expect((await lease()).starts).toBe(1);
+    // As it would stand there if the clock had been an hour ahead then.
+    await database.db.execute(sql`
+      update limits set next_at = next_at + interval '1 hour', leased_at = leased_at + interval '1 hour'`);
+    const { starts, waitMs } = await lease();
+    expect(starts).toBe(0);
+    expect(waitMs).toBeGreaterThan(50_000);
+    expect(waitMs).toBeLessThan(61_000);
+  });
+
+  it('that are far apart wait for the disk, so that no crash forgets them', async () => {
+    const database = await databaseForTest();
+    const quick = openDatabase({ url: database.url, max: 1, name: 'quick', durable: false, keepsPlans: true });
+    const { leaseSlots } = createStatements(quick.db, { reconnectMs: 1000 });
+    const position = async (what: 'insert' | 'flush'): Promise<number> => {
+      const [row] = await database.db.execute(sql`select ${sql.raw(`pg_current_wal_${what}_lsn()`)} - '0/0' as at`);
+      return Number(row!['at']);
+    };
+    // The log goes to the disk by itself every 200 ms, and with the commits of other tests: one time in twenty tells.
+    for (let no = 1; no <= 20; no += 1) {
+      await limit(database, batchLimit(no), 1);
+      const before = await position('insert');
+      expect((await leaseSlots([ask({ batch: batchLimit(no) })])).leased[0]!.starts).toBe(1);
+      expect(await position('flush')).toBeGreaterThan(before);
+    }
+    await quick.close();
   });
 
   it('of a limit that is gone are there at once', async () => {

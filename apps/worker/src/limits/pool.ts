@@ -12,6 +12,8 @@ const sizeFirst = 1000;
 const sizeMax = 1_000_000;
 /** Takes between two looks whether more should be asked for, at most. */
 const strideMax = 64;
+/** It asks again after this, however far away the next is said to be: a clock may have been set back. */
+const askAgainMs = 5000;
 
 /**
  * The starts of one cost that a batch has in this worker: asks for more in time, and for no more than it will use. How many that is shows
@@ -50,7 +52,7 @@ export function createPool(cost: number, names: Names, bookings: Bookings, onSta
       pending = 0;
       const { starts: left, everyMs, looseMs } = leased;
       if (leased.waitMs > 0) {
-        notBefore = receivedAt + leased.waitMs;
+        notBefore = receivedAt + Math.min(askAgainMs, leased.waitMs);
         debtMs += owed;
       } else if (left > 0) {
         const at = toLocal(leased.firstAt);

@@ -55,6 +55,8 @@ const loose = { everyMs: 1, rangeMs: 5, goodMs: 200 } as const;
 const apartMs = 25;
 /** After a start of the server nothing is leased for as long as slots may be out that a crash has forgotten. */
 const recoveryMs = horizonMs + 200;
+/** Slots farther apart than this are not far enough from such a forgotten one by then: their lease is not forgotten. */
+const durableFromMs = recoveryMs - horizonMs;
 
 const n = (value: number) => sql.raw(String(value));
 
@@ -65,8 +67,9 @@ const n = (value: number) => sql.raw(String(value));
  * Repeatable: a second run leases other slots; those of the first are lost, as after a lost reply.
  *
  * `next_at` of a limit is the time of the next slot that nobody has; all workers together so have one sequence, in which slots
- * stand `margin` × the interval apart. It never runs more than `horizonMs` ahead. The commit waits for no disk. What a crash of the
- * server takes back are ranges within `horizonMs` of it, and for so long after its start nothing is leased.
+ * stand `margin` × the interval apart. It never runs more than `horizonMs` ahead. The commit waits for the disk only where slots
+ * are far apart. What a crash of the server takes back else are ranges within `horizonMs` of it, and for so long after its start
+ * nothing is leased.
  *
  * A start that takes slots of a batch and of its handler stands where both have one. In the books of the batch it stands at that
  * time; in those of the handler it takes the next free place, since a gap there would be lost for all other batches. The two times
@@ -78,6 +81,8 @@ const n = (value: number) => sql.raw(String(value));
  * slots are loose. What is out of these when the load comes up to the limit is the most that a second can hold above it: 0.5 % for each
  * worker.
  *
+ * Where the clock was set back since the last lease, `next_at` goes back with it; else all would stand still for as long.
+ *
  * Rows are locked by name; the clock is read after that.
  */
 export function prepareLeaseSlots(db: Database) {
@@ -88,16 +93,18 @@ export function prepareLeaseSlots(db: Database) {
       ${sql.placeholder('starts')}::int[], ${sql.placeholder('leads')}::float8[], ${sql.placeholder('debts')}::float8[])
       with ordinality u(batch, handler, cost, starts, lead, debt, id)`);
   const held = db.$with('held', {}).as(sql`
-    select name, rate, per_ms, ${ms('greatest(next_at, paused_until)')} as next from limits
+    select name, rate, per_ms, ${ms('next_at')} as booked, ${ms('paused_until')} as paused, ${ms('leased_at')} as leased from limits
     where name = any(${sql.placeholder('names')}::text[]) order by name for update`);
   const clock = db.$with('clock', { now: sql<number>`now`.as('now') }).as(sql`
-    select now, greatest(now, ${ms('pg_postmaster_start_time()')} + ${n(recoveryMs)}) as open
-    from (select ${ms('clock_timestamp()')} as now from (select count(*) from held) locked) x`);
+    select now, case when started <= now then greatest(now, started + ${n(recoveryMs)}) else now end as open
+    from (select ${ms('clock_timestamp()')} as now, ${ms('pg_postmaster_start_time()')} as started from (select count(*) from held) locked) x`);
+  const known = db.$with('known', {}).as(sql`
+    select name, rate, per_ms, greatest(booked - greatest(0, coalesce(leased - now, 0)), paused) as next from held cross join clock`);
   const sized = db.$with('sized', {}).as(sql`
     select a.*, every_b, every_h, every, b.next as next_b, h.next as next_h, b.name is not null and h.name is not null as paired,
       is_loose, now, open, case when every = 0 then a.starts else least(a.starts, greatest(1, floor(case when is_loose then ${n(loose.rangeMs)}
         when every_b > 0 and every_h > 0 then ${n(rangeOfBothMs)} else ${n(rangeMs)} end / every)))::int end as n
-    from asked a cross join clock left join held b on b.name = a.batch left join held h on h.name = a.handler
+    from asked a cross join clock left join known b on b.name = a.batch left join known h on h.name = a.handler
     cross join lateral (select ${interval('b')} as every_b, ${interval('h')} as every_h) i
     cross join lateral (select greatest(every_b, every_h) as every) e
     cross join lateral (
@@ -113,8 +120,8 @@ export function prepareLeaseSlots(db: Database) {
       from sized s) p
     cross join lateral (select greatest(at_b, at_h, soonest) as at) g`);
   const booked = db.$with('booked', {}).as(sql`
-    update limits l set next_at = to_timestamp(x.next / 1000)
-    from (
+    update limits l set next_at = to_timestamp(x.next / 1000), leased_at = to_timestamp(clock.now / 1000)
+    from clock, (
       select name, max(next) as next
       from (
         select batch as name, at + case when n > 0 then (n - 1) * every + every_b else 0 end + debt as next from placed where wait = 0 and every_b > 0
@@ -123,13 +130,14 @@ export function prepareLeaseSlots(db: Database) {
       group by name) x
     where l.name = x.name and l.name = any(array(select name from held))`);
   const query = db
-    .with(asked, held, clock, sized, placed, booked)
+    .with(asked, held, clock, known, sized, placed, booked)
     .select({
       now: clock.now,
       leased: sql<SlotsLeased[]>`(
         select json_agg(json_build_object('starts', case when wait > 0 then 0 else n end, 'firstAt', case when is_loose then now else at end,
           'everyMs', case when is_loose then 0 else every end, 'looseMs', case when is_loose then ${n(loose.goodMs)} else 0 end, 'waitMs', wait) order by id)
         from placed)`,
+      durable: sql`case when exists (select from placed where wait = 0 and n > 0 and every > ${n(durableFromMs)}) then set_config('synchronous_commit', 'on', true) end`,
     })
     .from(clock)
     .prepare('lease_slots');
@@ -145,6 +153,7 @@ export function prepareLeaseSlots(db: Database) {
       leads: list(asked.map(({ leadMs }) => leadMs)),
       debts: list(asked.map(({ debtMs }) => debtMs)),
     });
-    return row!;
+    const { now, leased } = row!;
+    return { now, leased };
   };
 }

@@ -19,11 +19,12 @@ const soon = sql`case when limits.next_at is not null then least(limits.next_at,
 const set = (isOther: SQL) => sql`
   on conflict (name) do update set rate = excluded.rate, per_ms = excluded.per_ms, concurrency = excluded.concurrency,
     next_at = case when ${isOther} then ${soon} else limits.next_at end,
+    leased_at = case when not ${isOther} then limits.leased_at end,
     paused_until = case when excluded.rate is null or not ${isOther} then limits.paused_until end`;
 
 /** What a limit leaves that is taken away during a pause: that is of what was called, not of the limit. For two statements, of which each row needs one. */
 const isPaused = sql`coalesce(paused_until > now(), false)`;
-const nothing = sql`update limits set rate = null, per_ms = null, concurrency = null, next_at = null`;
+const nothing = sql`update limits set rate = null, per_ms = null, concurrency = null, next_at = null, leased_at = null`;
 
 /** Items of a chunk of `batch` that waits; what is in a queue or a hand has come and will go. */
 const chunkOf = (batch: SQL) => sql`coalesce((
