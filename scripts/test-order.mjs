@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 import { runBin } from './child.mjs';
 
-const usage = `Usage: npm run test:order -- [--histories N] [--seed S] [--break barrier|lease|fence]
+const usage = `Usage: npm run test:order -- [--histories N] [--seed S] [--break barrier]
 
 Plays N random histories of faults (200) against groups in order; ends with 1 at the first that went wrong, and tells it. The first
-history is that of seed S, each that follows has the next seed. --break leaves out what keeps the order, to see that it is noticed.`;
+history is that of seed S, each that follows has the next seed. --break leaves out that items of a group wait for each other, to see that it is noticed.`;
 
 const options = /** @type {const} */ ({
   histories: { type: 'string', default: '200' },
@@ -18,7 +18,7 @@ function faultOf({ histories, seed, break: broken }) {
   if (!/^[1-9]\d{0,4}$/.test(histories))
     return `--histories must be a whole number from 1 to 99999, not "${histories}"`;
   if (!/^(\d{1,9})?$/.test(seed)) return `--seed must be a whole number from 0 to 999999999, not "${seed}"`;
-  if (!['nothing', 'barrier', 'lease', 'fence'].includes(broken)) return `there is no "${broken}" to --break`;
+  if (!['nothing', 'barrier'].includes(broken)) return `there is no "${broken}" to --break`;
   return null;
 }
 

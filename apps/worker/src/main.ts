@@ -13,7 +13,6 @@ import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
 import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { openHealth } from './health.ts';
-import { fenceLeft } from './lines/broken.ts';
 import { startWorker } from './worker.ts';
 
 // Outputs wait for their flush as text, are taken for old, and are collected once the heap has grown fourfold. At 1.5 times a
@@ -55,7 +54,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     onRetry: (verdict, error, tries) =>
       tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
   };
-  const statements = createStatements(database.db, patience, fenceLeft(settings.testBreakOrder));
+  const statements = createStatements(database.db, patience);
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);
   const roundTripMs = { redis, postgres };
   const worker = await startWorker({

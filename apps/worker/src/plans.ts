@@ -63,7 +63,7 @@ export interface PlansDeps {
   log: Log;
   figures: Pick<Figures, 'paramsLoads' | 'paramsHits'>;
   gateOf: (batch: number, handler: string) => Gate;
-  /** False only where a test sees that it would notice (lines/broken.ts). */
+  /** False only where a test sees that it would notice (TEST_BREAK_ORDER). */
   hasBarrier?: boolean;
 }
 

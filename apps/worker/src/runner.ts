@@ -9,7 +9,6 @@ import { createFlushes } from './flushes.ts';
 import { createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createLimits } from './limits/limits.ts';
-import { hasBarrier } from './lines/broken.ts';
 import { createPlans } from './plans.ts';
 import { createSlots } from './slots.ts';
 import { createSpeed } from './speed.ts';
@@ -90,7 +89,7 @@ export function createRunner(deps: RunnerDeps) {
     log,
     figures,
     gateOf: (batch, handler) => limits.gateOf(batch, handler),
-    hasBarrier: hasBarrier(settings.testBreakOrder),
+    hasBarrier: settings.testBreakOrder !== 'barrier',
   });
   const inHand = new Map<number, { batch: number | null }>();
   const flushes = createFlushes({

@@ -23,7 +23,6 @@ export type { ClaimedRow, LineClaim } from './statements/claim-line.ts';
 export type { BatchFilter, BatchPlan, BatchRow, BatchState, ProgressRow, ReducedRow } from './statements/counts.ts';
 export type { FailureRow } from './statements/failures.ts';
 export type { Flushed, Outcome, Rest, Settled } from './statements/flush.ts';
-export type { LineFence } from './statements/line-fence.ts';
 export type { LineFlush, SettledRow } from './statements/flush-line.ts';
 export type { Unfolded } from './statements/fold.ts';
 export type { Heartbeat, WorkerFacts } from './statements/heartbeat.ts';

@@ -254,7 +254,7 @@ export const settingsNotBuilt = [
 /** Settings that break a promise, so that a test can show that it would see it broken. `.env.example` does not know them. */
 export const testSettingTable = {
   TEST_BREAK_ORDER: oneOf(
-    ['nothing', 'barrier', 'lease', 'fence'],
+    ['nothing', 'barrier'],
     'nothing',
     'What workers leave out of all that keeps the items of a group in order',
   ),

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { names, numbersOf } from '../bind.ts';
 import { chunks, inputs } from '../schema.ts';
-import { heldPartition, type LineFence, wholeFence } from './line-fence.ts';
+import { heldPartition } from './line-fence.ts';
 
 /** A chunk of a line in its owner's hand. */
 export interface ClaimedRow {
@@ -55,11 +55,11 @@ export interface LineClaim {
  *
  * Where the batch does not run, or the worker does not have its handler, the rows go back to `pending` and none is answered.
  */
-export function prepareClaimLine(db: Database, fence: LineFence = wholeFence) {
+export function prepareClaimLine(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const claim = sql`${sql.placeholder('claim')}::uuid`;
   const worker = sql`${sql.placeholder('worker')}::uuid`;
-  const held = heldPartition(db, fence);
+  const held = heldPartition(db);
   const open = db.$with('open', {}).as(sql`
     select c.no from held cross join lateral (
       select no from chunks c

@@ -6,7 +6,7 @@ import { chunks, partials, results } from '../schema.ts';
 import { countOutcomes } from './count-outcomes.ts';
 import type { Try } from './claim-line.ts';
 import type { Outcome } from './flush.ts';
-import { heldPartition, type LineFence, wholeFence } from './line-fence.ts';
+import { heldPartition } from './line-fence.ts';
 
 /** What is new of one row of a line since its last flush. */
 export interface SettledRow extends Outcome {
@@ -50,11 +50,11 @@ export interface LineFlush {
  * Chunks are named twice, by the join and as a list, and their state is judged after it: a plan that is made while there are few, and
  * kept, otherwise reads all chunks, or all that run, with each flush.
  */
-export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
+export function prepareFlushLine(db: Database) {
   const separator = sql`E'\\x1f'`;
   const keep = sql`${sql.placeholder('keep')}::boolean`;
   const nos = sql`${sql.placeholder('nos')}::bigint[]`;
-  const held = heldPartition(db, fence);
+  const held = heldPartition(db);
   const asked = db.$with('asked', {}).as(sql`
     select no, claim, round, succeeded, failed, outputs, indexes::bigint[] as indexes, attempts::smallint[] as attempts, rest::bigint[] as rest, tries::json as tries
     from unnest(${nos}, ${sql.placeholder('claims')}::uuid[], ${sql.placeholder('rounds')}::int[], ${sql.placeholder('succeeded')}::int[],
@@ -70,7 +70,7 @@ export function prepareFlushLine(db: Database, fence: LineFence = wholeFence) {
     order by c.no for update of c`);
   const fin = db.$with('fin', { no: chunks.no, batch: chunks.batch }).as(sql`
     select * from got where state = 'running'
-      and (select count(*) from got where state = 'running') ${fence.whole ? sql`=` : sql`<=`} ${sql.placeholder('count')}::int`);
+      and (select count(*) from got where state = 'running') = ${sql.placeholder('count')}::int`);
   const done = db.$with('done', {}).as(sql`
     update chunks c set
       state = case when f.rest is null then 'done' when ${keep} then 'running' else 'pending' end,

@@ -21,7 +21,6 @@ import { prepareHelp } from './help.ts';
 import { prepareInputs } from './inputs.ts';
 import { prepareLeaseSlots } from './lease-slots.ts';
 import { prepareLimits } from './limits.ts';
-import { type LineFence, wholeFence } from './line-fence.ts';
 import { prepareLineTag } from './line-tag.ts';
 import { prepareLost, prepareQueued } from './lost.ts';
 import { prepareMark } from './mark.ts';
@@ -51,7 +50,7 @@ import { prepareWorkers } from './workers.ts';
 type Statement<Args extends readonly unknown[], Answer> = (...args: Args) => Promise<Answer>;
 
 /** All statements, each of which may be repeated and is, where that helps (retry.ts). */
-export function createStatements(db: Database, patience: Patience, fence: LineFence = wholeFence) {
+export function createStatements(db: Database, patience: Patience) {
   // Prepared when first used: no process uses all of them, and all together take a start 50 ms of cpu.
   const again = <Args extends readonly unknown[], Answer>(prepare: (db: Database) => Statement<Args, Answer>) => {
     let statement: Statement<Args, Answer> | undefined;
@@ -87,8 +86,8 @@ export function createStatements(db: Database, patience: Patience, fence: LineFe
     flush: again(prepareFlush),
     markLines: again(prepareMarkLines),
     lineTag: again(prepareLineTag),
-    claimLine: again((db) => prepareClaimLine(db, fence)),
-    flushLine: again((db) => prepareFlushLine(db, fence)),
+    claimLine: again(prepareClaimLine),
+    flushLine: again(prepareFlushLine),
     probe: again(prepareProbe),
     register: again(prepareRegister),
     heartbeat: again(prepareHeartbeat),
