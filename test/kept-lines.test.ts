@@ -79,7 +79,7 @@ describe('a line', () => {
     'with an output at which `add` %s fails that item alone',
     async (_, add, code) => {
       house = await startHouse({ workers: 2, env, supervised: true });
-      const options = { ...ordered, maxAttempts: 1, timeoutMs: 1000 };
+      const options = { ...ordered, maxAttempts: 1, timeoutMs: code === 'timeout' ? 1000 : 30_000 };
       const id = await house.submit({ handler: 'reducing', inputs: inputs(12), params: { add, at: 400 }, options });
       expect(await failuresOf(id)).toEqual([[4, expect.any(Number), code]]);
       expect(await summaryOf(id)).toEqual({ n: 6200 });
