@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler, ItemContext } from '@bullpen/handlers';
+import { createCaches, defineHandler, ItemContext, Retry } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { databaseForTest, eventually } from '@bullpen/testkit';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAway } from '../src/away.ts';
 import { createFigures } from '../src/figures.ts';
+import { type ItemAnswer, type ItemOrder, runItemAlone } from '../src/isolation/item.ts';
+import { runItem } from '../src/isolation/run-item.ts';
 import { openGate } from '../src/limits/gate.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import { createHand } from '../src/lines/hand.ts';
@@ -13,7 +15,7 @@ import type { Held } from '../src/lines/line.ts';
 import type { Row } from '../src/lines/row.ts';
 import { createSignal } from '../src/lines/signal.ts';
 import { createStarting } from '../src/lines/starting.ts';
-import type { Plan } from '../src/plans.ts';
+import type { Plan, Plans } from '../src/plans.ts';
 import { openRun } from '../src/run.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
@@ -36,7 +38,7 @@ const chunk = {
 };
 
 /** A worker with one slot, and chunks of a batch in it that goes by `options`, beside those of one that nothing limits. */
-async function openWorker(options: object) {
+async function openWorker(options: object, isFresh = true) {
   const { statements } = await databaseForTest();
   const slots = createSlots(1);
   const limits = createLimits({ statements, workerId: randomUUID(), handlers: ['h'], leaseMs: 2000, slots, log });
@@ -44,7 +46,7 @@ async function openWorker(options: object) {
   const accepted = { id: randomUUID(), name: null, handler: 'h', total: 1000, params: null };
   const batch = await statements.acceptCount({ ...accepted, options: JSON.stringify(options) }, 10);
   const gate = limits.gateOf(batch, 'h');
-  await limits.freshen(batch);
+  if (isFresh) await limits.freshen(batch);
   const deps = {
     slots,
     figures: createFigures(),
@@ -147,5 +149,26 @@ describe('a line', () => {
     await eventually('the other may start', () => starting.may(performance.now()), 2000);
     expect(hand.take(performance.now())).not.toBeNull();
     starting.end();
+  });
+});
+
+describe('an item in a process of its own', () => {
+  it('goes by what limits its batch, and makes all wait when it says so', async () => {
+    const { gate, planOf } = await openWorker({ rateLimit: { limit: 10, perMs: 1000 } }, false);
+    const seen: boolean[] = [];
+    const plan = planOf(() => {
+      seen.push(gate.limited);
+      throw new Retry({ afterMs: 3000, forAll: true });
+    }, true);
+    const plans = { open: () => Promise.resolve(plan) } as unknown as Plans;
+    const marks = createMarks();
+    const pool = {
+      ask: ({ order, resolve }: { order: ItemOrder; resolve: (fate: 'over', answer: ItemAnswer) => void }) =>
+        void runItem(order, { plans, marks, outputMaxBytes: 1000 }).then((answer) => resolve('over', answer)),
+      kill: () => undefined,
+    };
+    const order = { row: plan.row, input: null, context: new ItemContext(plan.scope, 0, 1) };
+    await expect(runItemAlone(order, pool)).rejects.toMatchObject({ afterMs: 3000, forAll: true });
+    expect(seen).toEqual([true]);
   });
 });

@@ -16,7 +16,7 @@ export interface ItemOrder {
 export interface ItemAnswer {
   item: number;
   text?: string;
-  thrown?: { code: string; message: string; final: boolean; afterMs: number | null };
+  thrown?: { code: string; message: string; final: boolean; afterMs: number | null; forAll: boolean };
 }
 
 interface Pool {
@@ -81,8 +81,8 @@ async function answerTo(
 
 function outcomeOf({ text, thrown }: ItemAnswer): unknown {
   if (thrown === undefined) return text === undefined ? undefined : JSON.parse(text);
-  const { code, message, final, afterMs } = thrown;
+  const { code, message, final, afterMs, forAll } = thrown;
   if (final) throw new Fail(code, message);
-  if (afterMs !== null) throw new Retry({ afterMs, message });
+  if (afterMs !== null) throw new Retry({ afterMs, message, forAll });
   throw Object.assign(new Error(message), { code });
 }

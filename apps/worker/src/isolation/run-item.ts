@@ -14,6 +14,8 @@ export async function runItem(
   try {
     const plan = await plans.open(batch, 0);
     if (plan === null) throw new Error(`batch ${batch} is gone while its items run`);
+    // By this `ctx.limit` knows whether to wait: what starts here has no chunk before which the limits are read.
+    await plan.gate.refresh();
     const context = new ItemContext(plan.scope, index, attempt);
     const schema = plan.handler.input;
     marks.enter(0, index, plan.timeoutMs);
@@ -31,7 +33,10 @@ export async function runItem(
     return { item, text };
   } catch (error) {
     marks.leave();
-    const afterMs = error instanceof Retry && Number.isFinite(error.afterMs) ? error.afterMs : null;
-    return { item, thrown: { ...describeError(error), final: error instanceof Fail, afterMs } };
+    const { afterMs, forAll } = askedBy(error);
+    return { item, thrown: { ...describeError(error), final: error instanceof Fail, afterMs, forAll } };
   }
 }
+
+const askedBy = (error: unknown): { afterMs: number | null; forAll: boolean } =>
+  error instanceof Retry && Number.isFinite(error.afterMs) ? error : { afterMs: null, forAll: false };
