@@ -287,6 +287,15 @@ describe('permits', () => {
     await beside;
   }, 15_000);
 
+  it('of a handler are left by a batch that was not here for long, when there are too many others', async () => {
+    const database = await databaseForTest();
+    await database.statements.limitHandler({ handler: 'echo', rate: null, perMs: null, concurrency: 2 });
+    const { limits, gate } = await openWorker(database, await accept(database, {}));
+    expect(gate.limited).toBe(true);
+    for (let others = 0; others < 4000; others += 1) limits.gateOf(100_000 + others, 'echo');
+    expect(gate.limited).toBe(false);
+  });
+
   it('that are enough are there while they are shared again', async () => {
     const database = await databaseForTest();
     const batch = await accept(database, { concurrency: 100 });

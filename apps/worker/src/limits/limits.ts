@@ -118,7 +118,10 @@ export function createLimits(deps: LimitsDeps) {
       }
       for (const [old, { gate }] of gates) {
         if (gates.size <= keptMax) break;
-        if (old !== batch && !gate.isBusy()) gates.delete(old);
+        if (old === batch || gate.isBusy()) continue;
+        gates.delete(old);
+        // It leaves its permits.
+        gate.apply(undefined, undefined, -Infinity);
       }
       return kept.gate;
     },

@@ -131,6 +131,7 @@ const wantedOf = ({ users, used }: Kept): number => [...users].reduce((sum, user
 
 /** Those of whose items some wait, in the fair order. */
 function waitingOf({ users }: Kept): PermitUser[] {
-  const waiting = [...users].map((user) => ({ user, order: user.order() })).filter(({ order }) => order < Infinity);
-  return waiting.sort((a, b) => a.order - b.order).map(({ user }) => user);
+  const waiting: PermitUser[] = [];
+  for (const user of users) if (user.order() < Infinity) waiting.push(user);
+  return waiting.sort((a, b) => a.order() - b.order());
 }
