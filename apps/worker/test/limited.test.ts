@@ -93,6 +93,17 @@ describe('a chunk of a limited batch', () => {
     expect((await beside).rests).toHaveLength(1);
   });
 
+  it('keeps a slot that it was given until it is told whether it has a permit', async () => {
+    const { run, planOf } = await openWorker({ concurrency: 1 });
+    const own = planOf(() => sleep(1), true);
+    expect((await run(own, 1, 1)).succeeded).toBe(1);
+    const other = planOf(() => sleep(20), false);
+    const beside = run(other, 2, 1_000_000);
+    expect((await run(own, 1, 3)).succeeded).toBe(3);
+    other.stopped = true;
+    await beside;
+  });
+
   it('leaves a slot to others that it was given and cannot use yet', async () => {
     const { run, planOf } = await openWorker({ rateLimit: { limit: 1, perMs: 3_600_000 } });
     const own = planOf(() => sleep(1), true);
