@@ -18,6 +18,15 @@ const runs = (id: string, done = 0): Promise<unknown> =>
     return counts.running > 0 && counts.succeeded >= done;
   });
 
+/** Backends answer for a moment when their server is gone already, and its file still names it. */
+async function killPostgres(): Promise<boolean> {
+  try {
+    return process.kill(await house.postmaster(), 'SIGKILL');
+  } catch {
+    return false;
+  }
+}
+
 async function endsWhole(id: string, total: number): Promise<void> {
   expect((await house.ended(id, 40_000)).counts).toMatchObject({
     total,
@@ -83,7 +92,7 @@ describe.each(Object.entries(works))('a batch of %s ends with every index exactl
           (found?.counts && (kill % 2 === 0 ? found.counts.succeeded > before.succeeded : found.counts.running > 0))
         );
       });
-      process.kill(await house.postmaster(), 'SIGKILL');
+      await eventually('PostgreSQL is killed', killPostgres);
       await eventually(
         'PostgreSQL is back',
         async () => (await house.batch(id).catch(() => null))?.counts !== undefined,
