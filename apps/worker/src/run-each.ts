@@ -46,6 +46,8 @@ export async function runEach(
     let taken = take();
     if (look || !taken) {
       while (!taken && !isOver(at)) {
+        // What was given is lost, but these items still would start: without being counted, the last ones would get nothing.
+        if (granted > 0) ticket.set(run.state.length - at);
         granted = 0;
         await (hasSlot() ? patience.wait(at > 0) : turn.wait(slots.wait(order, gone)));
         taken = take();

@@ -93,6 +93,13 @@ describe('a chunk of a limited batch', () => {
     expect((await beside).rests).toHaveLength(1);
   });
 
+  it('counts what it was given and could not start among what it would start', async () => {
+    const { run, planOf } = await openWorker({ rateLimit: { limit: 1_000_000, perMs: 1000 } });
+    const handled = planOf(() => sleep(5), true);
+    // Until the first of them answers a promise nothing says that they need a slot, of which there is one.
+    expect(await run(handled, 1, 5, 3000)).toMatchObject({ succeeded: 5, rests: [] });
+  });
+
   it('keeps a slot that it was given until it is told whether it has a permit', async () => {
     const { run, planOf } = await openWorker({ concurrency: 1 });
     const own = planOf(() => sleep(1), true);
