@@ -79,6 +79,16 @@ describe('the limits of a batch', () => {
     expect(row).toEqual({ priority: 1, weight: 7 });
   });
 
+  test('keep what an item costs where only the rate is another one', async () => {
+    const id = await make({ rateLimit: { limit: 50, cost: 2 } });
+    const set = async (rateLimit: object | null) =>
+      (await app.client.changeBatch(id, { options: { rateLimit: rateLimit as never } })).options.rateLimit;
+    expect(await set({ limit: 500 })).toEqual({ limit: 500, perMs: 1000, cost: 2 });
+    expect(await set({ limit: 500, cost: 3 })).toEqual({ limit: 500, perMs: 1000, cost: 3 });
+    expect(await set(null)).toBeUndefined();
+    expect(await set({ limit: 5 })).toEqual({ limit: 5, perMs: 1000, cost: 1 });
+  });
+
   test('of one that has ended do not change any more', async () => {
     const id = await make();
     await work(app.database);

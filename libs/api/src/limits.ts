@@ -9,6 +9,8 @@ const shape = { error: 'must be an object: {"limit": 50, "perMs": 1000}' };
 export const rateLimitSchema = z.strictObject(rate, shape);
 /** Of a batch; each of its items takes `cost` slots, of its own limit and of its handler's. */
 export const batchRateLimitSchema = z.strictObject({ ...rate, cost: whole(1, 1000).default(1) }, shape);
+/** Of a batch that has one: what an item costs stays as it is where that is left out. */
+export const batchRateChangeSchema = batchRateLimitSchema.extend({ cost: whole(1, 1000).optional() });
 
 /** Items in handlers at once over all workers. */
 export const concurrencySchema = whole(1, 100_000);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { batchRateLimitSchema, concurrencySchema, rateLimitSchema } from './limits.ts';
+import { batchRateChangeSchema, batchRateLimitSchema, concurrencySchema, rateLimitSchema } from './limits.ts';
 import { whole } from './whole.ts';
 
 /** What is used where a batch does not say. */
@@ -60,7 +60,7 @@ export const objectOptions: ReadonlySet<string> = new Set(['rateLimit', 'groupRa
 
 /** Options that may be changed while a batch runs; null takes one away. */
 export const changeableSchema = z.strictObject({
-  rateLimit: batchRateLimitSchema.nullable().optional(),
+  rateLimit: batchRateChangeSchema.nullable().optional(),
   concurrency: concurrencySchema.nullable().optional(),
   priority: prioritySchema.optional(),
   weight: weightSchema.optional(),

@@ -35,7 +35,7 @@ const chunkOf = (batch: SQL) => sql`coalesce((
  * Change: another name, and other options of a batch that has not ended; an option that is null is taken away. False: it has ended, or
  * is one of single items, which go by the limits of their handler.
  *
- * Another priority moves the batch by the difference of the offsets (fair.ts).
+ * A rate without a cost keeps the cost that items have. Another priority moves the batch by the difference of the offsets (fair.ts).
  *
  * Repeatable: it sets what should be so. Workers read the limit at least each second.
  */
@@ -44,7 +44,9 @@ export function prepareChange(db: Database) {
   const open = db.$with('open', {}).as(sql`
     select no, handler, priority as before, now.options::json as options,
       b.options::jsonb -> 'rateLimit' is distinct from now.options -> 'rateLimit' as has_other_rate
-    from batches b cross join lateral (select jsonb_strip_nulls(b.options::jsonb || ${sql.placeholder('options')}::text::jsonb) as options) now
+    from batches b cross join lateral (select b.options::jsonb as old, ${sql.placeholder('options')}::text::jsonb as given) x
+    cross join lateral (select jsonb_strip_nulls(old || given || case when jsonb_typeof(given -> 'rateLimit') = 'object' then jsonb_build_object(
+      'rateLimit', jsonb_build_object('cost', coalesce(old -> 'rateLimit' -> 'cost', '1')) || (given -> 'rateLimit')) else '{}' end) as options) now
     where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update of b`);
   const place = placeOf(sql`o.options`);
   const said = db.$with('said', {}).as(sql`select l.* from open cross join lateral (${limitOf(sql`open.options`)}) l`);
