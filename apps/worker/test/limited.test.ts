@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler, ItemContext, Retry } from '@bullpen/handlers';
+import { defineHandler, ItemContext, Retry } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { databaseForTest, eventually } from '@bullpen/testkit';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -8,7 +8,6 @@ import { createAway } from '../src/away.ts';
 import { createFigures } from '../src/figures.ts';
 import { type ItemAnswer, type ItemOrder, runItemAlone } from '../src/isolation/item.ts';
 import { runItem } from '../src/isolation/run-item.ts';
-import { openGate } from '../src/limits/gate.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import { createHand } from '../src/lines/hand.ts';
 import type { Held } from '../src/lines/line.ts';
@@ -21,21 +20,9 @@ import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
+import { heldOf, planOf as makePlan } from './plan.ts';
 
 const log = createLog({ name: 'test', level: 'silent', pretty: false });
-
-const chunk = {
-  no: 1,
-  batch: 1,
-  first: 0,
-  picks: null,
-  attempt: 1,
-  crashes: 0,
-  format: 1,
-  taken: true,
-  inputs: [],
-  claim: 'c',
-};
 
 /** A worker with one slot, and chunks of a batch in it that goes by `options`, beside those of one that nothing limits. */
 async function openWorker(options: object, isFresh = true) {
@@ -56,24 +43,10 @@ async function openWorker(options: object, isFresh = true) {
     sliceMaxBytes: 1_000_000,
     mayStart: () => true,
   };
-  const planOf = (run: () => unknown, limited: boolean): Plan => ({
-    batch: 1,
-    row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
-    handler: defineHandler({ name: 'h', description: '', run }),
-    scope: { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null },
-    maxAttempts: 3,
-    backoffMs: 1000,
-    timeoutMs: 300_000,
-    stopped: false,
-    prepare: () => Promise.resolve(),
-    cancel: () => undefined,
-    broken: null,
-    group: null,
-    takesSlots: false,
-    gate: limited ? gate : openGate,
-  });
+  const planOf = (run: () => unknown, limited: boolean): Plan =>
+    makePlan(defineHandler({ name: 'h', description: '', run }), limited ? { gate } : {});
   const run = (plan: Plan, order: number, size: number, sliceMs = 60_000) =>
-    runChunk({ ...chunk, size }, plan, order, { ...deps, sliceMs });
+    runChunk(heldOf({ size }), plan, order, { ...deps, sliceMs });
   return { gate, slots, run, planOf };
 }
 
@@ -129,7 +102,7 @@ describe('an item that waits inside its handler', () => {
   it('leaves the slot to others that it is given when it is over', async () => {
     const { slots, planOf } = await openWorker({});
     const run = openRun(
-      { ...chunk, size: 1 },
+      heldOf({ size: 1 }),
       planOf(() => 1, false),
       1000,
     );

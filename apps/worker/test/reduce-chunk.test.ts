@@ -1,13 +1,13 @@
 import type { Settled } from '@bullpen/db';
-import { createCaches, defineHandler, type Handler, type HandlerLog, type Reduce } from '@bullpen/handlers';
+import { defineHandler, type Handler, type HandlerLog, type Reduce } from '@bullpen/handlers';
 import { texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import { createFigures } from '../src/figures.ts';
 import { createFlushes } from '../src/flushes.ts';
 import { withoutGuilty } from '../src/guilty.ts';
-import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { reduceChunk, refusalOf } from '../src/reduce-chunk.ts';
+import { planOf as makePlan } from './plan.ts';
 
 const sum: Reduce<{ n: number }, unknown, { sum: number; indexes: number[] }> = {
   zero: () => ({ sum: 0, indexes: [] }),
@@ -23,22 +23,7 @@ const sum: Reduce<{ n: number }, unknown, { sum: number; indexes: number[] }> = 
 function planOf(reduce: object | undefined, told: object[] = []): Plan {
   const log: HandlerLog = { info: () => undefined, warn: () => undefined, error: (facts) => void told.push(facts) };
   const handler = defineHandler({ name: 'h', description: '', run: () => 1, ...(reduce && { reduce }) } as Handler);
-  const scope = { batchId: 'b', params: { p: 1 }, seed: 1, log, caches: createCaches(), cancelled: null };
-  const rest = {
-    batch: 1,
-    row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
-    maxAttempts: 3,
-    backoffMs: 1,
-    timeoutMs: 1000,
-    stopped: false,
-    cancel: () => undefined,
-    prepare: () => Promise.resolve(),
-    broken: null,
-    group: null,
-    takesSlots: false,
-    gate: openGate,
-  };
-  return { ...rest, handler, scope };
+  return makePlan(handler, { scope: { params: { p: 1 }, log } });
 }
 
 const settledOf = (outputs: unknown[], more: Partial<Settled> = {}): Settled => ({

@@ -1,52 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler, Fail, type Handler, Retry } from '@bullpen/handlers';
+import { defineHandler, Fail, type Handler, Retry } from '@bullpen/handlers';
 import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
-import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
-import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
+import { heldOf, planOf as makePlan } from './plan.ts';
 
-const held = (more: Partial<Held> = {}): Held => ({
-  no: 1,
-  batch: 1,
-  first: 0,
-  size: 10,
-  picks: null,
-  attempt: 1,
-  crashes: 0,
-  format: 1,
-  taken: true,
-  inputs: [],
-  claim: 'c',
-  ...more,
-});
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const held = heldOf;
 
-function planOf(handler: object): Plan {
-  const scope = { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null };
-  return {
-    batch: 1,
-    row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
-    handler: handler as Handler,
-    scope,
-    maxAttempts: 3,
-    backoffMs: 1000,
-    timeoutMs: 300_000,
-    stopped: false,
-    cancel: () => undefined,
-    prepare: () => Promise.resolve(),
-    broken: null,
-    group: null,
-    // As after its first promise.
-    takesSlots: true,
-    gate: openGate,
-  };
-}
+/** As after its first promise. */
+const planOf = (handler: object): Plan => makePlan(handler as Handler, { takesSlots: true });
 
 const deps = (more: object = {}) => ({
   slots: createSlots(4),

@@ -17,6 +17,7 @@ import { runInThread } from '../src/threads/run-in-thread.ts';
 import { createThreads, type Threads } from '../src/threads/threads.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
+import { heldOf } from './plan.ts';
 
 const log = createLog({ name: 'test', level: 'silent', pretty: false });
 const folder = 'libs/testkit/handlers';
@@ -46,9 +47,7 @@ const deps = (threads: Threads, more: object = {}) => ({
   ...limits,
   ...more,
 });
-const held = (size: number, more: Partial<Held> = {}): Held => ({
-  no: 1, batch: 1, first: 0, size, picks: null, attempt: 1, crashes: 0, format: 1, taken: true, inputs: [], claim: 'c', ...more,
-}); // prettier-ignore
+const held = (size: number, more: Partial<Held> = {}): Held => heldOf({ size, ...more });
 
 interface Batch {
   params?: unknown;

@@ -1,36 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCaches, defineHandler, type ItemContext, Retry } from '@bullpen/handlers';
+import { defineHandler, type ItemContext, Retry } from '@bullpen/handlers';
 import { eventually, texts } from '@bullpen/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
-import { openGate } from '../src/limits/gate.ts';
 import type { Plan } from '../src/plans.ts';
 import { runChunk } from '../src/run-chunk.ts';
 import { createSlots } from '../src/slots.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
+import { heldOf, planOf as makePlan } from './plan.ts';
 
-const held = (more: Partial<Held> = {}): Held => ({
-  no: 1, batch: 1, first: 0, size: 4, picks: null, attempt: 1, crashes: 0, format: 1, taken: true, inputs: [], claim: 'c', ...more,
-}); // prettier-ignore
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
-const planOf = (handler: object, timeoutMs = 100): Plan => ({
-  batch: 1,
-  row: { no: 1, id: 'b', handler: 'h', params: null, options: {}, ageMs: 0 },
-  handler: defineHandler({ name: 'h', description: '', ...handler }),
-  scope: { batchId: 'b', params: undefined, seed: 1, log, caches: createCaches(), cancelled: null },
-  maxAttempts: 2,
-  backoffMs: 0,
-  timeoutMs,
-  stopped: false,
-  cancel: () => undefined,
-  prepare: () => Promise.resolve(),
-  broken: null,
-  group: null,
-  takesSlots: false,
-  gate: openGate,
-});
+const held = (more: Partial<Held> = {}): Held => heldOf({ size: 4, ...more });
+const planOf = (handler: object, timeoutMs = 100): Plan =>
+  makePlan(defineHandler({ name: 'h', description: '', ...handler }), { maxAttempts: 2, backoffMs: 0, timeoutMs });
 const deps = (more: object = {}) => ({
   slots: createSlots(100),
   figures: createFigures(),
