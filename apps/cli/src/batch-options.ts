@@ -48,7 +48,7 @@ export const addBatchOptions = (command: Command): Command =>
       wholeNumber(1, 86_400_000),
     )
     .option('--seed <n>', 'makes the random numbers of handlers repeatable', wholeNumber(0, seedMax))
-    .option('--priority <n>', 'which batch goes first, 0 before 9 (default: 0)', wholeNumber(0, 9))
+    .option('--priority <n>', 'each step starts it a million items behind others (default: 0)', wholeNumber(0, 9))
     .option('--weight <n>', 'its share beside other batches (default: 1)', wholeNumber(1, 100))
     .option(
       '--group-by <field>',
@@ -57,7 +57,7 @@ export const addBatchOptions = (command: Command): Command =>
     .option('--ordered', 'items of a group run one after another, in the order in which they stand')
     .option('--group-concurrency <n>', 'items of a group that may run at once', wholeNumber(1, 10_000))
     .option('--group-rate-limit <rate>', 'items of a group that may start: 5/s, 100/m', rate)
-    .option('--rate-limit <rate>', 'items that may start, over all workers: 50/s, 3000/m, 100/250ms', rate)
+    .option('--rate-limit <rate>', 'items that may start, over all workers: 50/s, 3000/m, 1/h, 100/250ms', rate)
     .option('--cost <n>', 'slots of the rate limit that one item takes (default: 1)', wholeNumber(1, 1000))
     .option('--concurrency <n>', 'items in handlers at once, over all workers', wholeNumber(1, 100_000));
 

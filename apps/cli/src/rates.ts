@@ -15,7 +15,7 @@ export function rate(text: string): Rate {
   const [, limit = '', times = '1', unit] = /^([\d_,]+)\/(\d*)(ms|s|m|h)$/.exec(text) ?? [];
   const perMs = unit === undefined ? NaN : Number(times || '1') * units[unit as keyof typeof units];
   if (!(perMs >= 1 && perMs <= day))
-    throw new InvalidArgumentError('It must be a number in a time of up to a day: 50/s, 3000/m, 100/250ms.');
+    throw new InvalidArgumentError('It must be a number in a time of up to a day: 50/s, 3000/m, 1/h, 100/250ms.');
   return { limit: wholeNumber(1, 1_000_000)(limit), perMs };
 }
 

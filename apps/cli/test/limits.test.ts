@@ -43,7 +43,7 @@ describe('submit', () => {
 
   test.each([
     [['--cost', '2'], '--cost is slots of a rate limit: give --rate-limit too'],
-    [['--rate-limit', '50'], 'It must be a number in a time of up to a day: 50/s, 3000/m, 100/250ms.'],
+    [['--rate-limit', '50'], 'It must be a number in a time of up to a day: 50/s, 3000/m, 1/h, 100/250ms.'],
     [['--concurrency', '0'], 'It must be a whole number from 1 to 100000.'],
   ])('%j is refused', async (args, line) => {
     const { code, stderr } = await callCli(['submit', '--handler', 'echo', '--count', '5', ...args]);

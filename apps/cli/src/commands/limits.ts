@@ -22,7 +22,7 @@ interface SetOptions extends LimitOptions {
 
 const addLimitOptions = (command: Command): Command =>
   command
-    .option('--rate-limit <rate>', 'items that may start: 50/s, 3000/m, 100/250ms, or none', orNone(rate))
+    .option('--rate-limit <rate>', 'items that may start: 50/s, 3000/m, 1/h, 100/250ms, or none', orNone(rate))
     .option(
       '--concurrency <n>',
       'items in handlers at once over all workers, or none',
@@ -76,7 +76,7 @@ export function addSet(program: Command, context: Context): void {
   )
     .option('--name <name>', 'what the batch is called in lists')
     .option('--cost <n>', 'slots of the rate limit that one item takes', wholeNumber(1, 1000))
-    .option('--priority <n>', 'which batch goes first, 0 before 9', wholeNumber(0, 9))
+    .option('--priority <n>', 'each step puts it a million items behind others', wholeNumber(0, 9))
     .option('--weight <n>', 'its share beside other batches', wholeNumber(1, 100))
     .addHelpText(
       'after',
