@@ -30,7 +30,7 @@ function open(inHand: () => number) {
     inHand,
     figures: createFigures(),
   });
-  const flush = (no: number) => flushes.flush(settledOf(no), (settled) => settled);
+  const flush = (no: number, order?: number) => flushes.flush(settledOf(no), (settled) => settled, order);
   return { flushes, flush, sent, answer: () => answers.shift()!() };
 }
 
@@ -45,6 +45,15 @@ describe('a flush', () => {
     expect(sent).toEqual([[1, 2, 3]]);
     answer();
     expect(await Promise.all(flushed)).toEqual([true, true, true]);
+  });
+
+  it('takes chunks by their place in the fair order, and of one place as they came', async () => {
+    const { flush, sent, answer } = open(() => 4);
+    const flushed = [flush(1, 20), flush(2, 10), flush(3, 20), flush(4, 10)];
+    await turns();
+    expect(sent).toEqual([[2, 4, 1, 3]]);
+    answer();
+    await Promise.all(flushed);
   });
 
   it('does not wait for those that are under way already', async () => {

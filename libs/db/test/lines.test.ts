@@ -169,6 +169,20 @@ describe('a line', () => {
     expect(await mark([3])).toEqual([]);
   });
 
+  it('has the tag that a mark would give it, of what was served of its batch meanwhile', async () => {
+    const database = await databaseForTest();
+    const [, batch] = [await owner(database), await acceptLine(database, 2)];
+    await database.db.execute(sql`update owners set virtual = 100`);
+    await database.db.execute(sql`update installation set virtual = 70`);
+    await database.db.execute(sql`update batches set pass = 130 where no = ${batch}`);
+    expect(await database.statements.lineTag(batch)).toBe(100);
+    const [marked] = await database.statements.markLines({ handlers: ['echo'], slots: [3], most: 1 });
+    expect(marked!.tag).toBe(100);
+    await database.db.execute(sql`update batches set pass = 20 where no = ${batch}`);
+    expect(await database.statements.lineTag(batch)).toBe(70);
+    expect(await database.statements.lineTag(999_999)).toBe(null);
+  });
+
   it('is marked however many batches come before it whose lines are in hands, or have no room', async () => {
     const database = await databaseForTest();
     // Of each batch two rows, of which the first is what it is told.

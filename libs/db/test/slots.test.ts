@@ -45,6 +45,18 @@ async function leaseFor(database: TestDatabase, ms: number, callers: readonly Sl
 }
 
 describe('slots', () => {
+  it('are put off for whoever comes next by what earlier ones were used too late', async () => {
+    const database = await databaseForTest();
+    const [name, handler] = [batchLimit(1), handlerLimit('late')];
+    for (const each of [name, handler]) await limit(database, each, 100);
+    for (const of of [{ batch: name }, { handler }]) {
+      const lease = async (debtMs: number): Promise<SlotsLeased> =>
+        (await database.statements.leaseSlots([ask({ ...of, starts: 1, debtMs })])).leased[0]!;
+      const [first, second] = [await lease(200), await lease(0)];
+      expect(second.firstAt - first.firstAt).toBeGreaterThanOrEqual(200 + first.everyMs - 0.01);
+    }
+  });
+
   it('never stand closer than the limit allows, whoever asks at once and for how many', async () => {
     const database = await databaseForTest();
     const counts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 2, maxLength: 5 });
