@@ -97,6 +97,22 @@ describe('a batch with groups', () => {
     }
   });
 
+  it('is refused where no item has a key', async () => {
+    const none = [{ a: 1 }, { a: 2, k: null }];
+    const refusal = { status: 422, body: { errors: [{ pointer: '/options/groupBy' }] } };
+    const large = [...none, { text: 'x'.repeat(200_000) }];
+    for (const each of [none, large])
+      expect(await post(app, { handler: 'echo', inputs: each, options })).toMatchObject(refusal);
+    for (const query of ['', '&onInvalid=skip', '&validate=only'])
+      expect(await post(app, lines(none), nd, `/v1/batches?handler=echo&groupBy=k${query}`)).toMatchObject(refusal);
+    const one = [...none, { k: 0 }];
+    idOf(await post(app, { handler: 'echo', inputs: one, options }));
+    idOf(await post(app, lines(one), nd, '/v1/batches?handler=echo&groupBy=k'));
+    // One that is open may get its keys later.
+    idOf(await post(app, { handler: 'echo', inputs: none, options: { ...options, open: true } }));
+    idOf(await post(app, lines(none), nd, '/v1/batches?handler=echo&groupBy=k&open=true'));
+  });
+
   it('is appended to in its lines', async () => {
     const id = idOf(
       await post(app, { handler: 'echo', inputs: inputs.slice(0, 50), options: { ...options, open: true } }),

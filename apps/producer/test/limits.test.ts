@@ -175,7 +175,7 @@ describe('what is not allowed', () => {
       status: 422,
       body: { errors: [{ pointer: '/options/groupRateLimit' }] },
     });
-    const grouped = await post(app, { ...withInputs, options: { ...options, groupBy: 'k' } });
+    const grouped = await post(app, { ...withInputs, inputs: [{ k: 1 }], options: { ...options, groupBy: 'k' } });
     expect(grouped.body.options).toMatchObject({ groupRateLimit: { limit: 1, perMs: 1000 } });
   });
 });

@@ -62,6 +62,8 @@ export const batches = pgTable(
     /** Place in the fair order: what was published of it, over its weight. */
     pass: doublePrecision().notNull().default(0),
     weight: integer().notNull().default(1),
+    /** The same among the batches of its handler, where that is limited; null: it starts at what is served there. */
+    handlerPass: doublePrecision('handler_pass'),
     /** 0 first; an offset in `pass` where it starts. */
     priority: smallint().notNull().default(0),
     /** Its items have group keys: its chunks stand in lines. */
@@ -350,6 +352,8 @@ export const limits = pgTable('limits', {
   concurrency: integer(),
   /** Counts the times that its permits were shared: who counted them before that counts again. */
   shared: integer().notNull().default(0),
+  /** Of a handler: the `handler_pass` of what was marked last, for who comes or comes back. */
+  virtual: doublePrecision().notNull().default(0),
 });
 
 /** How many items of a limited batch or handler a worker may have in handlers at once. */

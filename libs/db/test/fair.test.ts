@@ -1,45 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { Marked } from '@bullpen/db';
 import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { acceptBatch, finish, only } from './work.ts';
-
-/** A batch of so many chunks of 10 items, with what its options say. */
-async function accept(database: TestDatabase, chunks: number, options: object = {}, owner = ''): Promise<number> {
-  const { no } = await acceptBatch(database, { total: chunks * 10, options: JSON.stringify(options) });
-  if (owner !== '') await database.db.execute(sql`update batches set owner = ${owner}, pass = 0 where no = ${no}`);
-  return no;
-}
-
-/** Marks so many chunks, and answers them by their turn. */
-async function mark({ statements }: TestDatabase, n: number, more: { spare?: number[] } = {}): Promise<Marked[]> {
-  const slots = Array.from({ length: n }, (_, i) => i % 12);
-  const marked = await statements.mark({ handlers: ['echo'], slots, itemsMax: 1e9, ...more });
-  return marked.sort((a, b) => a.tag - b.tag);
-}
-
-async function serve(database: TestDatabase, marked: readonly Marked[]): Promise<void> {
-  const claim = randomUUID();
-  const nos = marked.map(({ no }) => no);
-  const held = await database.statements.claim({ nos, claim, worker: randomUUID(), handlers: ['echo'] });
-  await finish(database, held.map((chunk) => ({ ...chunk, claim }))); // prettier-ignore
-}
-
-/** How many chunks of each batch. */
-const count = (marked: readonly Marked[], batch: number): number =>
-  marked.filter((each) => each.batch.no === batch).length;
-
-async function rounds(database: TestDatabase, n: number, each: number): Promise<Marked[]> {
-  const all: Marked[] = [];
-  for (let round = 0; round < n; round += 1) {
-    const marked = await mark(database, each);
-    all.push(...marked);
-    await serve(database, marked);
-  }
-  return all;
-}
+import { accept, count, mark, rounds, serve } from './turns.ts';
+import { acceptBatch, only } from './work.ts';
 
 describe('the fair order', () => {
   it('gives batches by their weight, in items', async () => {
@@ -94,8 +59,8 @@ describe('the fair order', () => {
   it('goes by owners first, however many batches each has', async () => {
     const database = await databaseForTest();
     await database.db.execute(sql`insert into owners (owner) values ('a'), ('b')`);
-    const alone = await accept(database, 100, {}, 'a');
-    for (let n = 0; n < 9; n += 1) await accept(database, 100, {}, 'b');
+    const alone = await accept(database, 100, {}, { owner: 'a' });
+    for (let n = 0; n < 9; n += 1) await accept(database, 100, {}, { owner: 'b' });
     const marked = await rounds(database, 10, 10);
     expect(count(marked, alone)).toBe(50);
   });

@@ -11,12 +11,12 @@ export interface Accepted {
 /** Accepts a batch of `echo`, of 10 items in one chunk unless it is said otherwise. */
 export async function acceptBatch(
   { statements }: TestDatabase,
-  given: { total?: number; size?: number; inputs?: boolean; key?: string; options?: string } = {},
+  given: { total?: number; size?: number; inputs?: boolean; key?: string; options?: string; handler?: string } = {},
 ): Promise<Accepted> {
-  const { total = 10, size = 10, inputs = false, key, options = '{}' } = given;
+  const { total = 10, size = 10, inputs = false, key, options = '{}', handler = 'echo' } = given;
   const id = randomUUID();
   const known = key === undefined ? undefined : { key, hash: 'h' };
-  const batch = { id, name: null, handler: 'echo', total, params: null, options, key: known };
+  const batch = { id, name: null, handler, total, params: null, options, key: known };
   const chunks = Array.from({ length: total / size }, (_, i) => ({
     first: i * size,
     size,

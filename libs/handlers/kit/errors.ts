@@ -13,6 +13,8 @@ export class Fail extends Error {
  *
  * `forAll`: nobody starts an item of the batch until then, on no worker; where its handler has a rate limit, no item of the
  * handler. For a service that says that all are to wait (429). It charges the others no attempt. At most an hour.
+ *
+ * Throws a TypeError where `afterMs` is no finite number: like any error of a handler it has the item tried again after the usual backoff.
  */
 export class Retry extends Error {
   readonly afterMs: number;
@@ -26,6 +28,7 @@ export class Retry extends Error {
     forAll?: boolean;
     message?: string;
   }) {
+    if (!Number.isFinite(afterMs)) throw new TypeError(`Retry takes afterMs as a number of ms, not ${String(afterMs)}`);
     super(message);
     this.name = 'Retry';
     this.afterMs = afterMs;

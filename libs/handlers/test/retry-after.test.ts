@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { retryAfterMs } from '../kit/index.ts';
+import { Retry, retryAfterMs } from '../kit/index.ts';
 
 describe('the wait that Retry-After asks for', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
@@ -17,4 +17,8 @@ describe('the wait that Retry-After asks for', () => {
   ])('is read from %s', (_, header, ms) => {
     expect(retryAfterMs(header, 1000, now)).toBe(ms);
   });
+});
+
+it.each([NaN, Infinity, undefined, '5'])('a Retry of %s ms is an error that says so', (afterMs) => {
+  expect(() => new Retry({ afterMs: afterMs as number })).toThrow(`afterMs as a number of ms, not ${String(afterMs)}`);
 });

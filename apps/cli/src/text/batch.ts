@@ -18,6 +18,8 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
     ['', countsText(batch)],
     ['created', `${batch.createdAt} (${agoText(batch.createdAt, nowMs)})`],
   ];
+  const groups = groupsText(batch);
+  if (groups !== '') pairs.push(['groups', groups]);
   const limits = limitsText(batch);
   if (limits !== '') pairs.push(['limits', limits]);
   if (batch.name) pairs.splice(1, 0, ['name', shortText(batch.name, 100)]);
@@ -35,6 +37,12 @@ function limitsText({ options: { rateLimit, concurrency, groupRateLimit } }: Bat
     ...(concurrency === undefined ? [] : [`${concurrency} at once`]),
     ...(groupRateLimit === undefined ? [] : [`${limitText(groupRateLimit)} a group`]),
   ].join('; ');
+}
+
+function groupsText({ options: { groupBy, ordered, groupConcurrency } }: Batch): string {
+  if (groupBy === undefined) return '';
+  const how = ordered === true ? ', in order' : groupConcurrency === undefined ? '' : `, ${groupConcurrency} at once`;
+  return `by ${shortText(groupBy, 60)}${how}`;
 }
 
 const countsText = ({ counts }: Batch): string =>

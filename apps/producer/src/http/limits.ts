@@ -16,7 +16,7 @@ import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
 
 const bodyMaxBytes = 16 * 1024;
-const changeable = 'a name, and the options rateLimit, concurrency, priority and weight';
+const changeable = 'name, and in options rateLimit, concurrency, priority and weight';
 const limitable = 'rateLimit and concurrency';
 
 /**

@@ -8,7 +8,7 @@ import { confirmed } from './confirmed.ts';
 import { cutInputs, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { cutLarge, largeChars, readLarge } from './large-json.ts';
-import { type Lines, linesFor } from './line-chunks.ts';
+import { type Lines, linesFor, refuseNoKeys } from './line-chunks.ts';
 import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
 
 /** A body as a batch, and how its inputs become chunks. */
@@ -60,7 +60,7 @@ export async function acceptJson(
     normal: handler.chunkSize ?? deps.settings.chunkSize,
     partitions,
   });
-  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size, lines }, cut);
+  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size, lines }, options.groupBy, cut);
   else {
     refuseManyChunks(Math.ceil(batch.total / size), deps);
     await confirmed(batch.id, deps.statements.acceptCount(batch, size));
@@ -72,11 +72,13 @@ async function acceptInputs(
   deps: HttpDeps,
   batch: NewBatch,
   rules: { handler: Handler; size: number; lines: Lines | null },
+  groupBy: string | undefined,
   cut: JsonBatch['cut'],
 ): Promise<void> {
   const { turns } = deps.uploads;
   const maxBytes = deps.settings.chunkMaxBytes;
   const chunks = await cut({ ...rules, maxBytes, turns, pointer: ['inputs'] });
+  if (!batch.open) refuseNoKeys(rules.lines, groupBy);
   refuseManyChunks(chunks.length, deps);
   await confirmed(batch.id, deps.statements.acceptInputs(batch, chunks));
 }

@@ -6,6 +6,7 @@ import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { refuseManyChunks } from './accept-json.ts';
 import { hashOf, keyOf, refuseOther } from './key.ts';
+import { refuseNoKeys } from './line-chunks.ts';
 import type { Media } from './media.ts';
 import { checkParams, effectiveOptions, findHandler } from './new-batch.ts';
 import { readBody } from './source.ts';
@@ -36,7 +37,8 @@ export async function validateStream(deps: HttpDeps, req: Request, said: NewStre
   const { stream } = streamOf(req, said, { media, handler });
   const leave = deps.uploads.enter();
   try {
-    const { items, errors } = await readStream(deps, { ...stream, onInvalid: 'tell' }, async () => undefined);
+    const { items, errors, lines } = await readStream(deps, { ...stream, onInvalid: 'tell' }, async () => undefined);
+    if (items > 0 && said.options?.open !== true) refuseNoKeys(lines, stream.groupBy);
     return { lines: items, errors };
   } finally {
     leave();
@@ -63,8 +65,9 @@ export async function acceptStream(
       key,
       hash,
       large: Number(req.headers['content-length'] ?? 0) >= largeBytes,
-      finish({ items, chunks, columns }) {
+      finish({ items, skipped, chunks, columns, lines }) {
         if (items === 0 && !open) throw noItems();
+        if (!open && items > skipped) refuseNoKeys(lines, options.groupBy);
         refuseManyChunks(chunks, deps);
         const all = { ...options, ...(columns !== null && { columns }) };
         return {

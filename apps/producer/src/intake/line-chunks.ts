@@ -1,11 +1,14 @@
 import type { UploadedChunk } from '@bullpen/db';
 import { createGroupKey, lineOf } from '@bullpen/handlers';
+import { HttpProblem } from '../http/problem.ts';
 import { createCutter, type CutRules, type Cutter, InputTooLarge, type Skipped } from './chunk.ts';
 
 export interface Lines {
   count: number;
   /** In which line an item goes: that of its group; one without a key is spread. */
   lineOf: (value: unknown, index: number) => number;
+  /** How many had a key so far. */
+  keyed: () => number;
 }
 
 /**
@@ -15,13 +18,25 @@ export interface Lines {
 export function linesFor({ groupBy }: { groupBy?: string | undefined }, count: number, from = 0): Lines | null {
   if (groupBy === undefined) return null;
   const keyOf = createGroupKey(groupBy);
+  let keyed = 0;
   return {
     count,
     lineOf: (value, index) => {
       const key = keyOf(value);
-      return key === null ? (from + index) % count : lineOf(key, count);
+      if (key === null) return (from + index) % count;
+      keyed += 1;
+      return lineOf(key, count);
     },
+    keyed: () => keyed,
   };
+}
+
+/** Of a batch in which no item has a key nothing would have an order or a limit, and nobody would be told. */
+export function refuseNoKeys(lines: Lines | null, groupBy: string | undefined): void {
+  if (lines === null || lines.keyed() > 0) return;
+  throw new HttpProblem('invalid', `No item has a value at ${JSON.stringify(groupBy)}, so none would have a group`, {
+    errors: [{ pointer: '/options/groupBy', message: 'names no field that an item has' }],
+  });
 }
 
 /**

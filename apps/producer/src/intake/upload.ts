@@ -7,7 +7,7 @@ import { createCheck } from './check.ts';
 import { growingSize } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
 import { underKey } from './key.ts';
-import { cutterFor, linesFor } from './line-chunks.ts';
+import { cutterFor, type Lines, linesFor } from './line-chunks.ts';
 import { readLines } from './lines.ts';
 import type { Form } from './media.ts';
 import { createPuts, givenUp } from './puts.ts';
@@ -24,14 +24,20 @@ export interface Stream {
   onInvalid: ReadRules['onInvalid'];
 }
 
+/** What came of a stream: the header of a CSV, and the lines where it has groups. */
+interface Came extends WhatCame {
+  columns: readonly string[] | null;
+  lines: Lines | null;
+}
+
 export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads'>;
 
-/** Reads all of a stream. `store` takes its chunks. Answers what came, and the header of a CSV. */
+/** Reads all of a stream. `store` takes its chunks. */
 export async function readStream(
   deps: StreamDeps,
   { form, body, handler, chunkSize, groupBy, onInvalid }: Stream,
   store: ReadRules['store'],
-): Promise<WhatCame & { columns: readonly string[] | null }> {
+): Promise<Came> {
   const { chunkMaxBytes, maxItemsPerBatch, chunkSize: usual } = deps.settings;
   let columns: readonly string[] | null = null;
   const blocks: AsyncIterable<Block> =
@@ -44,13 +50,14 @@ export async function readStream(
         })
       : readLines(body, { lineMaxBytes: chunkMaxBytes - 2 });
   const { partitions } = deps.installation;
+  const lines = linesFor({ groupBy }, partitions);
   const came = await readItems(blocks, {
     handler: handler.name,
     check: createCheck(handler),
     cutter: cutterFor({
       sizeFor: growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions }),
       maxBytes: chunkMaxBytes,
-      lines: linesFor({ groupBy }, partitions),
+      lines,
     }),
     turns: deps.uploads.turns,
     itemsMax: maxItemsPerBatch,
@@ -58,16 +65,11 @@ export async function readStream(
     onInvalid,
     store,
   });
-  return { ...came, columns };
+  return { ...came, columns, lines };
 }
 
 /** What is made of a stream when its last byte was read; throws what is in the way. */
-export type Finish = (came: {
-  items: number;
-  skipped: number;
-  chunks: number;
-  columns: readonly string[] | null;
-}) => NewBatch;
+export type Finish = (came: Came & { chunks: number }) => NewBatch;
 
 /**
  * Stores a stream while it comes, and lets it go live. Whatever is in the way leaves nothing that runs, and is cleaned up.

@@ -40,6 +40,7 @@ export function countOutcomes(
     update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
       pass = case when b.keyed then greatest(b.pass, (select o.virtual from owners o where o.owner = b.owner)) + (s.succeeded + s.failed) / b.weight::float8
         else b.pass - ${unstarted} / b.weight::float8 end,
+      handler_pass = b.handler_pass - ${unstarted} / b.weight::float8,
       state = case when ${ends} then 'completed' else b.state end,
       finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
     from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from ${from} group by batch) s

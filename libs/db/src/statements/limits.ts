@@ -22,12 +22,18 @@ export const handlerLimit = (handler: string): string => `handler:${handler}`;
 /** What of a limited batch may be queued or running: as many items as it may start in this time. */
 const flightMs = sql.raw('2000');
 
+/** Slots of a limit, and items under its permits, that may be queued or running; of the latter two chunks more. `of`: its row. */
+export const slotsMax = (of: SQL): SQL => sql`${flightMs}::float8 * ${of}.rate / ${of}.per_ms`;
+export const itemsMax = (of: SQL): SQL => sql`2.0 * ${of}.concurrency`;
+/** Slots that one item takes, by the `options` of its batch. */
+export const costOf = (options: SQL): SQL => sql`coalesce((${options} -> 'rateLimit' ->> 'cost')::int, 1)`;
+
 /**
  * The columns of a limit as `options`, a json, says them. `cost` and no `rate`: an item takes so many slots of its handler's limit.
  */
 export const limitOf = (options: SQL): SQL => sql`
   select (o -> 'rateLimit' ->> 'limit')::int as rate, (o -> 'rateLimit' ->> 'perMs')::int as per_ms,
-    coalesce((o -> 'rateLimit' ->> 'cost')::int, 1) as cost, (o ->> 'concurrency')::int as concurrency
+    ${costOf(sql`o`)} as cost, (o ->> 'concurrency')::int as concurrency
   from (select ${options} as o) given`;
 
 /**
@@ -36,11 +42,8 @@ export const limitOf = (options: SQL): SQL => sql`
  * a limit of `concurrency` twice as many, and two chunks of the size `chunk`: while the rest of one is on its way back the other runs.
  */
 export function flightMax(chunk: SQL): SQL {
-  const most = (
-    of: string,
-  ): SQL => sql`ceil(${flightMs}::float8 * ${sql.raw(of)}.rate / ${sql.raw(of)}.per_ms / l.cost),
-    2.0 * ${sql.raw(of)}.concurrency + 2 * ${chunk}`;
-  const least = sql`least(${most('l')}, ${most('h')})`;
+  const most = (of: SQL): SQL => sql`ceil(${slotsMax(of)} / l.cost), ${itemsMax(of)} + 2 * ${chunk}`;
+  const least = sql`least(${most(sql`l`)}, ${most(sql`h`)})`;
   return sql`case when ${least} is not null then greatest(1, least(${least}, 2147483647))::int end`;
 }
 
@@ -59,7 +62,7 @@ export function prepareLimits(db: Database) {
       perMs: sql<number | null>`per_ms`,
       concurrency: sql<number | null>`concurrency`,
       cost: sql<number>`coalesce((
-        select (b.options -> 'rateLimit' ->> 'cost')::int from batches b where limits.name like 'batch:%' and b.no = substr(limits.name, 7)::int), 1)`,
+        select ${costOf(sql`b.options`)} from batches b where limits.name like 'batch:%' and b.no = substr(limits.name, 7)::int), 1)`,
       pausedMs: sql<number>`greatest(0, coalesce(extract(epoch from paused_until - clock_timestamp())::float8 * 1000, 0))`,
     })
     .from(sql`limits`)

@@ -24,7 +24,7 @@ const set = (isOther: SQL) => sql`
 
 /** What a limit leaves that is taken away during a pause: that is of what was called, not of the limit. For two statements, of which each row needs one. */
 const isPaused = sql`coalesce(paused_until > now(), false)`;
-const nothing = sql`update limits set rate = null, per_ms = null, concurrency = null, next_at = null, leased_at = null`;
+const nothing = sql`update limits set rate = null, per_ms = null, concurrency = null, next_at = null, leased_at = null, virtual = 0`;
 
 /** Items of a chunk of `batch` that waits; what is in a queue or a hand has come and will go. */
 const chunkOf = (batch: SQL) => sql`coalesce((
@@ -49,11 +49,13 @@ export function prepareChange(db: Database) {
       'rateLimit', jsonb_build_object('cost', coalesce(old -> 'rateLimit' -> 'cost', '1')) || (given -> 'rateLimit')) else '{}' end) as options) now
     where no = ${no} and kind = 'batch' and state in ('running', 'paused') for no key update of b`);
   const place = placeOf(sql`o.options`);
+  const moved = (pass: SQL) =>
+    sql`greatest(0, ${pass} + (${place.priority} - o.before) * ${sql.raw(String(priorityItems))}::float8)`;
   const said = db.$with('said', {}).as(sql`select l.* from open cross join lateral (${limitOf(sql`open.options`)}) l`);
   const changed = db.$with('changed', { no: batches.no }).as(sql`
     update batches b set options = o.options, name = case when ${sql.placeholder('renamed')}::boolean then ${sql.placeholder('name')}::text else b.name end,
       flight_max = (select ${flightMax(chunkOf(no))} from said l left join limits h on h.name = 'handler:' || o.handler),
-      priority = ${place.priority}, weight = ${place.weight}, pass = greatest(0, b.pass + (${place.priority} - o.before) * ${sql.raw(String(priorityItems))}::float8)
+      priority = ${place.priority}, weight = ${place.weight}, pass = ${moved(sql`b.pass`)}, handler_pass = case when b.handler_pass is not null then ${moved(sql`b.handler_pass`)} end
     from open o where b.no = o.no returning b.no`);
   const limited = db.$with('limited', {}).as(sql`
     insert into limits (name, rate, per_ms, concurrency)
@@ -88,7 +90,7 @@ export function prepareChange(db: Database) {
 /**
  * Limit a handler: what all its batches together may do from now on.
  *
- * Repeatable: it sets what should be so. Its batches are locked in order.
+ * Repeatable: it sets what should be so. Its batches are locked in order, and before the limit, as mark does.
  */
 export function prepareLimitHandler(db: Database) {
   const handler = sql`${sql.placeholder('handler')}::text`;
@@ -96,22 +98,23 @@ export function prepareLimitHandler(db: Database) {
   const perMs = sql`${sql.placeholder('perMs')}::int`;
   const concurrency = sql`${sql.placeholder('concurrency')}::int`;
   const isLimited = sql`(${rate} is not null or ${concurrency} is not null)`;
-  const limited = db.$with('limited', {}).as(sql`
-    insert into limits (name, rate, per_ms, concurrency) select 'handler:' || ${handler}, ${rate}, ${perMs}, ${concurrency} where ${isLimited}
-    ${set(sql`(limits.rate, limits.per_ms) is distinct from (excluded.rate, excluded.per_ms)`)}`);
-  const isTaken = sql`name = 'handler:' || ${handler} and not ${isLimited}`;
-  const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
-  const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
   const open = db.$with('open', {}).as(sql`
     select no, options from batches where handler = ${handler} and state in ('running', 'paused') order by no for no key update`);
-  // A statement does not see what it has just written.
+  const locked = sql`(select count(*) from open) >= 0`;
+  const limited = db.$with('limited', {}).as(sql`
+    insert into limits (name, rate, per_ms, concurrency) select 'handler:' || ${handler}, ${rate}, ${perMs}, ${concurrency} where ${isLimited} and ${locked}
+    ${set(sql`(limits.rate, limits.per_ms) is distinct from (excluded.rate, excluded.per_ms)`)}`);
+  const isTaken = sql`name = 'handler:' || ${handler} and not ${isLimited} and ${locked}`;
+  const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
+  const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
+  // A statement does not see what it has just written. Places among batches of a limit are over with it.
   const fitted = db.$with('fitted', {}).as(sql`
-    update batches b set flight_max = (
+    update batches b set handler_pass = case when ${isLimited} then b.handler_pass end, flight_max = (
       select ${flightMax(sql`h.size`)} from (${limitOf(sql`o.options`)}) l,
         (select ${rate} as rate, ${perMs} as per_ms, ${concurrency} as concurrency, ${chunkOf(sql`o.no`)} as size) h)
     from open o where b.no = o.no`);
   const query = db
-    .with(limited, unlimited, waits, open, fitted)
+    .with(open, limited, unlimited, waits, fitted)
     .select({ one: sql<number>`1` })
     .from(sql`(select 1) one`)
     .prepare('limit_handler');
