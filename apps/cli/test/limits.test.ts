@@ -54,7 +54,8 @@ describe('submit', () => {
 
 describe('set', () => {
   test('changes what is named, and takes away what is none', async () => {
-    const options = { ...running.options, rateLimit: { limit: 500, perMs: 1000, cost: 2 }, concurrency: 3 };
+    const limits = { rateLimit: { limit: 500, perMs: 1000, cost: 2 }, concurrency: 3 };
+    const options = { ...running.options, ...limits, groupBy: 'customer', ordered: true };
     const { url, posted } = await smallServer({
       [`PATCH ${one}`]: () => ({ body: { ...running, options } }),
       [`GET ${one}`]: () => ({ body: { ...running, options } }),
@@ -62,7 +63,7 @@ describe('set', () => {
     const set = (...args: string[]) => callCli(['set', batchId, ...args, '--url', url]);
     const { code, stdout } = await set('--rate-limit', '500/s', '--name', 'slow');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/limits +500\/s, 2 an item; 3 at once/);
+    expect(stdout).toMatch(/groups +by customer, in order\nlimits +500\/s, 2 an item; 3 at once/);
     await set('--rate-limit', 'none', '--concurrency', '5');
     await set('--cost', '4');
     expect(posted).toEqual([
