@@ -13,10 +13,13 @@ import { scenarios } from './scenarios/index.ts';
 const listed = ({ name, title, targets }: Scenario): string =>
   `  ${name.padEnd(12)} ${title}${targets.length > 0 ? ` (${targets.join(', ')})` : ''}`;
 /** What `all` means. */
-const common = scenarios.filter(({ isAside }) => !isAside);
+const common = scenarios.filter(({ isAside, isSeed }) => !isAside && !isSeed);
 const aside = scenarios.filter(({ isAside }) => isAside);
+const seeds = scenarios.filter(({ isSeed }) => isSeed);
+/** Names that mean several. */
+const groups: Record<string, readonly Scenario[]> = { all: common, seeds };
 
-const usage = `Usage: pnpm bench [all | scenario … | plot] [options]
+const usage = `Usage: pnpm bench [all | seeds | scenario … | plot] [options]
 
 Measures Bullpen on this machine, beside what else does such work, in turns. Without a name: all quick ones, in less than
 five minutes. Figures go to the terminal and, as JSON, to bench/results/; plot draws the newest into docs/plots/ and
@@ -27,6 +30,10 @@ ${common.map(listed).join('\n')}
 Only when named:
 
 ${aside.map(listed).join('\n')}
+
+The five systems that Bullpen grew from, as workloads (docs/workloads); seeds runs them all:
+
+${seeds.map(listed).join('\n')}
 
 Options:
   --runs N      runs of each variant, of which the median counts (default 3; quick 1)
@@ -144,16 +151,16 @@ function read(args: string[]): Command | string {
     };
     const plot = positionals.includes('plot');
     if (plot && positionals.length > 1) return 'plot draws what was measured before: it stands alone.';
-    if (positionals.includes('all') && positionals.length > 1)
-      return 'all stands alone; what it leaves out is named by itself.';
-    const known = ['all', 'plot', ...scenarios.map(({ name }) => name)];
+    const group = positionals.find((name) => Object.hasOwn(groups, name));
+    if (group !== undefined && positionals.length > 1)
+      return `${group} stands alone; what it leaves out is named by itself.`;
+    const known = [...Object.keys(groups), 'plot', ...scenarios.map(({ name }) => name)];
     const unknown = positionals.find((name) => !known.includes(name));
     if (unknown !== undefined) return `There is no benchmark "${unknown}"; there are ${known.join(', ')}.`;
     const quick = values.quick ?? positionals.length === 0;
     const chosen =
-      positionals.length === 0 || positionals.includes('all')
-        ? common
-        : scenarios.filter(({ name }) => positionals.includes(name));
+      groups[group ?? (positionals.length === 0 ? 'all' : '')] ??
+      scenarios.filter(({ name }) => positionals.includes(name));
     const asked = {
       items: number('items'),
       workers: number('workers'),

@@ -1,14 +1,17 @@
+import { readdirSync } from 'node:fs';
 import type { Kept } from './kept.ts';
 import { cellOf } from './report.ts';
 import { runsOf, type Verdict } from './scenario.ts';
+
+const workloads = readdirSync(new URL('../../docs/workloads/', import.meta.url)).filter((name) => name.endsWith('.md'));
 
 /**
  * Pages with marks between which figures stand: `<!-- bench rate -->` … `<!-- /bench -->`, with some of the columns only
  * `<!-- bench rate: items/s, MB worker -->`, or `<!-- bench targets -->`.
  */
-export const pages = ['README.md', 'docs/rates.md'];
+export const pages = ['README.md', 'docs/rates.md', ...workloads.map((name) => `docs/workloads/${name}`)];
 
-const marks = /(<!-- bench (\w+)(?:: ([^>]*))? -->\n)[\s\S]*?(<!-- \/bench -->)/g;
+const marks = /(<!-- bench ([\w-]+)(?:: ([^>]*))? -->\n)[\s\S]*?(<!-- \/bench -->)/g;
 
 /** The page with the figures of what was measured last; marks of what was never measured keep what they hold. */
 export function fillPage(page: string, kept: ReadonlyMap<string, Kept>): string {
@@ -62,6 +65,7 @@ function tableText({ title, rows: all }: Kept['tables'][number], only: readonly 
 function targetsText(all: readonly Kept[]): string | null {
   const lines = all
     .flatMap((kept) => kept.verdicts.map((verdict) => ({ ...verdict, command: commandOf(kept) })))
+    .filter(({ target }) => /^P\d+$/.test(target))
     .sort((a, b) => Number(a.target.slice(1)) - Number(b.target.slice(1)));
   if (lines.length === 0) return null;
   const rows = lines.map(({ target, asks, found, ok, command }) => [target, asks, found, wordOf(ok), `\`${command}\``]);

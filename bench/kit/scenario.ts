@@ -57,6 +57,8 @@ export interface Scenario {
   targets: string[];
   /** Which of these it heeds; default both. */
   takes?: readonly ('items' | 'workers')[];
+  /** One of the five systems that this one grew from, as a workload: `seeds` runs them all, `all` none. */
+  isSeed?: true;
   /** Runs only when it is named: it takes long, and shows no target. */
   isAside?: true;
   run: (bench: Bench) => Promise<Report>;

@@ -22,7 +22,7 @@ function prepare(event: Event): Ready {
 
 export default defineHandler({
   name: 'simulate',
-  description: 'Plays a bingo event {params} once an item and sums up who wins (docs/simulate.md)',
+  description: 'Plays a bingo event {params} once an item and sums up who wins (docs/workloads/simulate.md)',
   input: z.never({ error: 'simulate takes no inputs: send count, and the event as params' }),
   params: eventSchema.prefault(weekend),
   run: (_, ctx) => play(prepare(ctx.params).game, ctx.random),

@@ -61,7 +61,7 @@ const fieldsSchema = z.strictObject({
   teams: some(teamSchema, teamsMax),
 });
 
-/** A bingo event: the params of a batch of `simulate`. docs/simulate.md says what they mean. */
+/** A bingo event: the params of a batch of `simulate`. docs/workloads/simulate.md says what they mean. */
 export const eventSchema = fieldsSchema.superRefine((event, ctx) => {
   for (const { path, message } of faultsOf(event)) ctx.addIssue({ code: 'custom', path, message });
 });
