@@ -11,6 +11,7 @@ import levers from './levers.ts';
 import limits from './limits.ts';
 import rate from './rate.ts';
 import scaling from './scaling.ts';
+import simulate from './simulate.ts';
 import single from './single.ts';
 import start from './start.ts';
 import statements from './statements.ts';
@@ -32,4 +33,5 @@ export const scenarios: readonly Scenario[] = [
   levers,
   statements,
   bytes,
+  simulate,
 ];

@@ -1,11 +1,11 @@
 import { iterationsPerUs } from '../kit/calibrate.ts';
-import type { House } from '../kit/house.ts';
 import { inHouse, warm, workersText } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
 import { runLoop } from '../kit/loop.ts';
 import { runPeer } from '../kit/peer.ts';
 import { phasesOf } from '../kit/phases.ts';
-import type { Bench, Figures, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
+import type { Bench, Measured, Report, Scenario, Variant, Verdict } from '../kit/scenario.ts';
+import { sharesOf } from '../kit/shares.ts';
 import { median } from '../kit/stats.ts';
 import { factor } from '../kit/verdicts.ts';
 
@@ -89,14 +89,6 @@ const waitingItems = (
       return { 'items/s': ran.itemsPerSecond, ...(await sharesOf(house)) };
     }),
 });
-
-/** The smallest and the largest part of the items that a worker ran. */
-async function sharesOf({ client, workers }: House): Promise<Figures> {
-  if (workers.length === 1) return {};
-  const done = (await client.workers()).items.map(({ itemsDone }) => itemsDone);
-  const total = done.reduce((sum, each) => sum + each, 0);
-  return { 'least share %': (Math.min(...done) / total) * 100, 'most share %': (Math.max(...done) / total) * 100 };
-}
 
 const rateOf = (rows: readonly Measured[], label: string): number =>
   median(rows.find((row) => row.label === label)!.runs.map((figures) => figures['items/s']!));
