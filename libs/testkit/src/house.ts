@@ -8,7 +8,7 @@ import { hasRedis, testRedisUrl } from './backend.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
 import { type AppProcess, startApp } from './process.ts';
-import { redisCommand } from './redis.ts';
+import { dropKeys, redisCommand } from './redis.ts';
 
 export interface HouseOptions {
   workers: number;
@@ -122,9 +122,10 @@ export async function startHouse(options: HouseOptions) {
       return [...[counts, open, jobs, owners].map((facts) => JSON.stringify(facts)), ...logs].join('\n');
     },
 
-    /** Takes all jobs out of the queues: FLUSHALL, or its counterpart. */
+    /** Takes all jobs out of the queues: FLUSHALL, of a server that others use all keys of this house, or their counterpart. */
     async forgetJobs(): Promise<void> {
-      if (queueBackend === 'redis') await redisCommand(redisUrl, 'FLUSHALL');
+      if (queueBackend === 'redis' && servers !== null) await redisCommand(redisUrl, 'FLUSHALL');
+      else if (queueBackend === 'redis') await dropKeys(redisUrl, `{bullpen-${database.installation.id.slice(0, 8)}-*`);
       else await database.db.execute(sql`truncate bullpen_queue.job, bullpen_queue.event cascade`);
     },
 

@@ -12,6 +12,12 @@ export async function redisCommand(url: string, command: string, ...args: string
   }
 }
 
+const dropScript = "for _, key in ipairs(redis.call('keys', ARGV[1])) do redis.call('unlink', key) end";
+
+/** Drops all keys that fit a pattern, at once. */
+export const dropKeys = (url: string, pattern: string): Promise<unknown> =>
+  redisCommand(url, 'EVAL', dropScript, '0', pattern);
+
 export async function redisPid(url: string): Promise<number> {
   const info = String(await redisCommand(url, 'INFO', 'server'));
   return Number(/process_id:(\d+)/.exec(info)?.[1]);
