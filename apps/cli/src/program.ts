@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addAppend, addClose } from './commands/append.ts';
+import { addControl } from './commands/control.ts';
 import { addDelete } from './commands/delete.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
@@ -71,6 +72,7 @@ function createProgram(context: Context): Command {
   addClose(program, context);
   addJob(program, context);
   addSet(program, context);
+  addControl(program, context);
   addLimits(program, context);
   program.commandsGroup('See what it does:');
   addWatch(program, context);

@@ -3,7 +3,7 @@ import { createSubmitCalls } from './client-submit.ts';
 import type { HandlerAnswer, PartitionAnswer, WorkerAnswer } from './cluster.ts';
 import { ApiError } from './errors.ts';
 import type { BatchEvent } from './events.ts';
-import type { Failures } from './failures.ts';
+import type { Failures, Retry } from './failures.ts';
 import { followEvents, type FollowOptions } from './follow-events.ts';
 import { linesOf } from './lines.ts';
 import type { HandlerLimits, HandlerLimitsBody } from './limits.ts';
@@ -64,6 +64,14 @@ export function createClient({ url }: { url: string }) {
     /** Another name, other limits; an option that is null is taken away. */
     changeBatch: (id: string, change: BatchChange): Promise<Batch> =>
       read(batchPath(id), {}, jsonBody('PATCH', change)),
+
+    /** Nothing more of it starts; what was done stays. */
+    cancelBatch: (id: string): Promise<Batch> => read(`${batchPath(id)}/cancel`, {}, { method: 'POST' }),
+    pauseBatch: (id: string): Promise<Batch> => read(`${batchPath(id)}/pause`, {}, { method: 'POST' }),
+    resumeBatch: (id: string): Promise<Batch> => read(`${batchPath(id)}/resume`, {}, { method: 'POST' }),
+    /** Its failed items run again, with new attempts; those of one cause where a fingerprint is given. */
+    retryBatch: (id: string, body: Retry = {}): Promise<Batch> =>
+      read(`${batchPath(id)}/retry`, {}, jsonBody('POST', body)),
 
     /** Deletes a batch that has ended, with its results. */
     async deleteBatch(id: string): Promise<void> {

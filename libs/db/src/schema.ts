@@ -370,3 +370,18 @@ export const permits = pgTable(
   },
   (t) => [primaryKey({ columns: [t.name, t.worker] })],
 );
+
+/** What was asked of batches, handlers and keys, one row a call that could be answered. */
+export const audit = pgTable('audit', {
+  no: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  at: at('at').notNull().defaultNow(),
+  /** Name of the API key; null: there are no keys, and somebody of this machine asked. */
+  who: text(),
+  action: text().notNull(),
+  /** The id of a batch or a key, or the name of a handler. */
+  target: text().notNull(),
+  /** False: it was so already. */
+  changed: boolean().notNull(),
+  /** What was asked for beside that. */
+  detail: json(),
+});

@@ -3,6 +3,7 @@ import { guardAccess } from './access.ts';
 import { deleteBatch, listBatches, showBatch } from './batches.ts';
 import { appendItems, closeBatch } from './append.ts';
 import { addBoard } from './board.ts';
+import { moveBatch, retryBatch } from './control.ts';
 import { createBodyReader } from '../intake/body.ts';
 import { createJobs } from '../intake/jobs.ts';
 import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
@@ -57,6 +58,9 @@ export function createApp(given: HttpDeps): Express {
   });
   addResource(app, '/v1/batches/:id/items', { post: appendItems(deps, withBody) });
   addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps) });
+  for (const action of ['cancel', 'pause', 'resume'] as const)
+    addResource(app, `/v1/batches/:id/${action}`, { post: moveBatch(deps, action) });
+  addResource(app, '/v1/batches/:id/retry', { post: retryBatch(deps, withBody) });
   addResource(app, '/v1/jobs/:handler', { post: submitJob(deps, { withBody, jobs, watcher: itemWatcher }) });
   addResource(app, '/v1/batches/:id/results', {
     get: listResults(statements, createResultStreams(statements, deps.limits)),

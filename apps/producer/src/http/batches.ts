@@ -92,7 +92,7 @@ export function deleteBatch({ statements, onDeleted }: Pick<HttpDeps, 'statement
 const whyKept = ({ state, kind }: BatchRow): string =>
   kind === 'jobs'
     ? 'The batch of single items can be deleted when it is closed and completed: it closes by itself'
-    : `The batch is ${state}: it can be deleted once it has ended`;
+    : `The batch is ${state}: it can be deleted once it has ended; cancel it first`;
 
 /** The batch that the path names; 404 where there is none. */
 export async function findBatch(statements: Statements, req: Request): Promise<BatchRow> {

@@ -1,21 +1,14 @@
-import { batchChangeSchema, faultsOf, type HandlerLimits, handlerLimitsSchema } from '@bullpen/api';
+import { batchChangeSchema, type HandlerLimits, handlerLimitsSchema } from '@bullpen/api';
 import type { HandlerLimit } from '@bullpen/db';
-import type { Request } from 'express';
-import type { z } from 'zod';
 import type { BodyReader } from '../intake/body.ts';
-import { parseJson } from '../intake/json.ts';
-import { mediaOf } from '../intake/media.ts';
-import { refuseNotBuilt } from '../intake/new-batch.ts';
-import { decodeUtf8 } from '../intake/utf8.ts';
 import { sendJson } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { findBatch } from './batches.ts';
 import type { HttpDeps } from './deps.ts';
 import { HttpProblem } from './problem.ts';
-import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
+import { readSmall } from './small-body.ts';
 
-const bodyMaxBytes = 16 * 1024;
 const changeable = 'name, and in options rateLimit, concurrency, priority and weight';
 const limitable = 'rateLimit and concurrency';
 
@@ -30,7 +23,7 @@ export function changeBatch(deps: Pick<HttpDeps, 'statements' | 'onAccepted'>, w
         'invalid-state',
         'The batch of single items goes by the limits of its handler: PUT /v1/handlers/{name}/limits',
       );
-    const changed = await change(req, withBody, batchChangeSchema, changeable, async ({ name, options = {} }) =>
+    const changed = await readSmall(req, withBody, batchChangeSchema, changeable, async ({ name, options = {} }) =>
       deps.statements.change({ batch: no, options, ...(name !== undefined && { name }) }),
     );
     if (changed === undefined) return;
@@ -51,7 +44,7 @@ export function limitHandler(
   return async (req, res) => {
     const handler = String(req.params['name']);
     if (!deps.handlers.has(handler)) throw new HttpProblem('not-found', 'There is no such handler: GET /v1/handlers');
-    const limits = await change(req, withBody, handlerLimitsSchema, limitable, async (limits) => {
+    const limits = await readSmall(req, withBody, handlerLimitsSchema, limitable, async (limits) => {
       const { rateLimit, concurrency } = limits;
       const [rate, perMs] = [rateLimit?.limit ?? null, rateLimit?.perMs ?? null];
       await deps.statements.limitHandler({ handler, rate, perMs, concurrency });
@@ -61,28 +54,6 @@ export function limitHandler(
     deps.onAccepted();
     sendJson(res, limits);
   };
-}
-
-/** Reads a small JSON body by its schema. */
-async function change<Schema extends z.ZodType, Answer>(
-  req: Request,
-  withBody: BodyReader,
-  schema: Schema,
-  what: string,
-  use: (value: z.output<Schema>) => Promise<Answer>,
-): Promise<Answer | undefined> {
-  readQuery(req, noQuery);
-  mediaOf(req, ['json']);
-  return withBody(req, { maxBytes: bodyMaxBytes, instead: 'it holds a few numbers' }, async (bytes) => {
-    const body = parseJson(decodeUtf8(bytes));
-    refuseNotBuilt((body as { options?: unknown } | null)?.options);
-    const parsed = schema.safeParse(body);
-    if (!parsed.success)
-      throw new HttpProblem('invalid', `The body is not valid: it may hold ${what}`, {
-        errors: faultsOf(parsed.error),
-      });
-    return use(parsed.data);
-  });
 }
 
 export const toLimits = (limit: HandlerLimit | undefined): HandlerLimits => ({

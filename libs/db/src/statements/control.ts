@@ -1,21 +1,34 @@
-import { and, eq, inArray, sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { audited, thatBatch, type Who } from './audit.ts';
 import { startPass } from './fair.ts';
 
 /**
  * Pause, resume, cancel: each changes one row; chunks follow by claim and heartbeat. All are repeatable: the state they
- * leave is the state they ask for. Each answers whether it changed anything.
+ * leave is the state they ask for. Each answers whether it changed anything, and leaves an audit row.
  */
-export function preparePause(db: Database) {
+function prepareMove(db: Database, action: 'pause' | 'resume' | 'cancel', set: SQL, from: SQL) {
+  const changed = db.$with('changed', { no: batches.no }).as(sql`
+    update batches set ${set} where no = ${sql.placeholder('batch')}::int and ${from} returning no`);
   const query = db
-    .update(batches)
-    .set({ state: 'paused', reason: 'user' })
-    .where(and(eq(batches.no, sql.placeholder('batch')), eq(batches.state, 'running')))
-    .returning({ no: batches.no })
-    .prepare('pause');
-  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+    .with(changed, audited(db, action, { from: thatBatch }))
+    .select({ no: changed.no })
+    .from(changed)
+    .prepare(action);
+  return async (batch: number, who: Who = null): Promise<boolean> => (await query.execute({ batch, who })).length > 0;
 }
+
+export const preparePause = (db: Database) =>
+  prepareMove(db, 'pause', sql`state = 'paused', reason = 'user'`, sql`state = 'running'`);
+
+export const prepareCancel = (db: Database) =>
+  prepareMove(
+    db,
+    'cancel',
+    sql`state = 'cancelled', reason = null, finished_at = clock_timestamp()`,
+    sql`state in ('running', 'paused')`,
+  );
 
 /** A batch that is sealed now has ended where nothing of it is open. */
 export const endsWhenSealed = sql`state = 'running' and succeeded + failed = total`;
@@ -23,18 +36,9 @@ export const endsWhenSealed = sql`state = 'running' and succeeded + failed = tot
 /** A batch whose last items were settled while it was paused is completed here. It resumes at what is served now (fair.ts). */
 export function prepareResume(db: Database) {
   const ends = sql`sealed and succeeded + failed = total`;
-  const query = db
-    .update(batches)
-    .set({
-      state: sql`case when ${ends} then 'completed' else 'running' end`,
-      reason: null,
-      finishedAt: sql`case when ${ends} then clock_timestamp() end`,
-      pass: sql`greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)})`,
-    })
-    .where(and(eq(batches.no, sql.placeholder('batch')), eq(batches.state, 'paused')))
-    .returning({ no: batches.no })
-    .prepare('resume');
-  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
+  const set = sql`state = case when ${ends} then 'completed' else 'running' end, reason = null,
+    finished_at = case when ${ends} then clock_timestamp() end, pass = greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)})`;
+  return prepareMove(db, 'resume', set, sql`state = 'paused'`);
 }
 
 /**
@@ -52,18 +56,8 @@ export function prepareClose(db: Database) {
   return async (id: string): Promise<void> => void (await query.execute({ id }));
 }
 
-export function prepareCancel(db: Database) {
-  const query = db
-    .update(batches)
-    .set({ state: 'cancelled', finishedAt: sql`clock_timestamp()` })
-    .where(and(eq(batches.no, sql.placeholder('batch')), inArray(batches.state, ['running', 'paused'])))
-    .returning({ no: batches.no })
-    .prepare('cancel');
-  return async (batch: number): Promise<boolean> => (await query.execute({ batch })).length > 0;
-}
-
 /**
- * Retry: the failed results go, and new chunks point to their inputs.
+ * Retry: the failed results go, of one cause where it names a fingerprint, and new chunks point to their inputs.
  *
  * Repeatable: a second run finds no failed result. Answers how many items are tried again.
  *
@@ -77,8 +71,10 @@ export function prepareRetry(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
   const open = db.$with('open', {}).as(sql`
     select no, keyed, base + total as behind from batches where no = ${batch} and state in ('running', 'paused', 'completed') for update`);
+  const cause = sql`${sql.placeholder('fingerprint')}::text`;
   const gone = db.$with('gone', {}).as(sql`
-    delete from results r using open where r.batch = ${batch} and r.batch = open.no and r.status = 2 returning r.index, r.src`);
+    delete from results r using open where r.batch = ${batch} and r.batch = open.no and r.status = 2
+      and (${cause} is null or r.fingerprint = ${cause}) returning r.index, r.src`);
   const lines = db.$with('lines', {}).as(sql`
     select distinct src, line from (
       select src, line from chunks where batch = ${batch} and state = 'done' and line is not null
@@ -95,13 +91,27 @@ export function prepareRetry(db: Database) {
   const counted = db.$with('counted', { n: sql<number>`n`.as('n') }).as(sql`
     update batches set failed = failed - x.n, base = case when keyed and x.n > 0 then base + total else base end,
       pass = case when state = 'completed' and x.n > 0 then greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)}) else pass end,
-      finished_at = case when x.n > 0 then null else finished_at end,
+      handler_pass = case when state = 'completed' then null else handler_pass end, finished_at = case when x.n > 0 then null else finished_at end,
       state = case when state = 'completed' and x.n > 0 then 'running' else state end
     from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);
   const query = db
-    .with(open, gone, lines, again, less, counted)
+    .with(
+      open,
+      gone,
+      lines,
+      again,
+      less,
+      counted,
+      audited(db, 'retry', { from: thatBatch, changed: 'gone', hasDetail: true }),
+    )
     .select({ n: counted.n })
     .from(counted)
     .prepare('retry');
-  return async (no: number): Promise<number> => (await query.execute({ batch: no }))[0]?.n ?? 0;
+  return async (
+    no: number,
+    { fingerprint = null, who = null }: { fingerprint?: string | null; who?: Who } = {},
+  ): Promise<number> => {
+    const detail = fingerprint === null ? null : JSON.stringify({ fingerprint });
+    return (await query.execute({ batch: no, fingerprint, who, detail }))[0]?.n ?? 0;
+  };
 }

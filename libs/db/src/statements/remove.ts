@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { audited, type Who } from './audit.ts';
 
 /** Batches that one round of the retention takes at most. */
 export const expiredMax = 100;
@@ -17,8 +18,9 @@ const hasEnded = sql`state in ('completed', 'cancelled') and (kind = 'batch' or 
  * Repeatable: a second run finds none.
  */
 export function prepareRemove(db: Database) {
-  const query = prepareBury(db, 'remove', sql`id = ${sql.placeholder('id')}::uuid`, sql`clock_timestamp()`);
-  return async (id: string): Promise<boolean> => (await query.execute({ id })).length > 0;
+  const asked = audited(db, 'delete', { from: sql`select id::text as target from gone`, changed: 'gone' });
+  const query = prepareBury(db, 'remove', sql`id = ${sql.placeholder('id')}::uuid`, sql`clock_timestamp()`, [asked]);
+  return async (id: string, who: Who = null): Promise<boolean> => (await query.execute({ id, who })).length > 0;
 }
 
 /**
@@ -39,7 +41,7 @@ export function prepareExpire(db: Database) {
  * The row of a batch becomes one of garbage. With it go the chunks that are in a queue or in a worker's hands, as they may be
  * after a cancel, its keys, and its limit. They are locked before the batch, as by flush and mark.
  */
-function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL) {
+function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL, more: ReturnType<typeof audited>[] = []) {
   const doomed = db.$with('doomed', {}).as(sql`select no from batches where ${which} and ${hasEnded}`);
   const held = db.$with('held', {}).as(sql`
     select no from chunks where no = any(array(
@@ -58,7 +60,7 @@ function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL) {
     .$with('buried', {})
     .as(sql`insert into garbage (no, id, rows_at) select no, id, ${rowsAt} from gone`);
   return db
-    .with(doomed, held, gone, stopped, unkeyed, unlimited, buried)
+    .with(doomed, held, gone, stopped, unkeyed, unlimited, buried, ...more)
     .select({ no: gone.no, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(gone)
     .prepare(name);

@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { audited, thatBatch, type Who } from './audit.ts';
 import { placeOf, priorityItems } from './fair.ts';
 import { flightMax, limitOf } from './limits.ts';
 
@@ -65,7 +66,7 @@ export function prepareChange(db: Database) {
   const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
   const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
   const query = db
-    .with(open, said, changed, limited, unlimited, waits)
+    .with(open, said, changed, limited, unlimited, waits, audited(db, 'change', { from: thatBatch, hasDetail: true }))
     .select({ no: changed.no })
     .from(changed)
     .prepare('change');
@@ -75,13 +76,16 @@ export function prepareChange(db: Database) {
     name?: string | null;
     /** Options by name. */
     options: Record<string, unknown>;
+    who?: Who;
   }): Promise<boolean> => {
-    const { batch, name, options } = request;
+    const { batch, name, options, who = null } = request;
     const rows = await query.execute({
       batch,
       name: name ?? null,
       renamed: name !== undefined,
       options: JSON.stringify(options),
+      who,
+      detail: JSON.stringify({ ...(name !== undefined && { name }), options }),
     });
     return rows.length > 0;
   };
@@ -107,18 +111,23 @@ export function prepareLimitHandler(db: Database) {
   const isTaken = sql`name = 'handler:' || ${handler} and not ${isLimited} and ${locked}`;
   const unlimited = db.$with('unlimited', {}).as(sql`delete from limits where ${isTaken} and not ${isPaused}`);
   const waits = db.$with('waits', {}).as(sql`${nothing} where ${isTaken} and ${isPaused}`);
+  const one = db.$with('one', { one: sql<number>`one`.as('one') }).as(sql`select 1 as one`);
   // A statement does not see what it has just written. Places among batches of a limit are over with it.
   const fitted = db.$with('fitted', {}).as(sql`
     update batches b set handler_pass = case when ${isLimited} then b.handler_pass end, flight_max = (
       select ${flightMax(sql`h.size`)} from (${limitOf(sql`o.options`)}) l,
         (select ${rate} as rate, ${perMs} as per_ms, ${concurrency} as concurrency, ${chunkOf(sql`o.no`)} as size) h)
     from open o where b.no = o.no`);
+  const asked = audited(db, 'limit', { from: sql`select ${handler} as target`, changed: 'one', hasDetail: true });
   const query = db
-    .with(open, limited, unlimited, waits, fitted)
-    .select({ one: sql<number>`1` })
-    .from(sql`(select 1) one`)
+    .with(open, limited, unlimited, waits, fitted, one, asked)
+    .select({ one: one.one })
+    .from(one)
     .prepare('limit_handler');
-  return async (limit: HandlerLimit): Promise<void> => void (await query.execute({ ...limit }));
+  return async (limit: HandlerLimit, who: Who = null): Promise<void> => {
+    const { handler: _, ...detail } = limit;
+    await query.execute({ ...limit, who, detail: JSON.stringify(detail) });
+  };
 }
 
 /** Handler limits: those that were set. A read. */
