@@ -1,8 +1,8 @@
 import { optionDefaults, type Options, seedMax } from '@bullpen/api';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from './context.ts';
 import { exitCode, Failure } from './failure.ts';
-import { jsonOption, wholeNumber } from './options.ts';
+import { jsonOption, part, startTime, wholeNumber } from './options.ts';
 import { rate, type Rate } from './rates.ts';
 
 /** What a batch is to be, as submit and validate take it. */
@@ -24,6 +24,11 @@ export interface BatchOptions {
   rateLimit?: Rate;
   cost?: number;
   concurrency?: number;
+  maxFailures?: number;
+  maxFailureRate?: number;
+  canary?: number;
+  notBefore?: string;
+  keepResults?: 'all' | 'failed';
 }
 
 export const addBatchOptions = (command: Command): Command =>
@@ -59,7 +64,25 @@ export const addBatchOptions = (command: Command): Command =>
     .option('--group-rate-limit <rate>', 'items of a group that may start: 5/s, 100/m', rate)
     .option('--rate-limit <rate>', 'items that may start, over all workers: 50/s, 3000/m, 1/h, 100/250ms', rate)
     .option('--cost <n>', 'slots of the rate limit that one item takes (default: 1)', wholeNumber(1, 1000))
-    .option('--concurrency <n>', 'items in handlers at once, over all workers', wholeNumber(1, 100_000));
+    .option('--concurrency <n>', 'items in handlers at once, over all workers', wholeNumber(1, 100_000))
+    .option('--max-failures <n>', 'pauses when so many items have failed', wholeNumber(1, 1_000_000_000))
+    .option(
+      '--max-failure-rate <part>',
+      'pauses when more than this part has failed, from 100 items on: 0.05, 5%',
+      part,
+    )
+    .option(
+      '--canary <n>',
+      'pauses when its first so many items are done; resume releases the others',
+      wholeNumber(1, 1_000_000_000),
+    )
+    .option('--not-before <time>', 'nothing of it starts before: 2026-01-31T18:00:00Z, or in 90s, 30m, 8h', startTime)
+    .addOption(
+      new Option('--keep-results <which>', 'failed: what items return is summed up and not stored').choices([
+        'all',
+        'failed',
+      ]),
+    );
 
 function rateLimitOf({ rateLimit, cost = 1 }: BatchOptions): Options['rateLimit'] {
   if (rateLimit !== undefined) return { ...rateLimit, cost };
@@ -73,7 +96,19 @@ export async function batchHead(context: Context, given: BatchOptions, more: Opt
   const { groupBy, ordered, groupConcurrency, groupRateLimit, concurrency, priority, weight } = given;
   const place = { priority, weight, groupBy, ordered, groupConcurrency, groupRateLimit };
   const limits = { rateLimit: rateLimitOf(given), concurrency };
-  const options: Options = { chunkSize, maxAttempts, backoffMs, timeoutMs, seed, ...place, ...limits, ...more };
+  const { maxFailures, maxFailureRate, canary, notBefore, keepResults } = given;
+  const brakes = { maxFailures, maxFailureRate, canary, notBefore, keepResults };
+  const options: Options = {
+    chunkSize,
+    maxAttempts,
+    backoffMs,
+    timeoutMs,
+    seed,
+    ...place,
+    ...limits,
+    ...brakes,
+    ...more,
+  };
   return {
     handler,
     name,

@@ -13,6 +13,32 @@ export const wholeNumber =
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
   };
 
+/** Parses a part of a whole: `0.05`, `5%`. */
+export function part(text: string): number {
+  const [, number, percent] = /^(\d+(?:\.\d+)?)(%?)$/.exec(text) ?? [];
+  const value = Number(number) / (percent === '%' ? 100 : 1);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It must be a part of all, from 0 to 1, or with %: 0.05, 5%.');
+}
+
+const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Parses `--not-before`: a time with its zone, or how long from now: `90s`, `30m`, `8h`, `2d`. Answers ISO 8601 in UTC. */
+export function startTime(text: string): string {
+  const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  const isZoned = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:\d\d)$/.test(text);
+  const ms =
+    unit !== undefined
+      ? Date.now() + Number(count) * unitMs[unit as keyof typeof unitMs]
+      : isZoned
+        ? Date.parse(text)
+        : NaN;
+  if (Math.abs(ms) <= 8.64e15) return new Date(ms).toISOString();
+  throw new InvalidArgumentError(
+    'It must be a time with its zone, or from now: 2026-01-31T18:00:00Z, 90s, 30m, 8h, 2d.',
+  );
+}
+
 /** JSON from the command line, or with `@file` from a file. */
 export async function jsonOption(context: Context, name: string, text: string): Promise<unknown> {
   if (!text.startsWith('@')) return parseJson(text, name);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { startTime } from '../src/options.ts';
 import { rate, rateText } from '../src/rates.ts';
 import { callCli } from './run-cli.ts';
 import { batchId, batchOf, smallServer } from './small-server.ts';
@@ -49,6 +50,50 @@ describe('submit', () => {
     const { code, stderr } = await callCli(['submit', '--handler', 'echo', '--count', '5', ...args]);
     expect(code).toBe(2);
     expect(stderr).toContain(line);
+  });
+});
+
+describe('brakes', () => {
+  test('are sent by submit and set', async () => {
+    const { url, posted } = await smallServer({
+      'POST /v1/batches': () => ({ status: 202, body: running }),
+      [`PATCH ${one}`]: () => ({ body: running }),
+    });
+    const given = ['--max-failures', '5', '--max-failure-rate', '5%', '--canary', '1e3', '--keep-results', 'failed'];
+    await callCli([
+      'submit',
+      '--handler',
+      'echo',
+      '--count',
+      '5',
+      ...given,
+      '--not-before',
+      '2026-01-31T18:00:00+01:00',
+      '--url',
+      url,
+    ]);
+    await callCli(['set', batchId, '--max-failures', 'none', '--max-failure-rate', '0.5', '--url', url]);
+    const notBefore = '2026-01-31T17:00:00.000Z';
+    const options = { maxFailures: 5, maxFailureRate: 0.05, canary: 1000, notBefore, keepResults: 'failed' };
+    expect(posted).toEqual([
+      { handler: 'echo', count: 5, options },
+      { options: { maxFailures: null, maxFailureRate: 0.5 } },
+    ]);
+  });
+
+  test.each([
+    ['--not-before', 'soon'],
+    ['--not-before', '2026-01-31'],
+    ['--max-failure-rate', '101%'],
+    ['--keep-results', 'none'],
+  ])('%s %s is refused', async (...args) => {
+    expect((await callCli(['submit', '--handler', 'echo', '--count', '5', ...args])).code).toBe(2);
+  });
+
+  test('a time from now is a time', () => {
+    const ms = Date.parse(startTime('90s')) - Date.now();
+    expect(ms).toBeGreaterThan(80_000);
+    expect(ms).toBeLessThanOrEqual(90_000);
   });
 });
 

@@ -163,7 +163,7 @@ describe('a batch that is not allowed', () => {
     [{ ...echo, options: { seed: -1 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 2 ** 32 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 'x' } }, 'invalid', 422, '/options/seed'],
-    [{ ...echo, options: { canary: 1 } }, 'unsupported-option', 422, '/options/canary'],
+    [{ ...echo, options: { webhook: 1 } }, 'unsupported-option', 422, '/options/webhook'],
     [{ ...echo, options: { open: true } }, 'invalid', 422, '/options/open'],
     [{ ...echo, options: { open: 1 } }, 'invalid', 422, '/options/open'],
     [{ handler: 'echo', inputs: [1], options: { onInvalid: 'skip' } }, 'invalid', 422, '/options/onInvalid'],
@@ -286,10 +286,6 @@ describe('reading', () => {
     const answer = await ask(app, path.replace('ID', id), { method });
     problemIn(answer, 'method-not-allowed', 405);
     expect(answer.headers['allow']).toBe(allow);
-  });
-
-  test.each(['cancel', 'pause', 'resume', 'retry'])('POST …/%s is not built', async (verb) => {
-    problemIn(await ask(app, `/v1/batches/${id}/${verb}`, { method: 'POST' }), 'not-found', 404);
   });
 
   test('from outside is 401 everywhere but /livez', async () => {

@@ -104,7 +104,7 @@ const cases: Case[] = [
   ['another onInvalid', `${echo}&onInvalid=ignore`, nd, '1', 422, 'invalid', /query/],
   ['a chunkSize of none', `${echo}&chunkSize=0`, nd, '1', 422, 'invalid', /query/],
   ['a chunkSize in words', `${echo}&chunkSize=ten`, nd, '1', 422, 'invalid', /query/],
-  ['an option that is not built', `${echo}&canary=1`, nd, '1', 422, 'unsupported-option', /not built/],
+  ['an option that is not built', `${echo}&webhook=1`, nd, '1', 422, 'unsupported-option', /not built/],
   ['order without groups', `${echo}&ordered=true`, nd, '1', 422, 'invalid', /\?ordered.*groupBy/],
   ['no order without groups', `${echo}&ordered=false`, nd, '1', 422, 'invalid', /\?ordered.*groupBy/],
   ['a limit without groups', `${echo}&groupConcurrency=2`, nd, '1', 422, 'invalid', /\?groupConcurrency.*groupBy/],
@@ -148,7 +148,7 @@ const cases: Case[] = [
   [
     'an option of the header that is not built',
     echo,
-    options({ options: { canary: 2 } }),
+    options({ options: { webhook: 2 } }),
     '1',
     422,
     'unsupported-option',

@@ -14,7 +14,7 @@ const add = defineHandler({
   input: z.object({ a: z.number() }),
   run: () => 0,
 }) as Handler;
-const rules = { size: 3, maxBytes: 100_000, lines: null, turns: createTurns(), pointer: ['inputs'] };
+const rules = { sizeFor: () => 3, maxBytes: 100_000, lines: null, turns: createTurns(), pointer: ['inputs'] };
 
 async function inputsOf(text: string, handler = echo): Promise<{ body: unknown; inputs: unknown } | null> {
   const large = await readLarge(text, rules.turns);

@@ -27,6 +27,8 @@ export interface Plan {
   timeoutMs: number;
   /** Set when the batch does not run any more: its chunks stop and go back with their rest. */
   stopped: boolean;
+  /** What items return is folded, and not stored. */
+  dropsOutputs: boolean;
   cancel: () => void;
   /** What comes before its first item here, once. `chunk` is the one for which: should this never end, it is the one that is blamed. */
   prepare: (chunk: number) => Promise<void>;
@@ -152,6 +154,7 @@ function createPlan(row: BatchPlan, handler: Handler, deps: PlansDeps & LimitedD
     handler,
     scope,
     ...attemptsOf(row.options),
+    dropsOutputs: (row.options as { keepResults?: string }).keepResults === 'failed',
     stopped: false,
     cancel: () => {
       scope.cancelled = new Error('the batch was cancelled');

@@ -13,13 +13,19 @@ const told = new WeakSet<Plan>();
  * Adds the partial of a chunk's outputs, where its handler reduces. It reads the outputs back from their text, so that it
  * folds exactly what is stored: 0.6 µs for an output of 90 bytes, and the same code serves after the database refused
  * some of them. An output that `add` refuses fails its item; what fails otherwise makes the summary unknown. `onEach` is told
- * the position of each output before it is folded.
+ * the position of each output before it is folded. A batch that keeps only failures loses its outputs here.
  */
 export function reduceChunk<Kind extends Refusable>(
   plan: Plan,
   settled: Kind,
   onEach?: (position: number) => void,
 ): Kind {
+  const reduced = addPartial(plan, settled, onEach);
+  if (!plan.dropsOutputs) return reduced;
+  return { ...reduced, ...(reduced.attempts && { attempts: [] }), outputs: '', indexes: [] };
+}
+
+function addPartial<Kind extends Refusable>(plan: Plan, settled: Kind, onEach?: (position: number) => void): Kind {
   const { reduce } = plan.handler;
   if (reduce === undefined) return settled;
   const texts = splitTexts(settled.outputs);

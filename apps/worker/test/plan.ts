@@ -23,6 +23,7 @@ export const planOf = (
   backoffMs: 1000,
   timeoutMs: 300_000,
   stopped: false,
+  dropsOutputs: false,
   cancel: () => undefined,
   prepare: () => Promise.resolve(),
   broken: null,

@@ -15,6 +15,19 @@ const prioritySchema = whole(0, 9);
 /** The share of a batch beside others. */
 const weightSchema = whole(1, 100);
 
+/** It pauses when so many items have failed. */
+const maxFailuresSchema = whole(1, 1_000_000_000);
+/** It pauses when more than this part of what is final has failed, from the hundredth item on. */
+const maxFailureRateSchema = z
+  .number({ error: 'must be a number from 0 to 1' })
+  .min(0, { error: 'must be at least 0' })
+  .max(1, { error: 'must be at most 1' });
+const yearMs = 366 * 86_400_000;
+const notBeforeSchema = z.iso
+  .datetime({ offset: true, error: 'must be a time as 2026-01-31T18:00:00Z' })
+  .refine((text) => !(Date.parse(text) - Date.now() > yearMs), { error: 'must be within a year' })
+  .transform((text) => new Date(text).toISOString());
+
 /** Options of a batch that are built. */
 export const optionsSchema = z.strictObject({
   /** Items of a chunk; the default uses all workers also for a small batch. */
@@ -53,6 +66,14 @@ export const optionsSchema = z.strictObject({
   rateLimit: batchRateLimitSchema.optional(),
   /** Items in handlers at once, over all workers. */
   concurrency: concurrencySchema.optional(),
+  maxFailures: maxFailuresSchema.optional(),
+  maxFailureRate: maxFailureRateSchema.optional(),
+  /** It pauses when its first so many items are final; to resume it releases the others. */
+  canary: whole(1, 1_000_000_000).optional(),
+  /** Nothing of it starts before. */
+  notBefore: notBeforeSchema.optional(),
+  /** `failed`: what items return is summed up and then dropped; only errors are kept. */
+  keepResults: z.enum(['all', 'failed'], { error: 'must be all or failed' }).optional(),
 });
 
 /** Options that are objects: in the query of a stream there is no place for them. */
@@ -64,11 +85,13 @@ export const changeableSchema = z.strictObject({
   concurrency: concurrencySchema.nullable().optional(),
   priority: prioritySchema.optional(),
   weight: weightSchema.optional(),
+  maxFailures: maxFailuresSchema.nullable().optional(),
+  maxFailureRate: maxFailureRateSchema.nullable().optional(),
 });
 
 /** What goes only with other options: the name of each that does not fit, and why. */
 export function optionFaults(options: z.infer<typeof optionsSchema> & { count?: unknown }): [string, string][] {
-  const { groupBy, ordered, groupConcurrency, groupRateLimit, count } = options;
+  const { groupBy, ordered, groupConcurrency, groupRateLimit, canary, open, count } = options;
   const faults: [string, string][] = [];
   if (groupBy === undefined && ordered !== undefined)
     faults.push(['ordered', 'goes with groupBy, which says what is in order']);
@@ -80,6 +103,9 @@ export function optionFaults(options: z.infer<typeof optionsSchema> & { count?: 
     faults.push(['groupConcurrency', 'goes without ordered: items in order run one at a time']);
   if (groupBy !== undefined && count !== undefined)
     faults.push(['groupBy', 'goes with inputs: items of a count have none to read a key from']);
+  if (canary !== undefined && groupBy !== undefined)
+    faults.push(['canary', 'goes without groupBy: items of a group run in their order']);
+  if (canary !== undefined && open === true) faults.push(['canary', 'goes without open: more items come']);
   return faults;
 }
 
@@ -101,6 +127,11 @@ export const effectiveOptionsSchema = z.object({
   groupRateLimit: rateLimitSchema.optional(),
   rateLimit: batchRateLimitSchema.optional(),
   concurrency: z.number().int().optional(),
+  maxFailures: z.number().int().optional(),
+  maxFailureRate: z.number().optional(),
+  canary: z.number().int().optional(),
+  notBefore: z.iso.datetime().optional(),
+  keepResults: z.enum(['all', 'failed']).optional(),
   /** Of a batch that came as CSV: its header. */
   columns: z.array(z.string()).optional(),
 });
@@ -109,5 +140,5 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'maxFailures', 'maxFailureRate', 'canary', 'keepResults', 'notBefore', 'dryRun', 'webhook',
+  'dryRun', 'webhook',
 ]); // prettier-ignore

@@ -72,6 +72,14 @@ export const batches = pgTable(
     base: bigint({ mode: 'number' }).notNull().default(0),
     /** Items that may be queued or running at once, where it is limited; one chunk may be in any case. */
     flightMax: integer('flight_max'),
+    /** It pauses at so many failed items; null: at any number none. */
+    maxFailures: integer('max_failures'),
+    /** It pauses when more than this part of what is final has failed, from the hundredth item on. */
+    maxFailureRate: doublePrecision('max_failure_rate'),
+    /** Items from this index on are held back until somebody resumes it. */
+    holdAt: bigint('hold_at', { mode: 'number' }),
+    /** Nothing of it is published before. */
+    notBefore: at('not_before'),
     params: json(),
     options: json().notNull(),
     createdAt: at('created_at').notNull().defaultNow(),

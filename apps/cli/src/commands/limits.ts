@@ -4,7 +4,7 @@ import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode, Failure } from '../failure.ts';
 import { batchIdOf, idArgument } from '../newest.ts';
-import { wholeNumber } from '../options.ts';
+import { part, wholeNumber } from '../options.ts';
 import { orNone, rate, type Rate, rateText } from '../rates.ts';
 import { batchFacts } from '../text/batch.ts';
 
@@ -18,6 +18,8 @@ interface SetOptions extends LimitOptions {
   cost?: number;
   priority?: number;
   weight?: number;
+  maxFailures?: number | 'none';
+  maxFailureRate?: number | 'none';
 }
 
 const addLimitOptions = (command: Command): Command =>
@@ -78,6 +80,12 @@ export function addSet(program: Command, context: Context): void {
     .option('--cost <n>', 'slots of the rate limit that one item takes', wholeNumber(1, 1000))
     .option('--priority <n>', 'each step puts it a million items behind others', wholeNumber(0, 9))
     .option('--weight <n>', 'its share beside other batches', wholeNumber(1, 100))
+    .option(
+      '--max-failures <n>',
+      'pauses when so many items have failed, or none',
+      orNone(wholeNumber(1, 1_000_000_000)),
+    )
+    .option('--max-failure-rate <part>', 'pauses when more than this part has failed: 0.05, 5%, or none', orNone(part))
     .addHelpText(
       'after',
       '\nExamples:\n  pnpm bullpen set last --rate-limit 500/s\n  pnpm bullpen set 0198c3a4-… --rate-limit none --concurrency 20\n  pnpm bullpen set last --weight 10 --name "nightly, slowly"',
@@ -94,12 +102,15 @@ export function addSet(program: Command, context: Context): void {
 
 /** A cost by itself goes with the rate that the batch has. */
 async function changeOf(options: SetOptions, rateNow: () => Promise<Rate | null>): Promise<BatchChange> {
-  const { name, rateLimit, cost, concurrency, priority, weight } = options;
+  const { name, rateLimit, cost, concurrency, priority, weight, maxFailures, maxFailureRate } = options;
+  const asked = [name, rateLimit, cost, concurrency, priority, weight, maxFailures, maxFailureRate];
   const refuse = (line: string): never => {
     throw new Failure(line, exitCode.usage);
   };
-  if ([name, rateLimit, cost, concurrency, priority, weight].every((each) => each === undefined))
-    refuse('Say what to change: --name, --rate-limit, --cost, --concurrency, --priority, --weight');
+  if (asked.every((each) => each === undefined))
+    refuse(
+      'Say what to change: --name, --rate-limit, --cost, --concurrency, --priority, --weight, --max-failures, --max-failure-rate',
+    );
   if (cost !== undefined && rateLimit === 'none')
     refuse('--cost is slots of a rate limit: it cannot be used with none');
   const at = rateLimit === undefined && cost !== undefined ? await rateNow() : rateLimit && valueOf(rateLimit);
@@ -111,6 +122,8 @@ async function changeOf(options: SetOptions, rateNow: () => Promise<Rate | null>
       ...(concurrency !== undefined && { concurrency: valueOf(concurrency) }),
       ...(priority !== undefined && { priority }),
       ...(weight !== undefined && { weight }),
+      ...(maxFailures !== undefined && { maxFailures: valueOf(maxFailures) }),
+      ...(maxFailureRate !== undefined && { maxFailureRate: valueOf(maxFailureRate) }),
     },
   };
 }

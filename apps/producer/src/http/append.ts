@@ -104,9 +104,10 @@ async function fromJson(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes
   const lines = linesOf(deps, batch);
   if (list !== null) {
     if (list.size > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
+    const large = chunkSizeFor({ total: list.size, ...sizes });
     return cutLarge(text, list, {
       handler,
-      size: chunkSizeFor({ total: list.size, ...sizes }),
+      sizeFor: () => large,
       maxBytes,
       lines,
       turns,
@@ -120,7 +121,7 @@ async function fromJson(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes
     });
   if (inputs.length > appendMaxItems) throw tooMany({ pointer: `/${appendMaxItems}` });
   const size = chunkSizeFor({ total: inputs.length, ...sizes });
-  return cutInputs(inputs, { handler, size, maxBytes, lines, turns, pointer: [] });
+  return cutInputs(inputs, { handler, sizeFor: () => size, maxBytes, lines, turns, pointer: [] });
 }
 
 async function fromLines(deps: HttpDeps, batch: BatchRow, handler: Handler, bytes: Buffer): Promise<UploadedChunk[]> {

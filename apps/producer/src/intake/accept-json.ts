@@ -1,14 +1,13 @@
 import { type NewBatchBody, newId } from '@bullpen/api';
 import type { NewBatch, UploadedChunk } from '@bullpen/db';
-import type { Handler } from '@bullpen/handlers';
 import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
-import { chunkSizeFor } from './chunk.ts';
+import { chunkSizeFor, heldAt } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
 import { cutInputs, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { cutLarge, largeChars, readLarge } from './large-json.ts';
-import { type Lines, linesFor, refuseNoKeys } from './line-chunks.ts';
+import { linesFor, refuseNoKeys } from './line-chunks.ts';
 import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
 
 /** A body as a batch, and how its inputs become chunks. */
@@ -60,7 +59,14 @@ export async function acceptJson(
     normal: handler.chunkSize ?? deps.settings.chunkSize,
     partitions,
   });
-  if (body.count === undefined) await acceptInputs(deps, batch, { handler, size, lines }, options.groupBy, cut);
+  if (body.count === undefined)
+    await acceptInputs(
+      deps,
+      batch,
+      { handler, sizeFor: heldAt(options.canary, () => size), lines },
+      options.groupBy,
+      cut,
+    );
   else {
     refuseManyChunks(Math.ceil(batch.total / size), deps);
     await confirmed(batch.id, deps.statements.acceptCount(batch, size));
@@ -71,7 +77,7 @@ export async function acceptJson(
 async function acceptInputs(
   deps: HttpDeps,
   batch: NewBatch,
-  rules: { handler: Handler; size: number; lines: Lines | null },
+  rules: Pick<InputRules, 'handler' | 'sizeFor' | 'lines'>,
   groupBy: string | undefined,
   cut: JsonBatch['cut'],
 ): Promise<void> {

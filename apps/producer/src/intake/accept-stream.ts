@@ -25,6 +25,7 @@ function streamOf(req: Request, said: NewStream, { media, handler }: { media: Me
     handler,
     chunkSize: said.options?.chunkSize,
     groupBy: said.options?.groupBy,
+    canary: said.options?.canary,
     onInvalid: said.options?.onInvalid ?? 'refuse',
   };
   return { key, hash, stream };

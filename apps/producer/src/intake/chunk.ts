@@ -31,6 +31,12 @@ export function growingSize(batch: { asked: number | undefined; normal: number; 
     Math.min(batch.normal, streamStart * 2 ** Math.max(0, Math.floor(Math.log2(before / first))));
 }
 
+/** The same where items from `canary` on are held back: a chunk ends there. */
+export const heldAt =
+  (canary: number | undefined, sizeFor: (first: number) => number) =>
+  (first: number): number =>
+    canary !== undefined && first < canary ? Math.min(sizeFor(first), canary - first) : sizeFor(first);
+
 /** A single input is larger than a chunk may be. */
 export class InputTooLarge extends Error {
   readonly index: number;

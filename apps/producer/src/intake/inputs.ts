@@ -9,8 +9,8 @@ import type { Turns } from './turns.ts';
 /** How inputs of a body that was read become chunks. */
 export interface InputRules {
   handler: Handler;
-  /** Items of a chunk. */
-  size: number;
+  /** Items of the chunk that begins at this index. */
+  sizeFor: (first: number) => number;
   maxBytes: number;
   /** Null: the batch has no groups. */
   lines: Lines | null;
@@ -41,9 +41,9 @@ export async function cutInputs(inputs: readonly unknown[], rules: InputRules): 
 }
 
 /** Cuts texts into chunks; `push` names the one that fits none. */
-export function createInputCutter(rules: Pick<InputRules, 'size' | 'maxBytes' | 'lines' | 'pointer'>) {
-  const { size, maxBytes, lines, pointer } = rules;
-  const cutter = cutterFor({ sizeFor: () => size, maxBytes, lines });
+export function createInputCutter(rules: Pick<InputRules, 'sizeFor' | 'maxBytes' | 'lines' | 'pointer'>) {
+  const { sizeFor, maxBytes, lines, pointer } = rules;
+  const cutter = cutterFor({ sizeFor, maxBytes, lines });
   return {
     cutter,
     push: (text: string, value: unknown, index: number): void => {

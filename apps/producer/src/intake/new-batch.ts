@@ -102,4 +102,9 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.groupRateLimit !== undefined && { groupRateLimit: options.groupRateLimit }),
   ...(options.rateLimit !== undefined && { rateLimit: options.rateLimit }),
   ...(options.concurrency !== undefined && { concurrency: options.concurrency }),
+  ...(options.maxFailures !== undefined && { maxFailures: options.maxFailures }),
+  ...(options.maxFailureRate !== undefined && { maxFailureRate: options.maxFailureRate }),
+  ...(options.canary !== undefined && { canary: options.canary }),
+  ...(options.notBefore !== undefined && { notBefore: options.notBefore }),
+  ...(options.keepResults !== undefined && { keepResults: options.keepResults }),
 });

@@ -14,7 +14,7 @@ import { parseJson } from './json.ts';
 
 const optionNames: ReadonlySet<string> = new Set(Object.keys(optionsSchema.shape));
 /** Options that are text, whatever it looks like. */
-const texts: ReadonlySet<string> = new Set(['groupBy']);
+const texts: ReadonlySet<string> = new Set(['groupBy', 'notBefore']);
 /** Of the header, in characters: Node takes 16 KiB of headers together. */
 const headerMax = 15 * 1024;
 
@@ -68,7 +68,7 @@ function placed({ pointer = '', message }: ProblemError, given: ReadonlyMap<stri
 
 /** In a query everything is text. */
 const valueOf = (text: string): unknown =>
-  /^-?\d{1,15}$/.test(text) ? Number(text) : text === 'true' ? true : text === 'false' ? false : text;
+  /^-?\d{1,15}(\.\d{1,15})?$/.test(text) ? Number(text) : text === 'true' ? true : text === 'false' ? false : text;
 
 function headerOf({ headers }: Request): { params?: unknown; options?: Record<string, unknown> } {
   const header = headers['bullpen-options'];

@@ -4,7 +4,7 @@ import type { Handler } from '@bullpen/handlers';
 import type { HttpDeps } from '../http/deps.ts';
 import { createCellReaders } from './cells.ts';
 import { createCheck } from './check.ts';
-import { growingSize } from './chunk.ts';
+import { growingSize, heldAt } from './chunk.ts';
 import { confirmed } from './confirmed.ts';
 import { underKey } from './key.ts';
 import { cutterFor, type Lines, linesFor } from './line-chunks.ts';
@@ -21,6 +21,7 @@ export interface Stream {
   handler: Handler;
   chunkSize: number | undefined;
   groupBy: string | undefined;
+  canary: number | undefined;
   onInvalid: ReadRules['onInvalid'];
 }
 
@@ -35,7 +36,7 @@ export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statement
 /** Reads all of a stream. `store` takes its chunks. */
 export async function readStream(
   deps: StreamDeps,
-  { form, body, handler, chunkSize, groupBy, onInvalid }: Stream,
+  { form, body, handler, chunkSize, groupBy, canary, onInvalid }: Stream,
   store: ReadRules['store'],
 ): Promise<Came> {
   const { chunkMaxBytes, maxItemsPerBatch, chunkSize: usual } = deps.settings;
@@ -55,7 +56,7 @@ export async function readStream(
     handler: handler.name,
     check: createCheck(handler),
     cutter: cutterFor({
-      sizeFor: growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions }),
+      sizeFor: heldAt(canary, growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions })),
       maxBytes: chunkMaxBytes,
       lines,
     }),

@@ -4,6 +4,7 @@ import { jsonTexts, list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { prepareExtended } from './extend.ts';
 import { placeOf, startPass } from './fair.ts';
+import { brakeColumns, brakesOf } from './brakes.ts';
 import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
@@ -59,8 +60,13 @@ export function prepareAccept(db: Database) {
   const counted = statement(db, 'accept_count', size, {
     c: sql`
       insert into chunks (batch, first, size)
-      select b.no, k * ${size}, least(${size}, ${total} - k * ${size})
-      from b, generate_series(0, (${total} - 1) / ${size}) k where b.fresh`,
+      select b.no, part.first, part.size from b, said l
+      cross join lateral (select coalesce((l.options ->> 'canary')::int, 0) as at) held
+      cross join lateral (select k * ${size} as first, least(${size}, ${total} - k * ${size}) as size from generate_series(0, (${total} - 1) / ${size}) k) whole
+      cross join lateral (
+        select whole.first, case when held.at - whole.first between 1 and whole.size - 1 then held.at - whole.first else whole.size end as size
+        union all select held.at, whole.first + whole.size - held.at where held.at - whole.first between 1 and whole.size - 1) part
+      where b.fresh`,
   });
   const given = statement(db, 'accept_inputs', sql`(${sql.placeholder('sizes')}::int[])[1]`, {
     u: sql`
@@ -129,10 +135,10 @@ function statement(db: Database, name: string, chunk: SQL, parts: Record<string,
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass, ${brakeColumns})
     select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
-      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}
+      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, ${brakesOf(sql`l.options`)}
     from said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id

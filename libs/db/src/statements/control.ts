@@ -33,11 +33,12 @@ export const prepareCancel = (db: Database) =>
 /** A batch that is sealed now has ended where nothing of it is open. */
 export const endsWhenSealed = sql`state = 'running' and succeeded + failed = total`;
 
-/** A batch whose last items were settled while it was paused is completed here. It resumes at what is served now (fair.ts). */
+/** A batch whose last items were settled while it was paused is completed here. It resumes at what is served now (fair.ts), and a canary is released. */
 export function prepareResume(db: Database) {
   const ends = sql`sealed and succeeded + failed = total`;
   const set = sql`state = case when ${ends} then 'completed' else 'running' end, reason = null,
-    finished_at = case when ${ends} then clock_timestamp() end, pass = greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)})`;
+    finished_at = case when ${ends} then clock_timestamp() end,
+    hold_at = case when reason = 'canary' or succeeded + failed >= hold_at then null else hold_at end, pass = greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)})`;
   return prepareMove(db, 'resume', set, sql`state = 'paused'`);
 }
 

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
+import { brakes } from './brakes.ts';
 
 /**
  * The end of every statement that makes items final: the counts of their batches, and completion. `settled` names the
@@ -17,6 +18,8 @@ import { batches } from '../schema.ts';
  * The `pass` of a keyed batch moves here, by what was done; that of others by what was marked (mark.ts), so here it goes back by what was not
  * started (`back`, a CTE with batch, size and is_unstarted): it is marked again, and of a chunk that goes through in a hundred slices each
  * would count as all that was left.
+ *
+ * The same `case` pauses it on too many failures and at the end of its canary (brakes.ts).
  *
  * The commit waits for the disk only where it completes a batch: the log is in order, so that one such commit makes all
  * earlier ones durable.
@@ -35,13 +38,15 @@ export function countOutcomes(
     back === undefined
       ? sql.raw('0')
       : sql.raw(`coalesce((select sum(r.size) from ${back} r where r.batch = b.no and r.is_unstarted), 0)`);
+  const { fails, holds } = brakes();
   const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;
   const counted = db.$with('counted', { no: batches.no, durable: sql<'on' | null>`durable`.as('durable') }).as(sql`
     update batches b set succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
       pass = case when b.keyed then greatest(b.pass, (select o.virtual from owners o where o.owner = b.owner)) + (s.succeeded + s.failed) / b.weight::float8
         else b.pass - ${unstarted} / b.weight::float8 end,
       handler_pass = b.handler_pass - ${unstarted} / b.weight::float8,
-      state = case when ${ends} then 'completed' else b.state end,
+      state = case when ${ends} then 'completed' when ${fails} or ${holds} then 'paused' else b.state end,
+      reason = case when ${ends} then b.reason when ${fails} then 'max-failures' when ${holds} then 'canary' else b.reason end,
       finished_at = case when ${ends} then clock_timestamp() else b.finished_at end
     from (select batch, sum(succeeded) as succeeded, sum(failed) as failed from ${from} group by batch) s
     where b.no = s.batch and b.no = any(array(select no from locked))

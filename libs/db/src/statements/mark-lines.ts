@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list, names } from '../bind.ts';
 import { batches, chunks } from '../schema.ts';
+import { hasBegun } from './brakes.ts';
 import type { Marked } from './mark.ts';
 
 /**
@@ -27,7 +28,7 @@ export function prepareMarkLines(db: Database) {
   const first = db.$with('first', {}).as(sql`
     with next as materialized (
       select b.no, greatest(b.pass, o.virtual) as pass from exclusive cross join batches b join owners o using (owner)
-      where exclusive.ok and b.state = 'running' and b.keyed and b.handler = any(${sql.placeholder('handlers')}::text[])
+      where exclusive.ok and b.state = 'running' and b.keyed and ${hasBegun} and b.handler = any(${sql.placeholder('handlers')}::text[])
         and exists (select from chunks c where c.batch = b.no and ${waits})
       order by greatest(b.pass, o.virtual), b.no)
     select w.no from room r cross join lateral (

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { list, names } from '../bind.ts';
 import { batches, chunks } from '../schema.ts';
+import { hasBegun, isReleased } from './brakes.ts';
 import { priorityItems } from './fair.ts';
 import { costOf, itemsMax, slotsMax } from './limits.ts';
 
@@ -81,17 +82,17 @@ export function prepareMark(db: Database) {
     select name from limits where greatest(next_at, paused_until) > clock_timestamp() + interval '2 seconds'`);
   const next = db.$with('next', {}).as(sql`
     select o.owner, greatest(o.pass, i.virtual) as owner_pass, o.weight as owner_weight, b.no as batch, greatest(b.pass, o.virtual) as pass,
-      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, coalesce(f.items, 0) as flying, 
+      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, b.hold_at, coalesce(f.items, 0) as flying, 
       sum(b.weight) over (partition by o.owner, l.handler is null) as of_owner,
       l.handler as limited, ${costOf(sql`b.options`)} as cost,
       greatest(l.virtual, coalesce(b.handler_pass, l.virtual + b.priority * ${sql.raw(String(priorityItems))}::float8)) as handler_pass
     from exclusive cross join installation i cross join owners o cross join lateral (
-      select no, pass, handler_pass, weight, priority, handler, options, flight_max from batches b
-      where b.owner = o.owner and b.state = 'running' and not b.keyed and b.succeeded + b.failed < b.total
+      select no, pass, handler_pass, weight, priority, handler, options, flight_max, hold_at from batches b
+      where b.owner = o.owner and b.state = 'running' and not b.keyed and b.succeeded + b.failed < b.total and ${hasBegun}
         and b.handler = any(${sql.placeholder('handlers')}::text[])
         and no not in (select no from filled) and 'batch:' || no not in (select name from shut) and 'handler:' || handler not in (select name from shut)
         and handler not in (select handler from limited where is_full)
-        and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null)
+        and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null and ${isReleased})
       order by b.pass, b.no limit ${places}) b
     left join flight f on f.batch = b.no left join limited l on l.handler = b.handler
     where exclusive.ok`);
@@ -99,7 +100,7 @@ export function prepareMark(db: Database) {
     select n.*, c.no, c.size, coalesce(sum(c.size) over (partition by n.batch order by c.first, c.no ${before}), 0) as prior
     from next n cross join lateral (
       select no, size, first from chunks c
-      where c.batch = n.batch and c.state = 'pending' and c.not_before is null and c.line is null
+      where c.batch = n.batch and c.state = 'pending' and c.not_before is null and c.line is null and (n.hold_at is null or c.first < n.hold_at)
       order by c.first limit greatest(4, 2.0 * (${places}) * n.weight / n.of_owner
         * n.owner_weight / (select sum(w) from (select distinct owner, owner_weight as w from next) each))) c`);
   const fitting = db.$with('fitting', {}).as(sql`

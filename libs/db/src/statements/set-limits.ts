@@ -56,6 +56,7 @@ export function prepareChange(db: Database) {
   const changed = db.$with('changed', { no: batches.no }).as(sql`
     update batches b set options = o.options, name = case when ${sql.placeholder('renamed')}::boolean then ${sql.placeholder('name')}::text else b.name end,
       flight_max = (select ${flightMax(chunkOf(no))} from said l left join limits h on h.name = 'handler:' || o.handler),
+      max_failures = (o.options ->> 'maxFailures')::int, max_failure_rate = (o.options ->> 'maxFailureRate')::float8,
       priority = ${place.priority}, weight = ${place.weight}, pass = ${moved(sql`b.pass`)}, handler_pass = case when b.handler_pass is not null then ${moved(sql`b.handler_pass`)} end
     from open o where b.no = o.no returning b.no`);
   const limited = db.$with('limited', {}).as(sql`

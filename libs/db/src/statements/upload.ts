@@ -7,6 +7,7 @@ import type { NewBatch, NewChunk } from './accept.ts';
 import { prepareExtended } from './extend.ts';
 import { placeOf, startPass } from './fair.ts';
 import { keptFor, keyRow, refuseTaken } from './keys.ts';
+import { brakeColumns, brakesOf } from './brakes.ts';
 import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 
@@ -175,11 +176,11 @@ export function prepareGoLive(db: Database) {
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at)
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at, ${brakeColumns})
     select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
       case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
       ${sql.placeholder('params')}::text::json, l.options, ${flightMax(sql`${total} / greatest(1, ${sql.placeholder('chunks')}::int)`)},
-      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end
+      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end, ${brakesOf(sql`l.options`)}
     from ended cross join said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text returning no`);
   const limited = db.$with('limited', {}).as(addLimit('live', 'said', sql`true`));
   const settled = db.$with('settled', {}).as(sql`

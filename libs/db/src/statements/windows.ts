@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { partitions, workers } from '../schema.ts';
 import type { WorkerFacts } from './heartbeat.ts';
 import { leaseInterval } from './shares.ts';
+import { hasBegun, isReleased } from './brakes.ts';
 
 /** A partition as the publisher sees it. `owner` is null while no live worker owns it; `helpers` serve it too. */
 export interface Window {
@@ -49,8 +50,8 @@ export function prepareWindows(db: Database) {
       running: sql<number>`coalesce(${flight.running}, 0)`,
       oldestMs: flight.oldest,
       newcomers: sql<boolean>`exists (select from batches b join owners o using (owner)
-        where b.state = 'running' and not b.keyed and b.pass <= o.virtual and b.succeeded + b.failed < b.total
-          and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null))`,
+        where b.state = 'running' and not b.keyed and b.pass <= o.virtual and b.succeeded + b.failed < b.total and ${hasBegun}
+          and exists (select from chunks c where c.batch = b.no and c.state = 'pending' and c.not_before is null and c.line is null and ${isReleased}))`,
       linesWait: sql<boolean>`exists (select from chunks where line is not null and state = 'pending' and not_before is null)`,
       batches: sql<number>`(select count(*)::int from batches where state = 'running' and succeeded + failed < total)`,
       owner: {
