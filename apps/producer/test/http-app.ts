@@ -13,6 +13,7 @@ import { tuneServer } from '../src/http/server.ts';
 import { createClean } from '../src/publish/clean.ts';
 import { createUploads, type Uploads } from '../src/intake/uploads.ts';
 import { createReducer, type Reducer } from '../src/reduce/reducer.ts';
+import { whyNotSo } from './conforms.ts';
 
 const facts = {
   chunksInFlight: 1,
@@ -58,6 +59,7 @@ export interface TestApp {
   /** A round of the clean-up; answers after how many ms to run it again. */
   clean: () => Promise<number>;
   accepted: () => number;
+  express: ReturnType<typeof createApp>;
   close: () => Promise<void>;
 }
 
@@ -98,6 +100,7 @@ export async function openApp(
       log: createLog({ name: 'test', level: 'silent', pretty: false }),
     }),
     accepted: () => accepted,
+    express: app,
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -130,7 +133,11 @@ export function ask(
         res.on('error', reject);
         res.on('end', () => {
           const text = Buffer.concat(parts).toString();
-          const isJson = /[/+]json(;|$)/.test(res.headers['content-type'] ?? '') && text !== '';
+          const type = res.headers['content-type'] ?? '';
+          const isJson = /[/+]json(;|$)/.test(type) && text !== '';
+          // Whatever a test asks for: what is answered has to be what the document says.
+          const fault = whyNotSo(options.method ?? 'GET', path, { status: res.statusCode!, type, text });
+          if (fault !== null) return reject(new Error(fault));
           resolve({ status: res.statusCode!, headers: res.headers, text, body: isJson ? JSON.parse(text) : undefined });
         });
       },

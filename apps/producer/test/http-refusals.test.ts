@@ -216,7 +216,6 @@ describe('reading', () => {
     ['/v1', 404],
     ['/V1/batches', 404],
     ['/metrics', 404],
-    ['/openapi.json', 404],
     ['/problems/x', 404],
     ['/v1/batches/17', 404],
     ['/v1/batches/%00', 404],

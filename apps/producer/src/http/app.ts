@@ -7,6 +7,7 @@ import { moveBatch, retryBatch } from './control.ts';
 import { createBodyReader } from '../intake/body.ts';
 import { createJobs } from '../intake/jobs.ts';
 import { listHandlers, listPartitions, listWorkers } from './cluster.ts';
+import { showDocs, showOpenApi } from './docs-page.ts';
 import { createImpatient } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
 import { streamEvents } from './events.ts';
@@ -72,6 +73,8 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/handlers/:name/limits', { put: limitHandler(deps, withBody) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });
+  addResource(app, '/openapi.json', { get: showOpenApi() });
+  addResource(app, '/docs', { get: showDocs() });
   addBoard(app, deps);
   addResource(app, '/', { get: showStatus(deps) });
   app.use(answerNotFound);

@@ -3,11 +3,12 @@ import type { Statements } from '@bullpen/db';
 import { sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { contentPolicy } from './headers.ts';
+import { escapeHtml, page } from './html.ts';
 import type { Route } from './resource.ts';
 
 const batchesShown = 20;
 const refreshSeconds = 2;
-const links = ['/queues', '/v1/batches', '/v1/handlers', '/v1/workers', '/v1/partitions', '/readyz', '/livez'];
+const links = ['/docs', '/queues', '/v1/batches', '/v1/handlers', '/v1/workers', '/v1/partitions', '/readyz', '/livez'];
 
 /** `GET /`: what there is and what runs, without a script, until there is a dashboard. */
 export function showStatus({
@@ -36,23 +37,10 @@ export function showStatus({
 }
 
 function statusPage(batches: readonly Batch[], workers: number): string {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="${refreshSeconds}">
-<title>Bullpen</title>
-<style>
-  :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-  body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-  table { border-collapse: collapse; width: 100%; }
-  th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; }
-  nav a { margin-right: 1rem; }
-</style>
-</head>
-<body>
-<h1>Bullpen</h1>
+  return page({
+    title: 'Bullpen',
+    head: `<meta http-equiv="refresh" content="${refreshSeconds}">\n`,
+    body: `<h1>Bullpen</h1>
 <nav>${links.map((path) => `<a href="${path}">${path}</a>`).join('\n')}</nav>
 <p>${workers} ${workers === 1 ? 'worker' : 'workers'}. The newest ${batchesShown} batches:</p>
 <table>
@@ -60,10 +48,8 @@ function statusPage(batches: readonly Batch[], workers: number): string {
 <tbody>
 ${batches.length === 0 ? '<tr><td colspan="6">None yet: npm run demo submits one.</td></tr>' : batches.map(rowOf).join('\n')}
 </tbody>
-</table>
-</body>
-</html>
-`;
+</table>`,
+  });
 }
 
 function rowOf(batch: Batch): string {
@@ -79,6 +65,3 @@ export function progressText({ counts: { total, succeeded, failed, cancelled } }
   const percent = Math.floor((100 * done) / total);
   return `${done} of ${total} (${percent} %)${failed > 0 ? `, ${failed} failed` : ''}${cancelled > 0 ? `, ${cancelled} cancelled` : ''}`;
 }
-
-const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, (letter) => entities[letter]!);
