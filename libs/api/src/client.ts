@@ -7,7 +7,7 @@ import type { Failures, Retry } from './failures.ts';
 import { followEvents, type FollowOptions } from './follow-events.ts';
 import { linesOf } from './lines.ts';
 import type { HandlerLimits, HandlerLimitsBody } from './limits.ts';
-import { completeHeader, type Result, type ResultPage } from './result.ts';
+import { completeHeader, countedHeader, type Result, type ResultPage } from './result.ts';
 import { createTransport } from './transport.ts';
 
 export interface BatchesQuery {
@@ -101,6 +101,12 @@ export function createClient({ url }: { url: string }) {
     ): Promise<{ complete: boolean; bytes: AsyncGenerator<Uint8Array> }> {
       const response = await send(resultsPath(id), query, { headers: { accept: 'text/csv' } });
       return { complete: response.headers.get(completeHeader) === 'true', bytes: bytesOf(response) };
+    },
+
+    /** Raw NDJSON lines, `{"index", "input"}` each, whether there is a result or not. `counted`: the batch has no inputs, only a count. */
+    async inputLines(id: string): Promise<{ counted: boolean; lines: AsyncGenerator<string> }> {
+      const response = await send(`${batchPath(id)}/inputs`, {}, { headers: { accept: 'application/x-ndjson' } });
+      return { counted: response.headers.get(countedHeader) === 'true', lines: linesOf(bytesOf(response)) };
     },
 
     /** Progress and state until the batch has ended. It reconnects by itself, and tells nothing twice. */

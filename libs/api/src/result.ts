@@ -79,3 +79,6 @@ export const resultCsvQuerySchema = z
 
 /** The header of a stream that says whether results may still be to come: `true` or `false`. */
 export const completeHeader = 'Bullpen-Complete';
+
+/** The header of a stream of inputs that says whether the items were given by their count, and so have none: `true` or `false`. */
+export const countedHeader = 'Bullpen-Counted';

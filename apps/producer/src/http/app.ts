@@ -14,6 +14,7 @@ import { streamEvents } from './events.ts';
 import { listFailures } from './failures.ts';
 import { createFollowers } from './followers.ts';
 import { setHeaders } from './headers.ts';
+import { streamInputs } from './inputs.ts';
 import { showAlive, showReady } from './health.ts';
 import { changeBatch, limitHandler } from './limits.ts';
 import { createItemWatcher } from './item-watch.ts';
@@ -66,6 +67,7 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches/:id/results', {
     get: listResults(statements, createResultStreams(statements, deps.limits)),
   });
+  addResource(app, '/v1/batches/:id/inputs', { get: streamInputs(statements) });
   addResource(app, '/v1/batches/:id/events', { get: streamEvents(statements, createFollowers(deps)) });
   addResource(app, '/v1/batches/:id/failures', { get: listFailures(deps) });
   addResource(app, '/v1/batches/:id/results/:index', { get: showResult(statements) });

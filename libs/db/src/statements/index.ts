@@ -18,7 +18,7 @@ import { prepareFold, prepareUnfolded } from './fold.ts';
 import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
-import { prepareInputs } from './inputs.ts';
+import { prepareInputs, prepareInputsAfter } from './inputs.ts';
 import { prepareLeaseSlots } from './lease-slots.ts';
 import { prepareLimits } from './limits.ts';
 import { prepareLineTag } from './line-tag.ts';
@@ -116,6 +116,7 @@ export function createStatements(db: Database, patience: Patience) {
     plan: again(preparePlan),
     results: again(prepareResults),
     inputs: again(prepareInputs),
+    inputsAfter: again(prepareInputsAfter),
     outcome: again(prepareOutcome),
     failures: again(prepareFailures),
     workers: again(prepareWorkers),

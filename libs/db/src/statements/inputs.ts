@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
-import { inputs } from '../schema.ts';
+import { chunks, inputs } from '../schema.ts';
 import type { Inputs } from './claim.ts';
 import { holds } from './open-lines.ts';
 
@@ -26,4 +26,32 @@ export function prepareInputs(db: Database) {
     .prepare('inputs');
   return async (request: { batch: number; index: number }): Promise<InputsRow | null> =>
     (await query.execute(request))[0] ?? null;
+}
+
+/**
+ * Inputs after: the row of inputs that begins next after `after` (−1: the first one), or null at the end. A read by key. Rows of a
+ * keyed batch lie across one another, and come in the order in which they begin.
+ *
+ * `counted`: the batch has no inputs and never had any, since its items were given by their count. Of an open batch all inputs may be gone (trim.ts).
+ */
+export function prepareInputsAfter(db: Database) {
+  const batch = sql`${sql.placeholder('batch')}::int`;
+  const next = db
+    .select({ first: inputs.first, indexes: inputs.indexes, items: inputs.items })
+    .from(inputs)
+    .where(sql`${inputs.batch} = ${batch} and ${inputs.first} > ${sql.placeholder('after')}::bigint`)
+    .orderBy(inputs.first)
+    .limit(1)
+    .prepare('inputs_after');
+  const trimmed = db
+    .select({ no: chunks.no })
+    .from(chunks)
+    .where(sql`${chunks.batch} = ${batch} and ${chunks.state} = 'done' and ${chunks.src} = -1`)
+    .limit(1)
+    .prepare('inputs_trimmed');
+  return async (request: { batch: number; after: number }): Promise<{ row: InputsRow | null; counted: boolean }> => {
+    const [row] = await next.execute(request);
+    const counted = row === undefined && request.after < 0 && (await trimmed.execute(request)).length === 0;
+    return { row: row ?? null, counted };
+  };
 }
