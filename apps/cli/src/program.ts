@@ -5,6 +5,7 @@ import { addDelete } from './commands/delete.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDev } from './commands/dev.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addGaps } from './commands/gaps.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addJob } from './commands/job.ts';
 import { addList, addShow } from './commands/list.ts';
@@ -80,6 +81,7 @@ function createProgram(context: Context): Command {
   addShow(program, context);
   addResults(program, context);
   addFailures(program, context);
+  addGaps(program, context);
   addWorkers(program, context);
   addPartitions(program, context);
   addHandlers(program, context);

@@ -411,6 +411,7 @@ describe('lists', () => {
       'list',
       'show',
       'results',
+      'gaps',
       'workers',
       'partitions',
       'handlers',

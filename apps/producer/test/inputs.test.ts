@@ -7,10 +7,9 @@ beforeAll(async () => void (app = await openApp()));
 afterAll(() => app.close());
 
 const read = async (id: string): Promise<{ counted: boolean; lines: unknown[] }> => {
-  const { counted, lines } = await app.client.inputLines(id);
-  const values: unknown[] = [];
-  for await (const line of lines) values.push(JSON.parse(line));
-  return { counted, lines: values };
+  const lines: unknown[] = [];
+  for await (const line of app.client.inputLines(id)) lines.push(JSON.parse(line));
+  return { counted: await app.client.isCounted(id), lines };
 };
 const given = (inputs: readonly unknown[]) => inputs.map((input, index) => ({ index, input }));
 

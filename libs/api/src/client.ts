@@ -103,10 +103,16 @@ export function createClient({ url }: { url: string }) {
       return { complete: response.headers.get(completeHeader) === 'true', bytes: bytesOf(response) };
     },
 
-    /** Raw NDJSON lines, `{"index", "input"}` each, whether there is a result or not. `counted`: the batch has no inputs, only a count. */
-    async inputLines(id: string): Promise<{ counted: boolean; lines: AsyncGenerator<string> }> {
+    /** Whether its items were given by their count: then it has no inputs. */
+    async isCounted(id: string): Promise<boolean> {
+      const { headers } = await send(`${batchPath(id)}/inputs`, {}, { method: 'HEAD' });
+      return headers.get(countedHeader) === 'true';
+    },
+
+    /** Raw NDJSON lines, `{"index", "input"}` each, whether there is a result or not. */
+    async *inputLines(id: string): AsyncGenerator<string> {
       const response = await send(`${batchPath(id)}/inputs`, {}, { headers: { accept: 'application/x-ndjson' } });
-      return { counted: response.headers.get(countedHeader) === 'true', lines: linesOf(bytesOf(response)) };
+      yield* linesOf(bytesOf(response));
     },
 
     /** Progress and state until the batch has ended. It reconnects by itself, and tells nothing twice. */

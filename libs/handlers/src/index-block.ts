@@ -1,7 +1,7 @@
 import { defineHandler } from '@bullpen/handlers';
 import { z } from 'zod';
-import { exampleBlock } from './index-block/example-block.ts';
-import { fetchBlock, isTemplate } from './index-block/fetch-block.ts';
+import { type Block, exampleBlock } from './index-block/example-block.ts';
+import { isTemplate } from './index-block/template.ts';
 
 /** A batch has at most so many items (MAX_ITEMS_PER_BATCH), so that start and index together are a whole number that is exact. */
 const itemsMax = 1_000_000_000;
@@ -10,6 +10,12 @@ const startMax = Number.MAX_SAFE_INTEGER - itemsMax;
 const heightSchema = z
   .int({ error: 'must be a whole number from 0 to 2^53 − 1' })
   .min(0, { error: 'must be at least 0' });
+
+/** Who makes up blocks does not load an HTTP client. */
+async function fetched(url: string, height: number, signal: AbortSignal): Promise<Block> {
+  const { fetchBlock } = await import('./index-block/fetch-block.ts');
+  return fetchBlock(url, height, signal);
+}
 
 export default defineHandler({
   name: 'index-block',
@@ -32,6 +38,6 @@ export default defineHandler({
   run: (input, ctx) => {
     const { chain, start, url } = ctx.params;
     const height = input?.height ?? start + ctx.index;
-    return url === undefined ? exampleBlock(chain, height) : fetchBlock(url, height, ctx.signal);
+    return url === undefined ? exampleBlock(chain, height) : fetched(url, height, ctx.signal);
   },
 });

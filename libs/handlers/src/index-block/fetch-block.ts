@@ -1,27 +1,23 @@
 import { Fail, Retry, retryAfterMs } from '@bullpen/handlers';
-import type { Dispatcher } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import { z } from 'zod';
 import type { Block } from './example-block.ts';
+import { fill } from './template.ts';
 
 /** Connections to one node, of one worker. */
 const connections = 64;
 /** As much as an output may have by default. */
 const blockMaxBytes = 1024 * 1024;
 
-const place = '{height}';
-
-export function isTemplate(url: string): boolean {
-  const filled = url.replaceAll(place, '0');
-  return filled !== url && URL.canParse(filled) && ['http:', 'https:'].includes(new URL(filled).protocol);
-}
+/** One pool of a process, for all chains. */
+const agent = new Agent({ connections, maxResponseSize: blockMaxBytes });
 
 /**
  * Fetches one block. Throws `Fail` where asking again would bring the same (4xx, no block, too large), `Retry` for all items where the
  * node says when (429, 503 with Retry-After), and else an error, upon which the item is tried again with backoff.
  */
 export async function fetchBlock(template: string, height: number, signal: AbortSignal): Promise<Block> {
-  const { request, agent } = await open();
-  const url = template.replaceAll(place, String(height));
+  const url = fill(template, height);
   const headers = { accept: 'application/json' };
   const { statusCode, headers: answered, body } = await request(url, { dispatcher: agent, signal, headers });
   if (statusCode === 200) return blockOf(await textOf(body), height);
@@ -64,13 +60,3 @@ function jsonOf(text: string): unknown {
     return undefined;
   }
 }
-
-type Pool = Pick<typeof import('undici'), 'request'> & { agent: Dispatcher };
-let pool: Promise<Pool> | undefined;
-
-/** One pool of a process, made when the first block is fetched: who makes up blocks does not load it. */
-const open = (): Promise<Pool> =>
-  (pool ??= import('undici').then(({ Agent, request }) => ({
-    request,
-    agent: new Agent({ connections, maxResponseSize: blockMaxBytes }),
-  })));
