@@ -1,5 +1,6 @@
 // A client in a process of its own: node client.mjs WHAT … with one line of JSON as its answer.
 //   upload URL LINES   NDJSON lines of 112 bytes to URL, as fast as they are taken
+//   heights URL COUNT OPTIONS  NDJSON lines {"height":N} from 0 on, as fast as they are taken; OPTIONS is the header Bullpen-Options
 //   groups URL ITEMS GROUPS HOT   NDJSON lines of about 100 bytes, each with the key of one of GROUPS; and HOT more of one group, evenly between
 //   download URL MB/s  reads URL to its end, at most so fast; 0: as fast as it comes
 //   readers URL COUNT KB/s   so many read URL at once, each at most so fast, until the process is ended
@@ -11,13 +12,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const [what, url, ...args] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
 const started = performance.now();
-const answer = await { upload, groups, download, readers, posts }[what](...args);
+const answer = await { upload, heights, groups, download, readers, posts }[what](...args);
 // A pipe takes 64 KiB at once: what an exit would leave behind is written first.
 process.stdout.write(JSON.stringify({ ms: performance.now() - started, ...answer }), () => process.exit());
 
 async function upload(lines) {
   const pad = 'x'.repeat(80);
   return send(Number(lines), (index) => `{"id":${1_000_000_000 + index},"name":"${pad}"}\n`);
+}
+
+async function heights(count, options) {
+  return send(Number(count), (height) => `{"height":${height}}\n`, { 'bullpen-options': options });
 }
 
 /**
@@ -49,9 +54,9 @@ function hex(bits) {
   return bits.toString(16).padStart(8, '0');
 }
 
-async function send(lines, lineOf) {
+async function send(lines, lineOf, more = {}) {
   const perPart = 5000;
-  const sending = request(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } });
+  const sending = request(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson', ...more } });
   const answered = answerOf(sending);
   let bytes = 0;
   for (let first = 0; first < lines; first += perPart) {

@@ -15,6 +15,13 @@ async function ask<Answer>(...args: (string | number)[]): Promise<Answer> {
 export const upload = (url: string, lines: number): Promise<{ ms: number; bytes: number; id: string }> =>
   ask('upload', url, lines);
 
+/** Lines `{"height":N}` from 0 on; `options` is the header Bullpen-Options. */
+export const uploadHeights = (
+  url: string,
+  count: number,
+  options: string,
+): Promise<{ ms: number; bytes: number; id: string }> => ask('heights', url, count, options);
+
 /** What the lines of `uploadGroups` are. */
 export interface GroupLines {
   items: number;

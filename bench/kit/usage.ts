@@ -66,9 +66,15 @@ function statOf(pid: number): { ticks: number; parent: number } | null {
 /** 0 where the process is gone, or the system does not tell. */
 export const parentOf = (pid: number): number => statOf(pid)?.parent ?? 0;
 
-function peakMbOf(pid: number): number {
+const peakMbOf = (pid: number): number => memoryMbOf(pid, 'VmHWM');
+
+/** Resident memory now, in MB. */
+export const rssMbOf = (pid: number): number => memoryMbOf(pid, 'VmRSS');
+
+function memoryMbOf(pid: number, what: 'VmHWM' | 'VmRSS'): number {
   try {
-    const [, kb = '0'] = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const [, kb = '0'] = new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(text) ?? [];
     return Math.round(Number(kb) / 1024);
   } catch {
     return 0;

@@ -6,6 +6,7 @@ import fairness from './fairness.ts';
 import features from './features.ts';
 import groups from './groups.ts';
 import growth from './growth.ts';
+import indexBlock from './index-block.ts';
 import intake from './intake.ts';
 import levers from './levers.ts';
 import limits from './limits.ts';
@@ -34,4 +35,5 @@ export const scenarios: readonly Scenario[] = [
   statements,
   bytes,
   simulate,
+  indexBlock,
 ];
