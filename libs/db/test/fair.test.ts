@@ -56,6 +56,18 @@ describe('the fair order', () => {
     expect(count(marked, urgent)).toBeGreaterThan(0);
   });
 
+  it('has who comes share by weight with what is served, also with what began behind by its priority', async () => {
+    const database = await databaseForTest();
+    const history = await accept(database, 400, { priority: 9 });
+    expect(count(await rounds(database, 3, 10), history)).toBe(30);
+    const live = await accept(database, 1000, { weight: 9 });
+    expect(count(await rounds(database, 1, 10), live)).toBe(10);
+    // What was marked before it came is made up for by then.
+    await rounds(database, 15, 10);
+    const marked = await rounds(database, 10, 10);
+    expect([count(marked, live), count(marked, history)]).toEqual([90, 10]);
+  });
+
   it('goes by owners first, however many batches each has', async () => {
     const database = await databaseForTest();
     await database.db.execute(sql`insert into owners (owner) values ('a'), ('b')`);
