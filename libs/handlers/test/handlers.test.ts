@@ -141,7 +141,7 @@ describe('loadHandlers', () => {
 
   it('loads every file of a folder', async () => {
     const catalog = await loadHandlers(['libs/handlers/src']);
-    expect([...catalog.keys()].sort()).toEqual(['ack', 'add', 'echo', 'fail', 'simulate', 'sleep']);
+    expect([...catalog.keys()].sort()).toEqual(['ack', 'add', 'echo', 'fail', 'index-block', 'simulate', 'sleep']);
     expect(catalog.has('constructor')).toBe(false);
   });
 
