@@ -162,6 +162,21 @@ const resultRoutes: Routes = {
       problems: ['invalid', 'not-found'],
     },
   },
+  '/v1/batches/{id}/inputs': {
+    get: {
+      id: 'streamInputs',
+      summary: 'What was submitted, an item a line, whether it has a result or not',
+      path: id,
+      answers: {
+        200: {
+          says: 'A stream',
+          content: { [ndjson]: 'a line {"index", "input"} for each item that has an input' },
+          headers: { 'Bullpen-Counted': 'true where the batch is a count, whose items have none' },
+        },
+      },
+      problems: ['invalid', 'not-found', 'not-acceptable', 'busy'],
+    },
+  },
   '/v1/batches/{id}/failures': {
     get: {
       id: 'listFailures',
