@@ -29,6 +29,7 @@ export interface BatchOptions {
   canary?: number;
   notBefore?: string;
   keepResults?: 'all' | 'failed';
+  dryRun?: boolean;
 }
 
 export const addBatchOptions = (command: Command): Command =>
@@ -82,7 +83,8 @@ export const addBatchOptions = (command: Command): Command =>
         'all',
         'failed',
       ]),
-    );
+    )
+    .option('--dry-run', 'run what the handler has in place of its effects, if it has: nothing is called');
 
 function rateLimitOf({ rateLimit, cost = 1 }: BatchOptions): Options['rateLimit'] {
   if (rateLimit !== undefined) return { ...rateLimit, cost };
@@ -93,7 +95,7 @@ function rateLimitOf({ rateLimit, cost = 1 }: BatchOptions): Options['rateLimit'
 /** All of a submission but its items. The producer checks it, and its words name the place. */
 export async function batchHead(context: Context, given: BatchOptions, more: Options = {}) {
   const { handler, name, params, chunkSize, maxAttempts, backoffMs, timeoutMs, seed } = given;
-  const { groupBy, ordered, groupConcurrency, groupRateLimit, concurrency, priority, weight } = given;
+  const { groupBy, ordered, groupConcurrency, groupRateLimit, concurrency, priority, weight, dryRun } = given;
   const place = { priority, weight, groupBy, ordered, groupConcurrency, groupRateLimit };
   const limits = { rateLimit: rateLimitOf(given), concurrency };
   const { maxFailures, maxFailureRate, canary, notBefore, keepResults } = given;
@@ -107,6 +109,7 @@ export async function batchHead(context: Context, given: BatchOptions, more: Opt
     ...place,
     ...limits,
     ...brakes,
+    dryRun,
     ...more,
   };
   return {

@@ -252,7 +252,7 @@ describe('lists', () => {
       }),
       'GET /v1/workers': () => ({ body: workersOf(2) }),
       'GET /v1/handlers': () => ({
-        body: { items: [{ name: 'add', description: 'Adds two numbers', inputSchema: {}, paramsSchema: null }] },
+        body: { items: [{ name: 'add', description: 'Adds two numbers', dryRun: true, input: {}, params: null }] },
       }),
     });
     const env = { BULLPEN_URL: url };
@@ -266,7 +266,7 @@ describe('lists', () => {
     expect(batches.stdout).toMatch(/ echo +completed +100% +1,000 +10 .* nightly\n$/);
     expect(none.stdout).toContain('There is no such batch.');
     expect(workers.stdout).toMatch(/host-1 +host:101 .* 12,345 +679 +0\.2\/0\.4\n$/);
-    expect(handlers.stdout).toMatch(/add +Adds two numbers\n$/);
+    expect(handlers.stdout).toMatch(/add +yes +Adds two numbers\n$/);
   });
 
   test('partitions stand in columns with owner, since when and helpers', async () => {

@@ -46,7 +46,7 @@ describe('submit', () => {
   test('lets params and options travel in the header, not in the URL', async () => {
     const { url, paths, headers } = await smallServer(accepting);
     const options = ['--params', '{"secret": "é"}', '--name', 'my rows', '--max-attempts', '5', '--on-invalid', 'skip'];
-    const groups = ['--group-by', '7', '--ordered', '--group-concurrency', '2'];
+    const groups = ['--group-by', '7', '--ordered', '--group-concurrency', '2', '--dry-run'];
     const { stdout } = await call(url, [
       'submit',
       'rows.csv',
@@ -62,7 +62,15 @@ describe('submit', () => {
     expect(headers[0]!['idempotency-key']).toBe('mine');
     expect(optionsOf(headers[0]!['bullpen-options'])).toEqual({
       params: { secret: 'é' },
-      options: { maxAttempts: 5, onInvalid: 'skip', open: true, groupBy: '7', ordered: true, groupConcurrency: 2 },
+      options: {
+        maxAttempts: 5,
+        onInvalid: 'skip',
+        open: true,
+        groupBy: '7',
+        ordered: true,
+        groupConcurrency: 2,
+        dryRun: true,
+      },
     });
     expect(stdout).toContain(`Accepted: batch ${batchId}, 1,000 items for echo.`);
   });

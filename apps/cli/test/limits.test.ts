@@ -100,7 +100,7 @@ describe('brakes', () => {
 describe('set', () => {
   test('changes what is named, and takes away what is none', async () => {
     const limits = { rateLimit: { limit: 500, perMs: 1000, cost: 2 }, concurrency: 3 };
-    const options = { ...running.options, ...limits, groupBy: 'customer', ordered: true };
+    const options = { ...running.options, ...limits, groupBy: 'customer', ordered: true, dryRun: true };
     const { url, posted } = await smallServer({
       [`PATCH ${one}`]: () => ({ body: { ...running, options } }),
       [`GET ${one}`]: () => ({ body: { ...running, options } }),
@@ -108,6 +108,7 @@ describe('set', () => {
     const set = (...args: string[]) => callCli(['set', batchId, ...args, '--url', url]);
     const { code, stdout } = await set('--rate-limit', '500/s', '--name', 'slow');
     expect(code).toBe(0);
+    expect(stdout).toMatch(/handler +echo \(dry run\)\n/);
     expect(stdout).toMatch(/groups +by customer, in order\nlimits +500\/s, 2 an item; 3 at once/);
     await set('--rate-limit', 'none', '--concurrency', '5');
     await set('--cost', '4');

@@ -1,8 +1,15 @@
 import type { BatchPlan, Statements } from '@bullpen/db';
-import { type BatchScope, type Caches, type Catalog, createGroupKey, type Handler } from '@bullpen/handlers';
+import {
+  type BatchScope,
+  type Caches,
+  type Catalog,
+  createGroupKey,
+  dryHandler,
+  type Handler,
+} from '@bullpen/handlers';
 import type { Log } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
-import type { Gate } from './limits/gate.ts';
+import { type Gate, openGate } from './limits/gate.ts';
 import {
   createGroupLimits,
   type GroupLimit,
@@ -19,6 +26,7 @@ export interface Plan {
   batch: number;
   /** As the database says it: what a thread is told. */
   row: BatchPlan;
+  /** As this batch calls it: the only place that tells a dry run from others. */
   handler: Handler;
   scope: BatchScope<unknown>;
   maxAttempts: number;
@@ -132,8 +140,9 @@ export function createPlans(deps: PlansDeps) {
 export type Plans = ReturnType<typeof createPlans>;
 
 function createPlan(row: BatchPlan, handler: Handler, deps: PlansDeps & LimitedDeps, onBroken: () => void): Plan {
-  const { seed = 0 } = row.options as { seed?: number };
-  const gate = deps.gateOf(row.no, row.handler);
+  const { seed = 0, dryRun = false } = row.options as { seed?: number; dryRun?: boolean };
+  // It calls nobody, so no limit holds it up, and it takes no slot from who does.
+  const gate = dryRun ? openGate : deps.gateOf(row.no, row.handler);
   const scope: BatchScope<unknown> = {
     batchId: row.id,
     params: row.params,
@@ -151,7 +160,7 @@ function createPlan(row: BatchPlan, handler: Handler, deps: PlansDeps & LimitedD
   const plan: Plan = {
     batch: row.no,
     row,
-    handler,
+    handler: dryRun ? dryHandler(handler) : handler,
     scope,
     ...attemptsOf(row.options),
     dropsOutputs: (row.options as { keepResults?: string }).keepResults === 'failed',

@@ -10,6 +10,8 @@ export const handlerSchema = z.object({
   params: z.record(z.string(), z.unknown()).nullable(),
   /** Items of a chunk where the batch does not say; null: the service's CHUNK_SIZE. */
   chunkSize: z.number().int().nullable(),
+  /** Its batches may ask for `dryRun`. */
+  dryRun: z.boolean(),
   /** What all its batches together are limited to. */
   limits: handlerLimitsSchema,
 });

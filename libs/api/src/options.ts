@@ -74,6 +74,8 @@ export const optionsSchema = z.strictObject({
   notBefore: notBeforeSchema.optional(),
   /** `failed`: what items return is summed up and then dropped; only errors are kept. */
   keepResults: z.enum(['all', 'failed'], { error: 'must be all or failed' }).optional(),
+  /** The handler's `dryRun` runs instead: it answers what would be done, and does nothing outside. No limit holds it up. */
+  dryRun: z.boolean({ error: 'must be true or false' }).optional(),
 });
 
 /** Options that are objects: in the query of a stream there is no place for them. */
@@ -132,6 +134,8 @@ export const effectiveOptionsSchema = z.object({
   canary: z.number().int().optional(),
   notBefore: z.iso.datetime().optional(),
   keepResults: z.enum(['all', 'failed']).optional(),
+  /** Only where it is one. */
+  dryRun: z.literal(true).optional(),
   /** Of a batch that came as CSV: its header. */
   columns: z.array(z.string()).optional(),
 });
@@ -140,5 +144,5 @@ export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
 
 /** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
 export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'dryRun', 'webhook',
+  'webhook',
 ]); // prettier-ignore

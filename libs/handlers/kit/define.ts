@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ItemContext, StartContext } from './context.ts';
+import { Fail } from './errors.ts';
 import type { Reduce } from './reduce.ts';
 
 /** What a handler gets and gives. Say `run` for one item at a time, or `runChunk` for the items of a slice at once. */
@@ -27,6 +28,11 @@ export interface HandlerDefinition<Input, Output, Params, Acc = unknown> {
    * A throw concerns all.
    */
   runChunk?: (inputs: Input[], ctx: ItemContext<Params>[]) => (Output | Error)[] | Promise<(Output | Error)[]>;
+  /**
+   * What a batch with `dryRun: true` runs for each item in place of `run`, `runChunk` and `start`: it answers what would be done, and
+   * does nothing outside. Without it such a batch is refused.
+   */
+  dryRun?: (input: Input, ctx: ItemContext<Params>) => Output | Promise<Output>;
   /** Once per worker and batch, before its first item there. */
   start?: (ctx: StartContext<Params>) => void | Promise<void>;
   /** Makes the batch's summary of the outputs. */
@@ -49,9 +55,8 @@ export class HandlerError extends Error {
 }
 
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
-const notBuilt = ['dryRun'];
 const fields = [
-  'name', 'description', 'input', 'ignoresInput', 'params', 'run', 'runChunk', 'start', 'reduce', 'chunkSize', 'threads',
+  'name', 'description', 'input', 'ignoresInput', 'params', 'run', 'runChunk', 'dryRun', 'start', 'reduce', 'chunkSize', 'threads',
 ]; // prettier-ignore
 /** Upper bounds of the fields that are numbers. */
 const most = { chunkSize: 10_000, threads: 64 };
@@ -77,15 +82,28 @@ export function defineHandler<Input = unknown, Output = unknown, Params = unknow
   if (definition.ignoresInput && definition.input !== undefined)
     throw new HandlerError(`handler ${name}: give either input or ignoresInput`);
   if (reduce !== undefined) checkReduce(name, reduce);
-  for (const field of notBuilt) {
-    if (field in definition) throw new HandlerError(`handler ${name}: ${field} is not built yet`);
-  }
+  if (!['undefined', 'function'].includes(typeof definition.dryRun))
+    throw new HandlerError(`handler ${name}: dryRun must be a function, as run is`);
   for (const field of Object.keys(definition)) {
     if (fields.includes(field)) continue;
     const hint = ofBatches.includes(field) ? 'a batch says it, in its options' : `it has ${fields.join(', ')}`;
     throw new HandlerError(`handler ${name}: ${field} is no field of a handler; ${hint}`);
   }
   return definition;
+}
+
+/** The handler as a dry run calls it. One that has no `dryRun`, in an older file than the producer knows, fails each item and does nothing. */
+export function dryHandler<Input, Output, Params, Acc>(
+  definition: HandlerDefinition<Input, Output, Params, Acc>,
+): HandlerDefinition<Input, Output, Params, Acc> {
+  const { runChunk: _runChunk, start: _start, ...others } = definition;
+  const refuse = (): never => {
+    throw new Fail(
+      'no-dry-run',
+      `the handler ${others.name} of this worker has no dryRun: restart it with the file of today`,
+    );
+  };
+  return { ...others, run: others.dryRun ?? refuse };
 }
 
 function checkReduce(name: string, reduce: object): void {

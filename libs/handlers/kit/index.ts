@@ -1,4 +1,4 @@
-export { defineHandler, HandlerError, type Handler, type HandlerDefinition } from './define.ts';
+export { defineHandler, dryHandler, HandlerError, type Handler, type HandlerDefinition } from './define.ts';
 export {
   createCaches,
   ItemContext,

@@ -1,18 +1,19 @@
 import { type BatchScope, createCaches, ItemContext } from './context.ts';
-import type { HandlerDefinition } from './define.ts';
+import { dryHandler, type HandlerDefinition } from './define.ts';
 import { encodeReduced, summaryOf } from './reduce.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /**
  * Runs a handler over inputs in memory, without servers, one attempt each: for tests of handlers. Inputs and params
- * pass their schemas first. Rejects with the first error that the handler throws.
+ * pass their schemas first. With `dryRun: true` it runs as in a dry run. Rejects with the first error that the handler throws.
  */
 export async function runHandler<Input, Output, Params, Acc>(
-  handler: HandlerDefinition<Input, Output, Params, Acc>,
+  given: HandlerDefinition<Input, Output, Params, Acc>,
   inputs: readonly unknown[],
-  options: { params?: unknown; seed?: number } = {},
+  options: { params?: unknown; seed?: number; dryRun?: boolean } = {},
 ): Promise<Output[]> {
+  const handler = options.dryRun ? dryHandler(given) : given;
   const params = parseParams(handler, options.params);
   const scope: BatchScope<Params> = {
     batchId: '00000000-0000-7000-8000-000000000000',

@@ -33,6 +33,22 @@ describe('runHandler', () => {
     expect(await runHandler(handler, [{ a: 1 }])).toEqual([undefined]);
   });
 
+  it('runs dryRun alone where it is asked to', async () => {
+    const ran: string[] = [];
+    const handler = defineHandler({
+      name: 'r',
+      description: '',
+      start: () => void ran.push('start'),
+      runChunk: (inputs) => inputs.map(() => ran.push('runChunk')),
+      dryRun: () => ran.push('dryRun'),
+    });
+    expect(await runHandler(handler, [1, 2], { dryRun: true })).toEqual([1, 2]);
+    expect(ran).toEqual(['dryRun', 'dryRun']);
+    const { dryRun: _dryRun, ...without } = handler;
+    await expect(runHandler(without, [1], { dryRun: true })).rejects.toMatchObject({ code: 'no-dry-run' });
+    expect(await runHandler(handler, [1])).toEqual([4]);
+  });
+
   it('gives schema defaults to the handler', async () => {
     const handler = defineHandler({
       name: 'd',
@@ -164,9 +180,9 @@ describe('loadHandlers', () => {
     await expect(loadHandlers(['/no/such'])).rejects.toThrow(/\/no\/such in HANDLERS cannot be read \(ENOENT\)/);
   });
 
-  it('refuses what is not built yet, bad names, two ways to run and half a reduce', () => {
+  it('refuses a dryRun that is no function, bad names, two ways to run and half a reduce', () => {
     expect(() => defineHandler({ name: 'x', description: '', run: () => 1, dryRun: {} } as never)).toThrow(
-      /dryRun is not built yet/,
+      'handler x: dryRun must be a function',
     );
     expect(() => defineHandler({ name: 'X y', description: '', run: () => 1 })).toThrow(/lower-case/);
     expect(() => defineHandler({ name: 'x', description: '' })).toThrow(/either run or runChunk/);

@@ -23,12 +23,13 @@ export function addHandlers(program: Command, context: Context): void {
     });
 }
 
-type Described = Pick<HandlerAnswer, 'name' | 'description'>;
+type Described = Pick<HandlerAnswer, 'name' | 'description' | 'dryRun'>;
 
 const handlerTable = (items: readonly Described[]): string[] =>
   table<Described>(
     [
       { title: 'HANDLER', text: ({ name }) => name },
+      { title: 'DRY RUN', text: ({ dryRun }) => (dryRun ? 'yes' : '') },
       { title: 'DOES', text: ({ description }) => shortText(description, 100) },
     ],
     items,
@@ -38,5 +39,9 @@ const handlerTable = (items: readonly Described[]): string[] =>
 async function loadLocal({ env }: Context): Promise<Described[]> {
   const { loadHandlers } = await import('@bullpen/handlers');
   const catalog = await loadHandlers(readSettings(env).handlers.split(','));
-  return [...catalog.values()].map(({ name, description }) => ({ name, description }));
+  return [...catalog.values()].map(({ name, description, dryRun }) => ({
+    name,
+    description,
+    dryRun: dryRun !== undefined,
+  }));
 }

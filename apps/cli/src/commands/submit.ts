@@ -35,7 +35,8 @@ Examples:
   pnpm bullpen submit --handler add --open                             (then append and close)
   pnpm bullpen submit --handler echo --open --group-by user --ordered  (a stream, in order for each user)
   pnpm bullpen submit --handler sleep --count 100 --params '{"ms": 50}' --concurrency 3
-  pnpm bullpen submit users.csv --handler import-user --rate-limit 50/s --cost 2
+  pnpm bullpen submit users.csv --handler import-user --params '{"api": "http://127.0.0.1:4000"}' --rate-limit 50/s
+  pnpm bullpen submit users.csv --handler import-user --params '{"api": "http://127.0.0.1:4000"}' --dry-run --watch
   pnpm bullpen submit --handler simulate --count 100000 --params @examples/simulate/season.json --watch`;
 
 export function addSubmit(program: Command, context: Context): void {

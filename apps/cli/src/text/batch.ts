@@ -9,7 +9,7 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
   const { counts } = batch;
   const pairs: [string, string][] = [
     ['batch', batch.id],
-    ['handler', batch.handler],
+    ['handler', batch.options.dryRun ? `${batch.handler} (dry run)` : batch.handler],
     ['state', batch.stateReason ? `${batch.state} (${batch.stateReason})` : batch.state],
     [
       'items',

@@ -34,7 +34,8 @@ function describe(handler: Handler, log: Log): Omit<HandlerAnswer, 'limits'> {
     }
   };
   const { name, description, chunkSize = null } = handler;
-  return { name, description, input: schemaOf(handler.input), params: schemaOf(handler.params), chunkSize };
+  const dryRun = handler.dryRun !== undefined;
+  return { name, description, input: schemaOf(handler.input), params: schemaOf(handler.params), chunkSize, dryRun };
 }
 
 interface ClusterDeps {

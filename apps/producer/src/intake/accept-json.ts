@@ -8,7 +8,14 @@ import { cutInputs, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { cutLarge, largeChars, readLarge } from './large-json.ts';
 import { linesFor, refuseNoKeys } from './line-chunks.ts';
-import { checkNewBatch, checkParams, effectiveOptions, findHandler, refuseMissingInputs } from './new-batch.ts';
+import {
+  checkNewBatch,
+  checkParams,
+  effectiveOptions,
+  findHandler,
+  refuseMissingInputs,
+  refuseNoDryRun,
+} from './new-batch.ts';
 
 /** A body as a batch, and how its inputs become chunks. */
 export interface JsonBatch {
@@ -38,6 +45,7 @@ export async function acceptJson(
   key: { key: string; hash: string } | undefined,
 ): Promise<NewBatch> {
   const handler = findHandler(deps.handlers, body.handler);
+  refuseNoDryRun(handler, body.options);
   if (body.count !== undefined) refuseMissingInputs(handler);
   const options = effectiveOptions(body.options);
   const batch: NewBatch = {

@@ -8,7 +8,7 @@ import { refuseManyChunks } from './accept-json.ts';
 import { hashOf, keyOf, refuseOther } from './key.ts';
 import { refuseNoKeys } from './line-chunks.ts';
 import type { Media } from './media.ts';
-import { checkParams, effectiveOptions, findHandler } from './new-batch.ts';
+import { checkParams, effectiveOptions, findHandler, refuseNoDryRun } from './new-batch.ts';
 import { readBody } from './source.ts';
 import { readStream, type Stream, upload } from './upload.ts';
 
@@ -34,6 +34,7 @@ function streamOf(req: Request, said: NewStream, { media, handler }: { media: Me
 /** NDJSON or CSV that is only looked at: how many lines there are, and the first hundred faults. Nothing is stored. */
 export async function validateStream(deps: HttpDeps, req: Request, said: NewStream, media: Media) {
   const handler = findHandler(deps.handlers, said.handler);
+  refuseNoDryRun(handler, said.options);
   checkParams(handler, said.params);
   const { stream } = streamOf(req, said, { media, handler });
   const leave = deps.uploads.enter();
@@ -54,6 +55,7 @@ export async function acceptStream(
   media: Media,
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
   const handler = findHandler(deps.handlers, said.handler);
+  refuseNoDryRun(handler, said.options);
   const { stream, key, hash } = streamOf(req, said, { media, handler });
   const id = (deps.newId ?? newId)();
   const params = checkParams(handler, said.params);

@@ -88,6 +88,14 @@ export function refuseMissingInputs(handler: Handler): void {
   );
 }
 
+/** A dry run is only what the handler says that it is. */
+export function refuseNoDryRun(handler: Handler, { dryRun = false }: Options = {}): void {
+  if (!dryRun || handler.dryRun !== undefined) return;
+  throw new HttpProblem('invalid', `The handler ${handler.name} has no dryRun, so nobody knows what it would do`, {
+    errors: [{ pointer: '/options/dryRun', message: `${handler.name} has none (GET /v1/handlers says which have)` }],
+  });
+}
+
 /** The options that the batch will run with. A seed is always stored, so that a run can be repeated. */
 export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
@@ -107,4 +115,5 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.canary !== undefined && { canary: options.canary }),
   ...(options.notBefore !== undefined && { notBefore: options.notBefore }),
   ...(options.keepResults !== undefined && { keepResults: options.keepResults }),
+  ...(options.dryRun && { dryRun: true as const }),
 });
