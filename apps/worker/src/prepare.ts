@@ -6,9 +6,11 @@ import { type Marks, start } from './watchdog/marks.ts';
 
 /** Parses the params of a batch and runs its handler's `start`. Answers why no item of it can run, if so. */
 export async function prepare(plan: Plan, chunk: number, marks: Marks): Promise<Error | null> {
-  const { row, handler, scope, timeoutMs } = plan;
+  const { row, handler, scope, timeoutMs, gate } = plan;
   let late: NodeJS.Timeout | undefined;
   try {
+    // By this its `ctx.limit` knows whether to wait: it runs beside the first look at the limits.
+    if (handler.start !== undefined) await gate.refresh();
     marks.enter(chunk, start, timeoutMs);
     if (handler.params) scope.params = handler.params.parse(row.params ?? undefined);
     else scope.params = row.params ?? undefined;

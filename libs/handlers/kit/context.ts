@@ -39,6 +39,8 @@ interface Place {
 export interface StartContext<Params> {
   params: Params;
   log: HandlerLog;
+  /** Waits for slots, as of an item. */
+  limit: (n?: number) => Promise<void>;
   cache: <Value extends {}>(name: string, options: { max: number }) => LRUCache<string, Value>;
 }
 
