@@ -157,7 +157,8 @@ describe('loadHandlers', () => {
 
   it('loads every file of a folder', async () => {
     const catalog = await loadHandlers(['libs/handlers/src']);
-    expect([...catalog.keys()].sort()).toEqual(['ack', 'add', 'echo', 'fail', 'index-block', 'simulate', 'sleep']);
+    const names = ['ack', 'add', 'echo', 'fail', 'import-user', 'index-block', 'simulate', 'sleep'];
+    expect([...catalog.keys()].sort()).toEqual(names);
     expect(catalog.has('constructor')).toBe(false);
   });
 
