@@ -104,7 +104,8 @@ export async function ended(client: ReturnType<typeof createClient>, id: string)
   }
 }
 
-async function settled(client: ReturnType<typeof createClient>, workers: number): Promise<void> {
+/** Waits until so many workers have their shares of the partitions. */
+export async function settled(client: ReturnType<typeof createClient>, workers: number): Promise<void> {
   for (let tries = 0; tries < 200; tries += 1) {
     const { items } = await client.workers();
     const shares = items.map(({ partitions }) => partitions.length);

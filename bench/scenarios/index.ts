@@ -7,6 +7,7 @@ import features from './features.ts';
 import groups from './groups.ts';
 import growth from './growth.ts';
 import indexBlock from './index-block.ts';
+import importUser from './import-user.ts';
 import intake from './intake.ts';
 import levers from './levers.ts';
 import limits from './limits.ts';
@@ -36,4 +37,5 @@ export const scenarios: readonly Scenario[] = [
   bytes,
   simulate,
   indexBlock,
+  importUser,
 ];

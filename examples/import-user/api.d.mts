@@ -9,6 +9,8 @@ export interface Register {
   calls: number;
   refused: number;
   mostInASecond: number;
+  /** From the first call to the last. */
+  seconds: number;
 }
 export function createApi(options?: { rate?: number; latencyMs?: number; errors?: number; seed?: number }): {
   register: () => Register;

@@ -20,6 +20,12 @@ export function createLimit(rate) {
       taken.push(now);
       return 0;
     },
-    facts: () => ({ calls: calls.length, refused: calls.length - taken.length, mostInASecond: most }),
+    /** `seconds`: from the first call to the last. */
+    facts: () => ({
+      calls: calls.length,
+      refused: calls.length - taken.length,
+      mostInASecond: most,
+      seconds: Math.round((calls.at(-1) ?? 0) - (calls[0] ?? 0)) / 1000,
+    }),
   };
 }
