@@ -30,6 +30,7 @@ import {
   runProcess,
 } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
+import { createAdmission } from './intake/admission.ts';
 import { createUploads } from './intake/uploads.ts';
 import { tuneServer } from './http/server.ts';
 import { createClean } from './publish/clean.ts';
@@ -101,6 +102,15 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const keep = createLoop({ name: 'keep uploads', log, once: () => uploads.keepOnce() });
   const clean = createLoop({ name: 'clean up', log, once: createClean({ statements, settings, log }) });
 
+  const admission = createAdmission({
+    statements,
+    settings,
+    redisUrl: backend.kind === 'redis' ? backend.url : null,
+    databaseUrl,
+    log,
+  });
+  const admit = createLoop({ name: 'admission', log, once: () => admission.once() });
+
   const lookAtQueues = async (): Promise<readonly string[]> =>
     (await publisher.reachable())
       ? (await checkSameQueue(database.db, backend.kind)).problems
@@ -112,6 +122,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     handlers,
     reducer,
     uploads,
+    admission,
     settings,
     installation,
     log,
@@ -139,7 +150,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), answered]);
+      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), admit.stop(), answered]);
       // Not before: uploads that are read to their end have to be kept until then.
       await keep.stop();
       report.flush(true);

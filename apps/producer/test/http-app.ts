@@ -75,6 +75,7 @@ export async function openApp(
   const app = createApp({
     statements: database.statements,
     uploads,
+    admission: { admit: () => undefined, took: () => undefined },
     handlers: new Map(handlers.map((handler) => [handler.name, handler])),
     installation: database.installation,
     log: createLog({ name: 'test', level: 'silent', pretty: false }),

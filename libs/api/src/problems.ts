@@ -4,7 +4,7 @@ import { z } from 'zod';
  * Every error that the API answers, as `application/problem+json` (RFC 9457). `type` is `/problems/<slug>`.
  *
  * 400 cannot be read · 413 too large, too many · 409 state · 415 type, charset, encoding · 422 readable but not allowed · 503 and
- * 507 come back later: they carry Retry-After.
+ * 507 come back later: they carry Retry-After, and so does 429.
  */
 export const problemTable = {
   malformed: { status: 400, title: 'The request cannot be read' },
@@ -21,10 +21,12 @@ export const problemTable = {
   'unsupported-option': { status: 422, title: 'This option is not built yet' },
   'unknown-handler': { status: 422, title: 'There is no such handler' },
   'key-reused': { status: 422, title: 'The key was used before' },
+  'backlog-full': { status: 429, title: 'Too much waits already' },
   'header-too-large': { status: 431, title: 'The URL or the headers are too large' },
   internal: { status: 500, title: 'Something broke here' },
   unavailable: { status: 503, title: 'The service cannot answer at the moment' },
   busy: { status: 503, title: 'The service has too much in hand' },
+  'no-room': { status: 503, title: 'There is no room for more' },
   'not-ready': { status: 503, title: 'The service is not ready' },
   'disk-full': { status: 507, title: 'The disk is full' },
 } as const;

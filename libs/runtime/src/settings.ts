@@ -202,6 +202,27 @@ export const settingTable = {
     'items',
     'Items of a batch, of an open one those that are not final',
   ),
+  BACKLOG_MAX_ITEMS: whole(
+    1,
+    1_000_000_000_000,
+    50_000_000,
+    'items',
+    'Unfinished items of all batches; beyond that new ones are refused with 429',
+  ),
+  REDIS_MEMORY_MAX_PERCENT: whole(
+    1,
+    100,
+    80,
+    'percent',
+    'Memory of Redis that may be full; beyond that new work is refused with 503',
+  ),
+  DISK_FREE_MIN_MB: whole(
+    0,
+    1_000_000_000,
+    1024,
+    'MiB',
+    'Free space on the disk of DATA_DIR; below that new work is refused with 503. Where PostgreSQL runs embedded',
+  ),
   UPLOAD_MAX_BUFFER_BYTES: whole(
     2 * mebi,
     4096 * mebi,
@@ -248,7 +269,7 @@ export const settingTable = {
 
 /** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
 export const settingsNotBuilt = [
-  'BACKLOG_MAX_ITEMS', 'REDIS_MEMORY_MAX_PERCENT', 'DISK_FREE_MIN_MB', 'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
+  'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
 ] as const; // prettier-ignore
 
 /** Settings that break a promise, so that a test can show that it would see it broken. `.env.example` does not know them. */

@@ -45,6 +45,7 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
     const answer = await withBody(req, rules, async (bytes): Promise<AppendAnswer> => {
       const chunks = await chunksOf(deps, batch, media, bytes);
       const count = chunks.reduce((items, { size }) => items + size, 0);
+      deps.admission.admit(count);
       const digest = hash.digest('hex');
       const appended = await underKey(() =>
         append(deps, batch, chunks, key === null ? undefined : { key, hash: digest }),
@@ -58,6 +59,7 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
       return { batchId: appended.receipt.batch, firstIndex: appended.receipt.first ?? 0, count };
     });
     if (answer === undefined) return;
+    deps.admission.took(answer.count);
     deps.onAccepted();
     sendJson(res, answer, 202);
   };

@@ -1,6 +1,7 @@
 import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import type { Log, Settings } from '@bullpen/runtime';
+import type { Admission } from '../intake/admission.ts';
 import type { Uploads } from '../intake/uploads.ts';
 import type { Reducer } from '../reduce/reducer.ts';
 import type { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
@@ -17,6 +18,7 @@ export interface HttpDeps {
   handlers: Catalog;
   reducer: Reducer;
   uploads: Uploads;
+  admission: Pick<Admission, 'admit' | 'took'>;
   settings: Pick<
     Settings,
     | 'chunkSize'

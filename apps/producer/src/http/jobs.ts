@@ -33,6 +33,7 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
     const hash = key === null ? undefined : hashOf(req, req.path);
     const maxBytes = deps.settings.chunkMaxBytes - 2;
     const rules = { maxBytes, instead: 'CHUNK_MAX_BYTES bounds one input', hash };
+    deps.admission.admit(1);
     const placed = await tools.withBody(req, rules, async (bytes) => {
       const input = inputOf(handler, bytes);
       const digest = hash?.digest('hex');
@@ -46,6 +47,7 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
     // Under another request's key it was refused.
     const { batch, index, hash: known } = placed;
     if (known !== null) res.setHeader('Idempotency-Replayed', 'true');
+    deps.admission.took(1);
     deps.onAccepted();
     // It is stored: that its result cannot be waited for must not become an error.
     const waiting = wait > 0 ? resultWithin(wait * 1000, { batch, index }, left) : Promise.resolve(null);

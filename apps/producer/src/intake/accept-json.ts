@@ -44,6 +44,7 @@ export async function acceptJson(
   { body, total, cut }: JsonBatch,
   key: { key: string; hash: string } | undefined,
 ): Promise<NewBatch> {
+  deps.admission.admit(total);
   const handler = findHandler(deps.handlers, body.handler);
   refuseNoDryRun(handler, body.options);
   if (body.count !== undefined) refuseMissingInputs(handler);
@@ -79,6 +80,7 @@ export async function acceptJson(
     refuseManyChunks(Math.ceil(batch.total / size), deps);
     await confirmed(batch.id, deps.statements.acceptCount(batch, size));
   }
+  deps.admission.took(total);
   return batch;
 }
 

@@ -54,6 +54,7 @@ export async function acceptStream(
   said: NewStream,
   media: Media,
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
+  deps.admission.admit(1);
   const handler = findHandler(deps.handlers, said.handler);
   refuseNoDryRun(handler, said.options);
   const { stream, key, hash } = streamOf(req, said, { media, handler });
@@ -72,6 +73,7 @@ export async function acceptStream(
         if (items === 0 && !open) throw noItems();
         if (!open && items > skipped) refuseNoKeys(lines, options.groupBy);
         refuseManyChunks(chunks, deps);
+        deps.admission.admit(items - skipped);
         const all = { ...options, ...(columns !== null && { columns }) };
         return {
           id,
@@ -85,6 +87,7 @@ export async function acceptStream(
         };
       },
     });
+    if ('batch' in accepted) deps.admission.took(accepted.batch.total);
     if ('receipt' in accepted) refuseOther(accepted.receipt, await restOf(stream.body, hash!));
     return accepted;
   } finally {

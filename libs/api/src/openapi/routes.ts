@@ -30,6 +30,8 @@ const accepted: AnswerSpec = {
   ...batch('It is stored: what was answered ends, whatever dies'),
   headers: { ...location, ...replayed },
 };
+/** Of what is stored. */
+const roomProblems = ['backlog-full', 'no-room'] as const;
 const bodyProblems = ['malformed', 'too-large', 'unsupported-media-type', 'invalid', 'busy', 'disk-full'] as const;
 const keyProblems = ['in-progress', 'key-reused'] as const;
 
@@ -63,7 +65,7 @@ const submit: RouteSpec = {
     },
     202: accepted,
   },
-  problems: [...bodyProblems, ...keyProblems, 'unknown-handler', 'unsupported-option', 'not-found'],
+  problems: [...bodyProblems, ...keyProblems, ...roomProblems, 'unknown-handler', 'unsupported-option', 'not-found'],
 };
 
 const batchRoutes: Routes = {
@@ -114,7 +116,7 @@ const batchRoutes: Routes = {
       body: { [json]: z.array(z.unknown()), [ndjson]: 'an input a line' },
       keyed: true,
       answers: { 202: { says: 'They are stored', content: { [json]: appendAnswerSchema }, headers: replayed } },
-      problems: [...bodyProblems, ...keyProblems, 'unknown-handler', 'not-found', 'invalid-state'],
+      problems: [...bodyProblems, ...keyProblems, ...roomProblems, 'unknown-handler', 'not-found', 'invalid-state'],
     },
   },
   '/v1/batches/{id}/close': { post: move('close', 'Lets an open batch take no more items') },
@@ -217,7 +219,7 @@ const otherRoutes: Routes = {
         200: { says: 'Its result', content: { [json]: resultSchema }, headers: replayed },
         202: { says: 'It is stored', content: { [json]: jobAnswerSchema }, headers: { ...location, ...replayed } },
       },
-      problems: [...bodyProblems, ...keyProblems, 'unknown-handler'],
+      problems: [...bodyProblems, ...keyProblems, ...roomProblems, 'unknown-handler'],
     },
   },
   '/v1/handlers': {

@@ -7,6 +7,7 @@ import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
 import { prepareCharge } from './charge.ts';
 import { prepareClaim } from './claim.ts';
 import { prepareClaimLine } from './claim-line.ts';
+import { prepareBacklog } from './backlog.ts';
 import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
 import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareProgress, prepareReduced } from './counts.ts';
 import { prepareDue } from './due.ts';
@@ -70,6 +71,7 @@ export function createStatements(db: Database, patience: Patience) {
     append: again(prepareAppend),
     appendJobs: again(prepareAppendJobs),
     rollJobs: again(prepareRollJobs),
+    backlog: again(prepareBacklog),
     close: again(prepareClose),
     change: again(prepareChange),
     limitHandler: again(prepareLimitHandler),
