@@ -36,6 +36,12 @@ export const uploadGroups = (
   { items, groups, hot = 0 }: GroupLines,
 ): Promise<{ ms: number; bytes: number; id: string }> => ask('groups', url, items, groups, hot);
 
+/** The same lines to an open batch, in appends of 5 000, by so many producers at once, each with keys of its own. */
+export const appendGroups = (
+  url: string,
+  { items, groups, atOnce }: { items: number; groups: number; atOnce: number },
+): Promise<{ ms: number; items: number }> => ask('append', url, items, groups, atOnce);
+
 export const download = (url: string, mbPerSecond: number): Promise<{ ms: number; bytes: number }> =>
   ask('download', url, mbPerSecond);
 

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { slowReaders } from '../kit/client.ts';
 import type { House } from '../kit/house.ts';
 import { inHouse, params, warm } from '../kit/in-house.ts';
 import { interleave } from '../kit/interleave.ts';
+import { readSlowly, storeResults } from '../kit/readers.ts';
 import type { Bench, Report, Scenario, Variant } from '../kit/scenario.ts';
 import { median } from '../kit/stats.ts';
 import { factor } from '../kit/verdicts.ts';
@@ -15,9 +14,6 @@ const scenario: Scenario = {
   run,
 };
 export default scenario;
-
-/** At first each reader gets what fits into the buffers between, 4 MB and more, as fast as it can be read. */
-const settleMs = 500;
 
 async function run(bench: Bench): Promise<Report> {
   const readers = bench.asked.quick ? 10 : 50;
@@ -48,7 +44,7 @@ const variant = (
   measure: () =>
     inHouse(bench, { workers: bench.asked.workers ?? 3 }, async (house) => {
       await warm(house);
-      await store(house);
+      await storeResults(house);
       const end = await begin(house);
       const ran = await house.run({ handler: 'echo', count: bench.asked.quick ? 200_000 : 1_000_000, params, options });
       await end();
@@ -56,23 +52,4 @@ const variant = (
     }),
 });
 
-const stored = { name: 'stored', rows: 500_000 };
-
-/** An earlier batch with many results. Every variant has it: writing it down goes on in the background for a while. */
-async function store({ client, sql }: House): Promise<void> {
-  const { id } = await client.submit({ handler: 'echo', count: 1000, name: stored.name });
-  await sql`insert into results (batch, index, finished_at, status, attempt, output)
-    select no, i + 1000, now(), 1, 1, ${JSON.stringify(params)}::text::json
-    from batches, generate_series(0, ${stored.rows - 1}::int) i where id = ${id}`;
-  await sql`checkpoint`;
-}
-
 const nothing = async () => async () => undefined;
-
-/** Clients read its results, 20 kB a second each, and none of them gets far. */
-async function readSlowly({ sql, url }: House, readers: number): Promise<() => Promise<unknown>> {
-  const [batch] = await sql`select id from batches where name = ${stored.name}`;
-  const leave = await slowReaders(`${url}/v1/batches/${batch!['id']}/results`, readers, 20);
-  await sleep(readers * settleMs);
-  return leave;
-}

@@ -1,4 +1,5 @@
 import type { Scenario } from '../kit/scenario.ts';
+import add from './add.ts';
 import bytes from './bytes.ts';
 import cost from './cost.ts';
 import distance from './distance.ts';
@@ -17,6 +18,7 @@ import simulate from './simulate.ts';
 import single from './single.ts';
 import start from './start.ts';
 import statements from './statements.ts';
+import stream from './stream.ts';
 
 /** In the order in which they run. */
 export const scenarios: readonly Scenario[] = [
@@ -38,4 +40,6 @@ export const scenarios: readonly Scenario[] = [
   simulate,
   indexBlock,
   importUser,
+  add,
+  stream,
 ];
