@@ -32,7 +32,7 @@ const listWorkers = async (): Promise<WorkerFacts[]> =>
 const shared = (counts: string): Promise<WorkerFacts[]> =>
   eventually(`they own ${counts}`, async () => {
     const workers = await listWorkers();
-    const owned = workers.map(({ partitions }) => partitions.length).sort();
+    const owned = workers.map(({ partitions }) => partitions.length).sort((a, b) => a - b);
     return owned.join(',') === counts && workers;
   });
 
