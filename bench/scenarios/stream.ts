@@ -92,8 +92,8 @@ const consuming = (bench: Bench, label: string, options: HouseOptions): Variant 
   label,
   measure: () =>
     inHouse(bench, options, async (house): Promise<Figures> => {
-      const { items = bench.asked.quick ? 200_000 : 600_000 } = bench.asked;
-      await consumed(house, 50_000);
+      const { items = bench.asked.quick ? 100_000 : 600_000 } = bench.asked;
+      await consumed(house, 25_000);
       const { perSecond, appendedPerSecond } = await consumed(house, items);
       return { 'messages/s': perSecond, 'appended/s': appendedPerSecond };
     }),
