@@ -15,7 +15,7 @@ export interface Steady {
 
 /** Items a second in the middle of a batch, and the worker then; the batch is cancelled. Throws where it has ended by then. */
 export async function steadyRate(
-  { client, sql }: House,
+  { client }: House,
   { handler, params, warmMs, lookMs }: Steady,
 ): Promise<{ rate: number; worker: WorkerAnswer }> {
   const { id } = await client.submit({ handler, count, params });
@@ -29,7 +29,7 @@ export async function steadyRate(
   await sleep(lookMs);
   const last = await look();
   const { items } = await client.workers();
-  await sql`update batches set state = 'cancelled', finished_at = clock_timestamp() where id = ${id}`;
+  await client.cancelBatch(id);
   return { rate: ((last.done - first.done) / (last.at - first.at)) * 1000, worker: items[0]! };
 }
 
