@@ -2,7 +2,7 @@ import { databaseForTest, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it } from 'vitest';
 import { accept, count, mark, rounds, serve } from './turns.ts';
-import { only } from './work.ts';
+import { acceptBatch, only } from './work.ts';
 
 /** A database in which all batches of `echo` may start so many items in 2 s. */
 async function limited(items: number, concurrency: number | null = null): Promise<TestDatabase> {
@@ -34,6 +34,18 @@ describe('of a limited handler batches', () => {
     for (let n = 0; n < 10; n += 1) await accept(database, 10);
     expect(await mark(database, 20)).toHaveLength(4);
     expect(await mark(database, 20)).toEqual([]);
+  });
+
+  it('have a turn though others have chunks that are much larger', async () => {
+    const database = await limited(0, 6);
+    await acceptBatch(database, { total: 4000, size: 400 });
+    expect(await mark(database, 40)).toHaveLength(3);
+    const small = await accept(database, 30);
+    // Nothing has ended yet.
+    expect(await mark(database, 40)).toEqual([]);
+    await database.db.execute(sql`
+      update chunks set state = 'done' where no = (select min(no) from chunks where state = 'queued')`);
+    expect(count(await mark(database, 40), small)).toBeGreaterThan(0);
   });
 
   it.each(['alone', 'beside one that is served much faster'])('are served by their weights, %s', async (beside) => {

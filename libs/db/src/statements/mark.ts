@@ -69,7 +69,7 @@ export function prepareMark(db: Database) {
     select b.no from flight f cross join lateral (select no, flight_max from batches where no = f.batch offset 0) b where b.flight_max <= f.items`);
   // Handlers that are limited, and what is in flight of all their batches.
   const limited = db.$with('limited', {}).as(sql`
-    select l.*, coalesce(t.slots, 0) as slots, coalesce(t.items, 0) as items,
+    select l.*, coalesce(t.slots, 0) as slots, coalesce(t.items, 0) as items, coalesce(t.chunk, 0) as chunk,
       coalesce(t.slots >= l.slots_max or t.items >= l.items_max + 2 * t.chunk, false) as is_full
     from (
       select substr(name, 9) as handler, ${slotsMax(sql`limits`)} as slots_max, ${itemsMax(sql`limits`)} as items_max, virtual from limits
@@ -109,7 +109,7 @@ export function prepareMark(db: Database) {
       from heads h where h.flight_max is null or h.flying + h.prior < h.flight_max or h.flying + h.prior = 0
       window others as (partition by h.limited order by h.handler_pass + h.prior / h.weight, h.batch, h.no ${before})) h
     left join limited l on l.handler = h.limited
-    where coalesce(l.slots + h.other_slots < l.slots_max, true) and coalesce(l.items + h.others < l.items_max + 2 * h.size, true)`);
+    where coalesce(l.slots + h.other_slots < l.slots_max, true) and coalesce(l.items + h.others < l.items_max + 2 * greatest(h.size, l.chunk), true)`);
   const tagged = db.$with('tagged', {}).as(sql`
     select h.*, h.pass + h.prior / h.weight as place, h.owner_pass + coalesce(
       sum(h.size) over (partition by h.owner order by h.pass + h.prior / h.weight, h.batch, h.no ${before}), 0) / h.owner_weight as turn
