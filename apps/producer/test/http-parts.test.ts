@@ -60,8 +60,8 @@ describe('cutting inputs into chunks', () => {
         natural,
         fc.integer({ min: 1, max: 256 }),
         (total, normal, partitions) => {
-          expect(chunkSizeFor({ total, asked: 33, normal, partitions })).toBe(33);
-          const size = chunkSizeFor({ total, asked: undefined, normal, partitions });
+          expect(chunkSizeFor({ total, asked: 33, normal, partitions, keyed: false })).toBe(33);
+          const size = chunkSizeFor({ total, asked: undefined, normal, partitions, keyed: false });
           expect(size).toBeGreaterThanOrEqual(1);
           expect(size).toBeLessThanOrEqual(normal);
           // At least four chunks a partition, or one item a chunk, but for the rounding of the size.
@@ -69,8 +69,9 @@ describe('cutting inputs into chunks', () => {
         },
       ),
     );
-    expect(chunkSizeFor({ total: 48, asked: undefined, normal: 1000, partitions: 12 })).toBe(1);
-    expect(chunkSizeFor({ total: 100_000, asked: undefined, normal: 1000, partitions: 12 })).toBe(1000);
+    expect(chunkSizeFor({ total: 48, asked: undefined, normal: 1000, partitions: 12, keyed: false })).toBe(1);
+    expect(chunkSizeFor({ total: 100_000, asked: undefined, normal: 1000, partitions: 12, keyed: false })).toBe(1000);
+    expect(chunkSizeFor({ total: 48, asked: undefined, normal: 1000, partitions: 12, keyed: true })).toBe(1000);
   });
 });
 

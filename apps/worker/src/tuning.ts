@@ -11,8 +11,11 @@ const growth = 1.5;
 const worthwhile = 1.15;
 /** A loop that is busier than this has no time for more items. */
 const busyMax = 0.85;
-/** After a step that was not worth it, this many measurements without another. */
-const restFor = 20;
+/**
+ * After a step that was not worth it, this many measurements without another; more after each that follows. The first may have
+ * been a busy moment of the machine.
+ */
+const restsFor = [2, 5, 10, 20];
 /** After so many in which no item ended, what was found is forgotten: the next ones may call something else. */
 const forgetAfter = 10;
 
@@ -27,7 +30,7 @@ export interface Pace {
 
 /**
  * Items in handlers at once, found by trying: as long as items wait for a slot and the loop has time, half as many more;
- * where that does not let more of them end, back again, and no other try for a while. By Little's law the rate is items at once ÷
+ * where that does not let more of them end, back again, and no other try for a while, which grows. By Little's law the rate is items at once ÷
  * time of an item, so more of them help until the time grows, be it of this worker's or of whatever the handlers call.
  */
 export function createConcurrency(first = concurrencyFirst) {
@@ -35,13 +38,16 @@ export function createConcurrency(first = concurrencyFirst) {
   let before: { limit: number; perSecond: number } | null = null;
   let rest = 0;
   let idle = 0;
+  /** Steps in vain, one after the other. */
+  let inVain = 0;
 
   return function next({ perSecond, wanted, busy }: Pace): number {
     idle = perSecond === 0 ? idle + 1 : 0;
-    if (idle >= forgetAfter) [current, before, rest] = [first, null, 0];
+    if (idle >= forgetAfter) [current, before, rest, inVain] = [first, null, 0, 0];
     if (before !== null) {
       const isWorthIt = perSecond >= before.perSecond * worthwhile;
-      if (!isWorthIt) [current, rest] = [before.limit, restFor];
+      if (!isWorthIt) [current, rest] = [before.limit, restsFor[Math.min(inVain, restsFor.length - 1)]!];
+      inVain = isWorthIt ? 0 : inVain + 1;
       before = null;
       if (!isWorthIt) return current;
     }

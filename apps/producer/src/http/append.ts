@@ -151,6 +151,7 @@ const sizesOf = (deps: HttpDeps, { options }: BatchRow, handler: Handler) => ({
   asked: (options as { chunkSize?: number }).chunkSize,
   normal: handler.chunkSize ?? deps.settings.chunkSize,
   partitions: deps.installation.partitions,
+  keyed: (options as { groupBy?: string }).groupBy !== undefined,
 });
 
 /** Where items without a key begin differs by chance: most appends are small. */

@@ -67,6 +67,7 @@ export async function acceptJson(
     asked: options.chunkSize,
     normal: handler.chunkSize ?? deps.settings.chunkSize,
     partitions,
+    keyed: lines !== null,
   });
   if (body.count === undefined)
     await acceptInputs(

@@ -5,18 +5,22 @@ const chunksPerPartition = 4;
 /** Items of the first chunks of a stream, whose length nobody knows. */
 const streamStart = 25;
 
-/**
- * Items of a chunk: what the batch asks for, to the letter; else what the handler says or the service's setting, and
- * less for a small batch.
- */
-export function chunkSizeFor(batch: {
-  total: number;
+export interface SizeRules {
   asked: number | undefined;
   /** Of the handler, else of the settings. */
   normal: number;
   partitions: number;
-}): number {
+  /** Its chunks stand in lines. Each of these is one worker's whatever it is cut into: small chunks would only be more of them. */
+  keyed: boolean;
+}
+
+/**
+ * Items of a chunk: what the batch asks for, to the letter; else what the handler says or the service's setting, and
+ * less for a small batch.
+ */
+export function chunkSizeFor(batch: SizeRules & { total: number }): number {
   if (batch.asked !== undefined) return batch.asked;
+  if (batch.keyed) return batch.normal;
   return Math.min(batch.normal, Math.ceil(batch.total / (chunksPerPartition * batch.partitions)));
 }
 
@@ -24,8 +28,9 @@ export function chunkSizeFor(batch: {
  * The same for a stream, by the items that came before: 25, and twice as many whenever a batch that ended here would
  * still give each partition its chunks.
  */
-export function growingSize(batch: { asked: number | undefined; normal: number; partitions: number }) {
+export function growingSize(batch: SizeRules) {
   if (batch.asked !== undefined) return () => batch.asked!;
+  if (batch.keyed) return () => batch.normal;
   const first = chunksPerPartition * batch.partitions * streamStart;
   return (before: number): number =>
     Math.min(batch.normal, streamStart * 2 ** Math.max(0, Math.floor(Math.log2(before / first))));

@@ -52,11 +52,12 @@ export async function readStream(
       : readLines(body, { lineMaxBytes: chunkMaxBytes - 2 });
   const { partitions } = deps.installation;
   const lines = linesFor({ groupBy }, partitions);
+  const normal = handler.chunkSize ?? usual;
   const came = await readItems(blocks, {
     handler: handler.name,
     check: createCheck(handler),
     cutter: cutterFor({
-      sizeFor: heldAt(canary, growingSize({ asked: chunkSize, normal: handler.chunkSize ?? usual, partitions })),
+      sizeFor: heldAt(canary, growingSize({ asked: chunkSize, normal, partitions, keyed: lines !== null })),
       maxBytes: chunkMaxBytes,
       lines,
     }),
