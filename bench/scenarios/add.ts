@@ -29,7 +29,7 @@ async function run(bench: Bench): Promise<Report> {
   ]);
   const items = await interleave(
     bench,
-    (quick ? [50] : [0, 10, 50]).map((ms) => away(bench, ms, byItems(bench))),
+    (quick ? [50] : distances).map((ms) => away(bench, ms, byItems(bench))),
   );
   return {
     tables: [
@@ -109,8 +109,8 @@ const byItems = (bench: Bench): Lever => ({
   params: { ms: sleepMs },
   // So that only this setting has to be found: enough for 200 ms.
   env: { WORKER_CHUNKS: '128' },
-  // 100 at first, half as many again each second, and back again where that was too many.
-  autoMs: () => 7000,
+  // 100 at first, half as many again each second, and back again where that was too many, or seemed so.
+  autoMs: () => 12_000,
   held: ({ concurrency }) => concurrency,
   law: (_, rate) => (rate * sleepMs) / 1000,
 });
