@@ -1,4 +1,4 @@
-import { checkLedger, eventually, type House, startHouse } from '@bullpen/testkit';
+import { checkLedger, eventually, type House, mostWithin, startHouse } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -138,4 +138,25 @@ describe('a line', () => {
     expect((await house.ended(id)).counts).toMatchObject({ succeeded: 6 });
     expect(await checkLedger(house.database)).toEqual([]);
   });
+
+  it(
+    'with which workers have died keeps the rate of its groups, though its items wait for a process',
+    async () => {
+      house = await startHouse({ workers: 0, env });
+      const options = { groupBy: 'key', groupRateLimit: { limit: 5 }, chunkSize: 20 };
+      const items = Array.from({ length: 12 }, () => ({ key: 'k' }));
+      const id = await house.submit({ handler: 'timed', inputs: items, options });
+      await house.database.db.execute(sql`update chunks set crashes = 2`);
+      await house.addWorker();
+      expect((await house.ended(id, withinMs)).counts).toMatchObject({ succeeded: 12 });
+      const { body } = await house.request<{ items: { output: { from: number } }[] }>(`/v1/batches/${id}/results`);
+      expect(
+        mostWithin(
+          body.items.map(({ output }) => output.from).sort((a, b) => a - b),
+          900,
+        ),
+      ).toBeLessThanOrEqual(5);
+    },
+    patience,
+  );
 });

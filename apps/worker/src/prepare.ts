@@ -6,15 +6,13 @@ import { type Marks, start } from './watchdog/marks.ts';
 
 /** Parses the params of a batch and runs its handler's `start`. Answers why no item of it can run, if so. */
 export async function prepare(plan: Plan, chunk: number, marks: Marks): Promise<Error | null> {
-  const { row, handler, scope, timeoutMs, gate } = plan;
+  const { row, handler, scope, timeoutMs } = plan;
   let late: NodeJS.Timeout | undefined;
   try {
-    // By this its `ctx.limit` knows whether to wait: it runs beside the first look at the limits.
-    if (handler.start !== undefined) await gate.refresh();
     marks.enter(chunk, start, timeoutMs);
     if (handler.params) scope.params = handler.params.parse(row.params ?? undefined);
     else scope.params = row.params ?? undefined;
-    const context = new ItemContext(scope, 0, 1);
+    const context = new ItemContext(lookingFirst(plan), 0, 1);
     // Where it has threads, each of them starts it.
     const started = handler.threads === undefined ? handler.start?.(context) : undefined;
     marks.leave();
@@ -34,4 +32,16 @@ export async function prepare(plan: Plan, chunk: number, marks: Marks): Promise<
     marks.leave();
     clearTimeout(late);
   }
+}
+
+/**
+ * The scope of `start`, which runs beside the first look at the limits: its `ctx.limit` looks by itself. Nothing is waited for before `start`: what is in
+ * hand by then would count as what the worker died with.
+ */
+function lookingFirst({ scope, gate }: Plan): Plan['scope'] {
+  const further = async (n: number, signal: AbortSignal): Promise<void> => {
+    await gate.refresh();
+    if (gate.limited) await gate.further(n, signal);
+  };
+  return Object.create(scope, { gate: { value: { limited: true, further } } }) as Plan['scope'];
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { BatchPlan, Statements } from '@bullpen/db';
 import type { ItemContext } from '@bullpen/handlers';
 import { createLoop, errorFacts, type Log } from '@bullpen/runtime';
-import { type ItemAnswer, type ItemOrder, runItemAlone } from './item.ts';
+import { type GroupStart, type ItemAnswer, type ItemOrder, runItemAlone } from './item.ts';
 import { processFile } from './process-file.ts';
 
 /** What the process is told: a chunk to run, to start no more items of it, or one item to run. */
@@ -31,6 +31,8 @@ interface Suspect {
   since: number;
   /** A process has it now. */
   onStart?: () => void;
+  /** It is not to have one before; left out: at any time. */
+  readyAt?: (() => number) | undefined;
   /** `back`: it was not claimed. An item is over with its answer, or without one: then its process ended with it. */
   resolve: (fate: 'over' | 'back', answer?: ItemAnswer) => void;
 }
@@ -60,6 +62,7 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
   let waiting: Suspect[] = [];
   const processes = new Set<Isolated>();
   let timer: NodeJS.Timeout | null = null;
+  let soon: NodeJS.Timeout | null = null;
   let closed = false;
 
   /** Gives each free process a suspect, and opens one when they wait for too long. */
@@ -81,8 +84,26 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     }, ms);
   }
 
+  /** The first that may start; of those that may not yet the soonest is looked for again in time. */
+  function takeReady(): Suspect | undefined {
+    const now = performance.now();
+    const at = waiting.findIndex(({ readyAt }) => readyAt === undefined || readyAt() <= now);
+    if (at >= 0) return waiting.splice(at, 1)[0];
+    if (waiting.length > 0 && soon === null) {
+      const soonest = Math.min(...waiting.map(({ readyAt }) => readyAt!()));
+      soon = setTimeout(
+        () => {
+          soon = null;
+          pump();
+        },
+        Math.ceil(soonest - now),
+      );
+    }
+    return undefined;
+  }
+
   function occupy(isolated: Isolated): void {
-    const suspect = waiting.shift();
+    const suspect = takeReady();
     if (suspect === undefined) {
       isolated.idle ??= setTimeout(() => disconnect(isolated), keepMs);
       return;
@@ -184,8 +205,8 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     },
 
     /** One item of a row that workers died with (lines/running.ts), by itself: answers its output, or throws what it threw. */
-    runItem: (row: BatchPlan, input: unknown, context: ItemContext): Promise<unknown> =>
-      runItemAlone({ row, input, context }, { ask: (suspect) => ask({ chunk: null, ...suspect }), kill }),
+    runItem: (row: BatchPlan, input: unknown, context: ItemContext, group?: GroupStart): Promise<unknown> =>
+      runItemAlone({ row, input, context, group }, { ask: (suspect) => ask({ chunk: null, ...suspect }), kill }),
 
     /** Some partition is being given up: its chunks that wait go, those that run start no more items. */
     dismiss(): void {

@@ -19,12 +19,19 @@ export interface ItemAnswer {
   thrown?: { code: string; message: string; final: boolean; afterMs: number | null; forAll: boolean };
 }
 
+/** When items of its group may start. */
+export interface GroupStart {
+  readyAt: () => number;
+  started: (now: number) => void;
+}
+
 interface Pool {
   /** Gives it to a process, when one is free. `resolve` without an answer: the process ended with it. */
   ask: (suspect: {
     order: ItemOrder;
     gone: () => boolean;
     onStart: () => void;
+    readyAt?: (() => number) | undefined;
     resolve: (fate: 'over' | 'back', answer?: ItemAnswer) => void;
   }) => void;
   /** Nobody waits for it any more. */
@@ -40,13 +47,18 @@ let items = 0;
  * that takes longer than `timeoutMs` from when a process has it, or whose batch is cancelled, takes its process with it.
  */
 export async function runItemAlone(
-  { row, input, context }: { row: BatchPlan; input: unknown; context: ItemContext },
+  {
+    row,
+    input,
+    context,
+    group,
+  }: { row: BatchPlan; input: unknown; context: ItemContext; group?: GroupStart | undefined },
   pool: Pool,
 ): Promise<unknown> {
   const { index, attempt } = context;
   for (let ends = 0; ends < endsMax; ends += 1) {
     const order: ItemOrder = { item: (items += 1), batch: row.no, index, attempt, input };
-    const answer = await answerTo(order, attemptsOf(row.options).timeoutMs, context.signal, pool);
+    const answer = await answerTo(order, attemptsOf(row.options).timeoutMs, context.signal, { ...pool, group });
     if (answer !== null) return outcomeOf(answer);
   }
   throw new Fail('worker-lost', 'the process died each time it ran this item');
@@ -57,12 +69,13 @@ async function answerTo(
   order: ItemOrder,
   timeoutMs: number,
   signal: AbortSignal,
-  { ask, kill }: Pool,
+  { ask, kill, group }: Pool & { group: GroupStart | undefined },
 ): Promise<ItemAnswer | null> {
   let late: NodeJS.Timeout | undefined;
   let isLate = false;
   const stop = (): void => kill(order);
   const onStart = (): void => {
+    group?.started(performance.now());
     late = setTimeout(() => {
       isLate = true;
       kill(order);
@@ -70,7 +83,13 @@ async function answerTo(
   };
   signal.addEventListener('abort', stop, { once: true });
   const answer = await new Promise<ItemAnswer | null>((resolve) =>
-    ask({ order, onStart, gone: () => signal.aborted, resolve: (_, answer) => resolve(answer ?? null) }),
+    ask({
+      order,
+      onStart,
+      readyAt: group?.readyAt,
+      gone: () => signal.aborted,
+      resolve: (_, answer) => resolve(answer ?? null),
+    }),
   );
   signal.removeEventListener('abort', stop);
   clearTimeout(late);

@@ -4,31 +4,43 @@ export interface GroupRate {
   perMs: number;
 }
 
+/** When each of some keys may start again: `everyMs` apart. What has passed is forgotten; all wait equally long, so the oldest come first. */
+function createPace(everyMs: number) {
+  const next = new Map<string, number>();
+  return {
+    readyAt: (key: string): number => next.get(key) ?? -Infinity,
+    started(key: string, now: number): void {
+      for (const [old, at] of next) {
+        if (at > now) break;
+        next.delete(old);
+      }
+      next.delete(key);
+      next.set(key, now + everyMs);
+    },
+    size: (): number => next.size,
+  };
+}
+
 /**
  * How fast the items of each group may start, kept by the owner of a partition for the groups in it: `limit` in `perMs`, at even distances.
- * Nothing is known of what started before `openedAt`: each group waits for an interval from then on. A group whose time has
- * passed is forgotten; all wait equally long, so the oldest come first.
+ * Nothing is known of what started before `openedAt`: each group waits for an interval from then on.
  */
 export function createGroupLimit({ limit, perMs }: GroupRate, openedAt: number) {
   const everyMs = perMs / limit;
-  const readyAt = new Map<string, number>();
+  const pace = createPace(everyMs);
+  let elsewhere: ReturnType<typeof createPace> | undefined;
 
   return {
+    /** The pace of items that were started here and then wait for a process: what waited together must not start together. */
+    elsewhere: () => (elsewhere ??= createPace(everyMs)),
     readyAt: (key: string, now: number): number => {
-      const known = readyAt.get(key);
-      return known !== undefined && known > now ? known : openedAt + everyMs;
+      const known = pace.readyAt(key);
+      return known > now ? known : openedAt + everyMs;
     },
     /** An item of it starts. */
-    started(key: string, now: number): void {
-      for (const [old, at] of readyAt) {
-        if (at > now) break;
-        readyAt.delete(old);
-      }
-      readyAt.delete(key);
-      readyAt.set(key, now + everyMs);
-    },
+    started: (key: string, now: number): void => pace.started(key, now),
     /** Groups that it knows. */
-    size: (): number => readyAt.size,
+    size: (): number => pace.size(),
   };
 }
 

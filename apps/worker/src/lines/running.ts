@@ -3,6 +3,7 @@ import { Fail, type Handler, ItemContext } from '@bullpen/handlers';
 import { backoffMs } from '../backoff.ts';
 import type { Figures } from '../figures.ts';
 import { type Isolation, processesMax } from '../isolation/isolation.ts';
+import type { GroupStart } from '../isolation/item.ts';
 import { Item } from '../outputs.ts';
 import { attemptAt, type RunDeps } from '../run.ts';
 import { callOne } from '../run-each.ts';
@@ -68,8 +69,17 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
     const isSuspect = crashes >= suspectFrom;
     if (!isSuspect && (plan.handler.threads === undefined || plan.broken !== null)) return handle;
     const [chunk, input] = [run.held, row.read(at)];
-    if (isSuspect) return (_, context) => deps.isolation.runItem(plan.row, input, context);
+    if (isSuspect) return (_, context) => deps.isolation.runItem(plan.row, input, context, groupStart(input));
     return (_, context) => runItemInThread({ chunk, plan, input, context, order: held.line.order }, deps);
+  }
+
+  /** When an item may start that has waited for a process: its group has a pace, which began when it was started here. */
+  function groupStart(input: unknown): GroupStart | undefined {
+    const pace = plan.group?.paceOf?.(held.line)?.elsewhere();
+    const key = pace === undefined ? null : plan.group!.keyOf(input);
+    return pace === undefined || key === null
+      ? undefined
+      : { readyAt: () => pace.readyAt(key), started: (now) => pace.started(key, now) };
   }
 
   /** An item is final, or is to be tried again. */
