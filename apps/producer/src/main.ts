@@ -30,6 +30,7 @@ import {
   runProcess,
 } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
+import { createSummaries } from './http/summaries.ts';
 import { createAdmission } from './intake/admission.ts';
 import { createUploads } from './intake/uploads.ts';
 import { tuneServer } from './http/server.ts';
@@ -39,6 +40,7 @@ import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
 import { createReport } from './publish/report.ts';
 import { createReducer } from './reduce/reducer.ts';
+import { createTellings } from './webhook/tellings.ts';
 
 // Text on its way from a body to the database lives long enough to be taken for old, and is collected once the heap has grown
 // fourfold: an upload of 1 GB took 330 MB. Collected at 1.5 times it takes 160 MB, and as long. V8 ignores what it does not know.
@@ -98,6 +100,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
   const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
 
+  const summaries = createSummaries({ statements, handlers, reducer, log });
+  const tellings = createTellings({ statements, summaries, settings, log });
+
   const uploads = createUploads({ statements, settings });
   const keep = createLoop({ name: 'keep uploads', log, once: () => uploads.keepOnce() });
   const clean = createLoop({ name: 'clean up', log, once: createClean({ statements, settings, log }) });
@@ -150,7 +155,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), admit.stop(), answered]);
+      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), admit.stop(), tellings.stop(), answered]);
       // Not before: uploads that are read to their end have to be kept until then.
       await keep.stop();
       report.flush(true);

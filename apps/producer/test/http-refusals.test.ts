@@ -21,6 +21,7 @@ function problemIn(answer: Answer, slug: string, status: number): Problem {
 }
 
 const echo = { handler: 'echo', count: 1 };
+const hooked = (url: string, secret = 'x'.repeat(16)) => ({ ...echo, options: { webhook: { url, secret } } });
 const json = { 'content-type': 'application/json' };
 
 describe('a body that cannot be read', () => {
@@ -163,12 +164,26 @@ describe('a batch that is not allowed', () => {
     [{ ...echo, options: { seed: -1 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 2 ** 32 } }, 'invalid', 422, '/options/seed'],
     [{ ...echo, options: { seed: 'x' } }, 'invalid', 422, '/options/seed'],
-    [{ ...echo, options: { webhook: 1 } }, 'unsupported-option', 422, '/options/webhook'],
+    [{ ...echo, options: { webhook: 1 } }, 'invalid', 422, '/options/webhook'],
     [{ ...echo, options: { open: true } }, 'invalid', 422, '/options/open'],
     [{ ...echo, options: { open: 1 } }, 'invalid', 422, '/options/open'],
     [{ handler: 'echo', inputs: [1], options: { onInvalid: 'skip' } }, 'invalid', 422, '/options/onInvalid'],
-    [{ ...echo, options: { webhook: {} } }, 'unsupported-option', 422, '/options/webhook'],
-    [{ ...echo, options: { webhook: { url: 'https://x' } } }, 'unsupported-option', 422, '/options/webhook'],
+    [{ ...echo, options: { webhook: {} } }, 'invalid', 422, '/options/webhook/url'],
+    [{ ...echo, options: { webhook: { url: 'https://example.org' } } }, 'invalid', 422, '/options/webhook/secret'],
+    [hooked('https://example.org', 'short'), 'invalid', 422, '/options/webhook/secret'],
+    [hooked('https://example.org', `with a space ${'x'.repeat(16)}`), 'invalid', 422, '/options/webhook/secret'],
+    [hooked('https://example.org', 'x'.repeat(201)), 'invalid', 422, '/options/webhook/secret'],
+    [hooked(`https://example.org/${'x'.repeat(2000)}`), 'invalid', 422, '/options/webhook/url'],
+    [hooked('http://example.org'), 'invalid', 422, '/options/webhook/url'],
+    [hooked('https://127.0.0.1:8443'), 'invalid', 422, '/options/webhook/url'],
+    [hooked('https://[::ffff:10.0.0.1]/'), 'invalid', 422, '/options/webhook/url'],
+    [hooked('https://ada:x@example.org'), 'invalid', 422, '/options/webhook/url'],
+    [
+      { ...echo, options: { webhook: { url: 'https://example.org', secret: 'x'.repeat(16), more: 1 } } },
+      'invalid',
+      422,
+      '/options/webhook/more',
+    ],
   ];
   test.each(cases)('%j', async (body, slug, status, pointer) => {
     const problem = problemIn(await post(app, body), slug, status);

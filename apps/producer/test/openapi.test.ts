@@ -56,7 +56,7 @@ describe('the document', () => {
     expect(headers['content-security-policy']).toContain("default-src 'none'");
     expect(text).not.toMatch(/<script|https?:\/\/(?!json-schema)/);
     for (const { path } of listed) expect(text).toContain(path);
-    expect(text).toContain('/problems/unsupported-option');
+    expect(text).toContain('/problems/unknown-handler');
   });
 });
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { changeableSchema, effectiveOptionsSchema, optionFaults, optionsSchema, plainText } from './options.ts';
 import { cursorSchema, limitSchema, pageOf } from './page.ts';
 import { problemErrorSchema } from './problems.ts';
+import { webhookSchema } from './webhook.ts';
 
 export const batchStates = ['running', 'paused', 'completed', 'cancelled'] as const;
 export const batchKinds = ['batch', 'jobs'] as const;
@@ -97,6 +98,8 @@ export const batchSchema = z.object({
   /** When its first chunk was published. */
   startedAt: z.iso.datetime().nullable(),
   finishedAt: z.iso.datetime().nullable(),
+  /** Whom the completion is told, and what has come of it; null: nobody. */
+  webhook: webhookSchema.nullable(),
   /** Over the whole run; null before it started. */
   itemsPerSecond: z.number().nullable(),
   /** Only while it runs. */

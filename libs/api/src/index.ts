@@ -16,3 +16,4 @@ export * from './page.ts';
 export * from './pointer.ts';
 export * from './problems.ts';
 export * from './result.ts';
+export { webhookSchema } from './webhook.ts';

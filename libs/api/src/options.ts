@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { batchRateChangeSchema, batchRateLimitSchema, concurrencySchema, rateLimitSchema } from './limits.ts';
+import { newWebhookSchema } from './webhook.ts';
 import { whole } from './whole.ts';
 
 /** What is used where a batch does not say. */
@@ -28,7 +29,7 @@ const notBeforeSchema = z.iso
   .refine((text) => !(Date.parse(text) - Date.now() > yearMs), { error: 'must be within a year' })
   .transform((text) => new Date(text).toISOString());
 
-/** Options of a batch that are built. */
+/** Options of a batch. */
 export const optionsSchema = z.strictObject({
   /** Items of a chunk; the default uses all workers also for a small batch. */
   chunkSize: whole(1, 10_000).optional(),
@@ -76,10 +77,12 @@ export const optionsSchema = z.strictObject({
   keepResults: z.enum(['all', 'failed'], { error: 'must be all or failed' }).optional(),
   /** The handler's `dryRun` runs instead: it answers what would be done, and does nothing outside. No limit holds it up. */
   dryRun: z.boolean({ error: 'must be true or false' }).optional(),
+  /** Is told when the batch is completed. */
+  webhook: newWebhookSchema.optional(),
 });
 
 /** Options that are objects: in the query of a stream there is no place for them. */
-export const objectOptions: ReadonlySet<string> = new Set(['rateLimit', 'groupRateLimit']);
+export const objectOptions: ReadonlySet<string> = new Set(['rateLimit', 'groupRateLimit', 'webhook']);
 
 /** Options that may be changed while a batch runs; null takes one away. */
 export const changeableSchema = z.strictObject({
@@ -134,6 +137,8 @@ export const effectiveOptionsSchema = z.object({
   canary: z.number().int().optional(),
   notBefore: z.iso.datetime().optional(),
   keepResults: z.enum(['all', 'failed']).optional(),
+  /** The secret is shown to nobody. */
+  webhook: z.object({ url: z.string() }).optional(),
   /** Only where it is one. */
   dryRun: z.literal(true).optional(),
   /** Of a batch that came as CSV: its header. */
@@ -141,8 +146,3 @@ export const effectiveOptionsSchema = z.object({
 });
 
 export type EffectiveOptions = z.infer<typeof effectiveOptionsSchema>;
-
-/** Options of the contract that later releases bring: refused with `unsupported-option`, never ignored. */
-export const optionsNotBuilt: ReadonlySet<string> = new Set([
-  'webhook',
-]); // prettier-ignore

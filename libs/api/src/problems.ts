@@ -18,7 +18,6 @@ export const problemTable = {
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'A body of this type is not taken' },
   invalid: { status: 422, title: 'The request is not valid' },
-  'unsupported-option': { status: 422, title: 'This option is not built yet' },
   'unknown-handler': { status: 422, title: 'There is no such handler' },
   'key-reused': { status: 422, title: 'The key was used before' },
   'backlog-full': { status: 429, title: 'Too much waits already' },

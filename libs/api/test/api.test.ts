@@ -1,15 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import {
-  faultsOf,
-  newBatchSchema,
-  optionsNotBuilt,
-  optionsSchema,
-  pointerOf,
-  problemOf,
-  problemSchema,
-} from '../src/index.ts';
+import { faultsOf, newBatchSchema, pointerOf, problemOf, problemSchema } from '../src/index.ts';
 import { linesOf } from '../src/lines.ts';
 
 describe('lines of a stream', () => {
@@ -45,10 +37,6 @@ test('a problem names at most a hundred faults', () => {
   const problem = problemSchema.parse(problemOf('invalid', { detail: 'd', instance: '/x', errors }));
   expect(problem).toMatchObject({ type: '/problems/invalid', status: 422, instance: '/x' });
   expect(problem.errors!.length).toBe(100);
-});
-
-test('an option is either built or not', () => {
-  for (const name of Object.keys(optionsSchema.shape)) expect(optionsNotBuilt.has(name)).toBe(false);
 });
 
 test('the request has a JSON schema', () => {

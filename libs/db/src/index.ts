@@ -41,6 +41,7 @@ export type { PermitsAsked, PermitsShared } from './statements/share-permits.ts'
 export type { ResultRow, ResultsRequest } from './statements/results.ts';
 export type { Holding } from './statements/stall.ts';
 export { expiredMax } from './statements/remove.ts';
+export type { Telling, Told, Webhook, WebhookState } from './statements/tell.ts';
 export { streamsMax } from './statements/trim.ts';
 export type { Window } from './statements/windows.ts';
 export type { WorkerRow } from './statements/workers.ts';

@@ -80,6 +80,8 @@ export const batches = pgTable(
     holdAt: bigint('hold_at', { mode: 'number' }),
     /** Nothing of it is published before. */
     notBefore: at('not_before'),
+    /** When its webhook is due, once it is completed; null: it has none, or nothing is left to send. */
+    tellAt: at('tell_at'),
     params: json(),
     options: json().notNull(),
     createdAt: at('created_at').notNull().defaultNow(),
@@ -100,8 +102,31 @@ export const batches = pgTable(
     index('batches_ended')
       .on(t.finishedAt)
       .where(sql`${t.finishedAt} is not null`),
+    index('batches_to_tell')
+      .on(t.tellAt)
+      .where(sql`${t.state} = 'completed' and ${t.tellAt} is not null`),
   ],
 );
+
+/** Whom the completion of a batch is told, and what has come of it (statements/tell.ts). */
+export const webhooks = pgTable('webhooks', {
+  batch: integer().primaryKey(),
+  url: text().notNull(),
+  /** Of the url, with its port: one that is slow holds up no other. */
+  host: text().notNull(),
+  /** Signs what is sent. It is read by the statement that takes what is due, and by nothing else. */
+  secret: text().notNull(),
+  state: text({ enum: ['waiting', 'delivered', 'failed'] })
+    .notNull()
+    .default('waiting'),
+  /** Id of this completion, the same for all tries; null: nothing of it was sent yet. */
+  delivery: uuid(),
+  attempts: integer().notNull().default(0),
+  /** When the first try began. */
+  since: at('since'),
+  lastStatus: integer('last_status'),
+  lastError: text('last_error'),
+});
 
 /** `pending` waits here, `queued` stands in BullMQ, `running` is in a worker's hands, `done` is settled. */
 export const chunks = pgTable(

@@ -259,6 +259,10 @@ export const settingTable = {
     'days',
     'How long a batch is kept after it has ended, and of an open one an item after it is final; then it is deleted with its results. 0: for ever',
   ),
+  WEBHOOK_ALLOW_PRIVATE: flag(
+    false,
+    'Whether webhooks may go to private networks and, over http, to this machine: for trials, and where all who submit are trusted',
+  ),
   METRICS_WINDOW_MS: whole(100, 3_600_000, 10_000, 'ms', 'A worker logs one line of figures each window'),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'info', 'What is logged'),
   BULLPEN_URL: url(

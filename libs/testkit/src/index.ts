@@ -12,5 +12,6 @@ export { checkLedger } from './ledger.ts';
 export { mostWithin } from './most-within.ts';
 export { findGaps, findInversions, type PlacedItem, type Run } from './order.ts';
 export { type App, type AppProcess, startApp } from './process.ts';
+export { isSigned, openReceiver, type Receiver } from './receiver.ts';
 export { redisCommand, redisPid } from './redis.ts';
 export { texts } from './texts.ts';

@@ -40,6 +40,7 @@ export function toBatch(row: BatchRow, summary: Summary = noSummary): Batch {
     createdAt: row.createdAt.toISOString(),
     startedAt: row.startedAt?.toISOString() ?? null,
     finishedAt: row.finishedAt?.toISOString() ?? null,
+    webhook: row.webhook,
     itemsPerSecond,
     etaSeconds,
     ...summary,
@@ -76,4 +77,8 @@ export const freshBatch = (batch: NewBatch): Batch =>
     createdAt: new Date(),
     startedAt: null,
     finishedAt: null,
+    webhook: batch.webhook ? { url: batch.webhook.url, ...untold } : null,
   });
+
+/** A webhook of which nothing was sent. */
+const untold = { state: 'waiting', attempts: 0, lastStatus: null, lastError: null } as const;

@@ -29,6 +29,7 @@ export interface HttpDeps {
     | 'batchAutoEnabled'
     | 'batchMaxSize'
     | 'batchMaxDelayMs'
+    | 'webhookAllowPrivate'
   >;
   installation: Pick<Installation, 'partitions'>;
   log: Log;

@@ -4,7 +4,6 @@ import type { z } from 'zod';
 import type { BodyReader } from '../intake/body.ts';
 import { parseJson } from '../intake/json.ts';
 import { mediaOf } from '../intake/media.ts';
-import { refuseNotBuilt } from '../intake/new-batch.ts';
 import { decodeUtf8 } from '../intake/utf8.ts';
 import { HttpProblem } from './problem.ts';
 import { noQuery, readQuery } from './query.ts';
@@ -23,7 +22,6 @@ export async function readSmall<Schema extends z.ZodType, Answer>(
   mediaOf(req, ['json']);
   return withBody(req, { maxBytes: bodyMaxBytes, instead: 'it holds a few values' }, async (bytes) => {
     const body = parseJson(decodeUtf8(bytes));
-    refuseNotBuilt((body as { options?: unknown } | null)?.options);
     const parsed = schema.safeParse(body);
     if (!parsed.success)
       throw new HttpProblem('invalid', `The body is not valid: it may hold ${what}`, {

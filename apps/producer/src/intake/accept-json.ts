@@ -16,6 +16,7 @@ import {
   refuseMissingInputs,
   refuseNoDryRun,
 } from './new-batch.ts';
+import { webhookOf } from './webhook.ts';
 
 /** A body as a batch, and how its inputs become chunks. */
 export interface JsonBatch {
@@ -47,6 +48,7 @@ export async function acceptJson(
   deps.admission.admit(total);
   const handler = findHandler(deps.handlers, body.handler);
   refuseNoDryRun(handler, body.options);
+  const webhook = webhookOf(body.options, deps.settings);
   if (body.count !== undefined) refuseMissingInputs(handler);
   const options = effectiveOptions(body.options);
   const batch: NewBatch = {
@@ -58,6 +60,7 @@ export async function acceptJson(
     options: JSON.stringify(options),
     open: body.options?.open === true,
     keyed: options.groupBy !== undefined,
+    webhook,
     key,
   };
   const { partitions } = deps.installation;

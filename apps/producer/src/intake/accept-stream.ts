@@ -11,6 +11,7 @@ import type { Media } from './media.ts';
 import { checkParams, effectiveOptions, findHandler, refuseNoDryRun } from './new-batch.ts';
 import { readBody } from './source.ts';
 import { readStream, type Stream, upload } from './upload.ts';
+import { webhookOf } from './webhook.ts';
 
 /** A body of so many bytes, as it is sent, gets a range of batch numbers of its own: its space comes back at once. */
 const largeBytes = 32 * 1024 * 1024;
@@ -35,6 +36,7 @@ function streamOf(req: Request, said: NewStream, { media, handler }: { media: Me
 export async function validateStream(deps: HttpDeps, req: Request, said: NewStream, media: Media) {
   const handler = findHandler(deps.handlers, said.handler);
   refuseNoDryRun(handler, said.options);
+  webhookOf(said.options, deps.settings);
   checkParams(handler, said.params);
   const { stream } = streamOf(req, said, { media, handler });
   const leave = deps.uploads.enter();
@@ -57,6 +59,7 @@ export async function acceptStream(
   deps.admission.admit(1);
   const handler = findHandler(deps.handlers, said.handler);
   refuseNoDryRun(handler, said.options);
+  const webhook = webhookOf(said.options, deps.settings);
   const { stream, key, hash } = streamOf(req, said, { media, handler });
   const id = (deps.newId ?? newId)();
   const params = checkParams(handler, said.params);
@@ -84,6 +87,7 @@ export async function acceptStream(
           options: JSON.stringify(all),
           open,
           keyed: options.groupBy !== undefined,
+          webhook,
         };
       },
     });

@@ -6,8 +6,6 @@ import {
   type NewBatchBody,
   optionDefaults,
   type Options,
-  optionsNotBuilt,
-  pointerOf,
   seedMax,
 } from '@bullpen/api';
 import type { Catalog, Handler } from '@bullpen/handlers';
@@ -24,7 +22,6 @@ export function checkNewBatch(body: unknown, rules: { itemsMax: number; inputs?:
       errors: [{ pointer: '', message: 'must be an object' }],
     });
   }
-  refuseNotBuilt((body as { options?: unknown }).options);
   const parsed = newBatchSchema.safeParse(body);
   if (!parsed.success) throw new HttpProblem('invalid', 'The batch is not valid', { errors: faultsOf(parsed.error) });
   const { count, inputs } = parsed.data;
@@ -36,15 +33,6 @@ export function checkNewBatch(body: unknown, rules: { itemsMax: number; inputs?:
     throw new HttpProblem('too-large', `A batch may have ${rules.itemsMax} items (MAX_ITEMS_PER_BATCH)`, { errors });
   }
   return parsed.data;
-}
-
-export function refuseNotBuilt(options: unknown): void {
-  if (typeof options !== 'object' || options === null) return;
-  const errors = Object.keys(options)
-    .filter((name) => optionsNotBuilt.has(name))
-    .map((name) => ({ pointer: pointerOf(['options', name]), message: 'is not built yet' }));
-  if (errors.length > 0)
-    throw new HttpProblem('unsupported-option', 'Options that are not built yet cannot be given', { errors });
 }
 
 export function findHandler(handlers: Catalog, name: string): Handler {
@@ -96,7 +84,7 @@ export function refuseNoDryRun(handler: Handler, { dryRun = false }: Options = {
   });
 }
 
-/** The options that the batch will run with. A seed is always stored, so that a run can be repeated. */
+/** The options that the batch will run with, as everybody may see them. A seed is always stored, so that a run can be repeated. */
 export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
   maxAttempts: options.maxAttempts ?? optionDefaults.maxAttempts,
@@ -115,5 +103,6 @@ export const effectiveOptions = (options: Options = {}): EffectiveOptions => ({
   ...(options.canary !== undefined && { canary: options.canary }),
   ...(options.notBefore !== undefined && { notBefore: options.notBefore }),
   ...(options.keepResults !== undefined && { keepResults: options.keepResults }),
+  ...(options.webhook !== undefined && { webhook: { url: options.webhook.url } }),
   ...(options.dryRun && { dryRun: true as const }),
 });

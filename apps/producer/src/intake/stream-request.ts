@@ -3,7 +3,6 @@ import {
   newStreamSchema,
   type NewStream,
   objectOptions,
-  optionsNotBuilt,
   optionsSchema,
   type ProblemError,
 } from '@bullpen/api';
@@ -26,10 +25,6 @@ export function readStreamRequest(req: Request): NewStream {
   const options: Record<string, unknown> = { ...said.options };
   const errors: ProblemError[] = [...repeated];
   for (const [name, text] of given) {
-    if (optionsNotBuilt.has(name))
-      throw new HttpProblem('unsupported-option', 'Options that are not built yet cannot be given', {
-        errors: [{ pointer: `?${name}`, message: 'is not built yet' }],
-      });
     if (!optionNames.has(name)) inQuery[name] = text;
     else if (objectOptions.has(name))
       errors.push({ pointer: `?${name}`, message: 'goes into the header Bullpen-Options' });
@@ -39,7 +34,6 @@ export function readStreamRequest(req: Request): NewStream {
   for (const name of ['params', 'options'])
     if (name in inQuery) errors.push({ pointer: `?${name}`, message: 'goes into the header Bullpen-Options' });
   if (errors.length > 0) throw new HttpProblem('invalid', 'The query of the URL is not valid', { errors });
-  refuseNotBuilt(options);
   const parsed = newStreamSchema.safeParse({
     ...inQuery,
     ...('params' in said && { params: said.params }),
@@ -49,14 +43,6 @@ export function readStreamRequest(req: Request): NewStream {
   throw new HttpProblem('invalid', 'The query of the URL, or the header Bullpen-Options, is not valid', {
     errors: faultsOf(parsed.error).map((fault) => placed(fault, given)),
   });
-}
-
-function refuseNotBuilt(options: object): void {
-  const errors = Object.keys(options)
-    .filter((name) => optionsNotBuilt.has(name))
-    .map((name) => ({ pointer: `/options/${name}`, message: 'is not built yet' }));
-  if (errors.length > 0)
-    throw new HttpProblem('unsupported-option', 'Options that are not built yet cannot be given', { errors });
 }
 
 /** In the query, what it holds is named by its parameter. */

@@ -39,7 +39,7 @@ const keyProblems = ['in-progress', 'key-reused'] as const;
 const streamQuery = z
   .object({
     ...newStreamSchema.shape,
-    ...optionsSchema.omit({ rateLimit: true, groupRateLimit: true }).shape,
+    ...optionsSchema.omit({ rateLimit: true, groupRateLimit: true, webhook: true }).shape,
   })
   .omit({ params: true, options: true });
 
@@ -65,7 +65,7 @@ const submit: RouteSpec = {
     },
     202: accepted,
   },
-  problems: [...bodyProblems, ...keyProblems, ...roomProblems, 'unknown-handler', 'unsupported-option', 'not-found'],
+  problems: [...bodyProblems, ...keyProblems, ...roomProblems, 'unknown-handler', 'not-found'],
 };
 
 const batchRoutes: Routes = {
@@ -98,7 +98,7 @@ const batchRoutes: Routes = {
       path: id,
       body: { [json]: batchChangeSchema },
       answers: { 200: batch('The batch as it is now') },
-      problems: [...bodyProblems, 'unsupported-option', 'not-found', 'invalid-state'],
+      problems: [...bodyProblems, 'not-found', 'invalid-state'],
     },
     delete: {
       id: 'deleteBatch',

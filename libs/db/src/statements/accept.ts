@@ -8,6 +8,7 @@ import { brakeColumns, brakesOf } from './brakes.ts';
 import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
 import { type Key, keyIsMine, keyRow, refuseTaken } from './keys.ts';
+import { addWebhook, boundWebhook, tellColumn, tellOf, type Webhook } from './tell.ts';
 import { prepareOpenUpload } from './upload.ts';
 
 /** A batch of so many items gets a range of its own: its space comes back at once when it is deleted. */
@@ -28,6 +29,8 @@ export interface NewBatch {
   open?: boolean;
   /** Its chunks stand in lines, and so do those that are appended. Default false. */
   keyed?: boolean;
+  /** Default null. */
+  webhook?: Webhook | null;
   /** Throws KeyTaken where it is another request's. */
   key?: Key | undefined;
 }
@@ -108,8 +111,9 @@ export function prepareAccept(db: Database) {
   };
 }
 
-const bound = ({ key, open, keyed = false, ...batch }: NewBatch) => ({
+const bound = ({ key, open, keyed = false, webhook, ...batch }: NewBatch) => ({
   ...batch,
+  ...boundWebhook(webhook),
   sealed: open !== true,
   keyed,
   key: key?.key ?? null,
@@ -135,18 +139,19 @@ function statement(db: Database, name: string, chunk: SQL, parts: Record<string,
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass, ${brakeColumns})
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass, ${brakeColumns}, ${tellColumn})
     select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
-      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, ${brakesOf(sql`l.options`)}
+      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, ${brakesOf(sql`l.options`)}, ${tellOf}
     from said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id
     returning no, (xmax = 0) as fresh`);
   const limited = db.$with('limited', {}).as(addLimit('b', 'said', sql`b.fresh`));
+  const hooked = db.$with('hooked', {}).as(addWebhook('b', sql`b.fresh`));
   const rest = Object.entries(parts).map(([alias, part]) => db.$with(alias, {}).as(part));
   return db
-    .with(k, taken, said, b, limited, ...rest)
+    .with(k, taken, said, b, limited, hooked, ...rest)
     .select({ no: b.no, batch: k.batch, hash: k.hash, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(sql`(select 1) one`)
     .leftJoin(b, sql`true`)

@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { batches } from '../schema.ts';
 import { audited, thatBatch, type Who } from './audit.ts';
 import { startPass } from './fair.ts';
+import { untold } from './tell.ts';
 
 /**
  * Pause, resume, cancel: each changes one row; chunks follow by claim and heartbeat. All are repeatable: the state they
@@ -67,6 +68,8 @@ export function prepareClose(db: Database) {
  *
  * Those of a keyed batch go back into their lines, behind all that is there: `base` is raised by as many places as there are items,
  * and what is appended later comes after them. Which line it is says any chunk of the same inputs.
+ *
+ * Its webhook is due anew, and what a try of the former completion comes to is not written any more (tell.ts).
  */
 export function prepareRetry(db: Database) {
   const batch = sql`${sql.placeholder('batch')}::int`;
@@ -93,8 +96,11 @@ export function prepareRetry(db: Database) {
     update batches set failed = failed - x.n, base = case when keyed and x.n > 0 then base + total else base end,
       pass = case when state = 'completed' and x.n > 0 then greatest(pass, ${startPass(sql`batches.owner`, sql`priority`)}) else pass end,
       handler_pass = case when state = 'completed' then null else handler_pass end, finished_at = case when x.n > 0 then null else finished_at end,
-      state = case when state = 'completed' and x.n > 0 then 'running' else state end
+      state = case when state = 'completed' and x.n > 0 then 'running' else state end,
+      tell_at = case when x.n > 0 then (select clock_timestamp() from webhooks w where w.batch = batches.no) else tell_at end
     from (select count(*)::int as n from gone) x where no = ${batch} and exists (select from open) returning x.n`);
+  // After the lock on the batch: who takes what is due locks in that order.
+  const silenced = db.$with('silenced', {}).as(untold('gone'));
   const query = db
     .with(
       open,
@@ -103,6 +109,7 @@ export function prepareRetry(db: Database) {
       again,
       less,
       counted,
+      silenced,
       audited(db, 'retry', { from: thatBatch, changed: 'gone', hasDetail: true }),
     )
     .select({ n: counted.n })

@@ -3,6 +3,7 @@ import type { Database } from '../database.ts';
 import { list } from '../bind.ts';
 import { batches } from '../schema.ts';
 import { unfoldedMax, unfoldedMaxBytes } from './fold.ts';
+import { type WebhookState, webhookState } from './tell.ts';
 
 export type BatchState = 'running' | 'paused' | 'completed' | 'cancelled';
 
@@ -25,6 +26,7 @@ export interface BatchRow {
   createdAt: Date;
   startedAt: Date | null;
   finishedAt: Date | null;
+  webhook: WebhookState | null;
 }
 
 /** What of a batch moves while it runs. */
@@ -44,6 +46,7 @@ const columns = {
   ...progressColumns,
   no: batches.no, kind: batches.kind, name: batches.name, handler: batches.handler, sealed: batches.sealed,
   params: batches.params, options: batches.options, createdAt: batches.createdAt,
+  webhook: webhookState,
 }; // prettier-ignore
 
 /**

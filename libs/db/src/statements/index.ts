@@ -43,6 +43,7 @@ import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
 import { prepareSuspect } from './suspect.ts';
 import { prepareLeftovers, prepareSweep } from './sweep.ts';
+import { prepareTakeTellings, prepareTell } from './tell.ts';
 import { prepareStreams, prepareTrim } from './trim.ts';
 import { prepareGoLive, prepareKeepUploads, prepareOpenUpload, preparePut } from './upload.ts';
 import { prepareWindows } from './windows.ts';
@@ -127,6 +128,8 @@ export function createStatements(db: Database, patience: Patience) {
     resume: again(prepareResume),
     cancel: again(prepareCancel),
     retry: again(prepareRetry),
+    takeTellings: again(prepareTakeTellings),
+    tell: again(prepareTell),
     remove: again(prepareRemove),
     expire: again(prepareExpire),
     leftovers: again(prepareLeftovers),

@@ -39,7 +39,7 @@ export function prepareExpire(db: Database) {
 
 /**
  * The row of a batch becomes one of garbage. With it go the chunks that are in a queue or in a worker's hands, as they may be
- * after a cancel, its keys, and its limit. They are locked before the batch, as by flush and mark.
+ * after a cancel, its keys, its limit, and its webhook. They are locked before the batch, as by flush and mark.
  */
 function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL, more: ReturnType<typeof audited>[] = []) {
   const doomed = db.$with('doomed', {}).as(sql`select no from batches where ${which} and ${hasEnded}`);
@@ -56,11 +56,12 @@ function prepareBury(db: Database, name: string, which: SQL, rowsAt: SQL, more: 
   const unlimited = db
     .$with('unlimited', {})
     .as(sql`delete from limits where name in (select 'batch:' || no from gone)`);
+  const hushed = db.$with('hushed', {}).as(sql`delete from webhooks where batch in (select no from gone)`);
   const buried = db
     .$with('buried', {})
     .as(sql`insert into garbage (no, id, rows_at) select no, id, ${rowsAt} from gone`);
   return db
-    .with(doomed, held, gone, stopped, unkeyed, unlimited, buried, ...more)
+    .with(doomed, held, gone, stopped, unkeyed, unlimited, hushed, buried, ...more)
     .select({ no: gone.no, durable: sql`set_config('synchronous_commit', 'on', true)` })
     .from(gone)
     .prepare(name);

@@ -10,6 +10,7 @@ import { keptFor, keyRow, refuseTaken } from './keys.ts';
 import { brakeColumns, brakesOf } from './brakes.ts';
 import { addLimit, flightMax, limitOf } from './limits.ts';
 import { linesGiven, linesOf } from './lines-given.ts';
+import { addWebhook, boundWebhook, tellColumn, tellOf } from './tell.ts';
 
 /**
  * An upload is a batch that does not exist yet: its chunks and inputs are there under a number that no batch has, so
@@ -176,17 +177,18 @@ export function prepareGoLive(db: Database) {
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at, ${brakeColumns})
+    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at, ${brakeColumns}, ${tellColumn})
     select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
       case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
       ${sql.placeholder('params')}::text::json, l.options, ${flightMax(sql`${total} / greatest(1, ${sql.placeholder('chunks')}::int)`)},
-      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end, ${brakesOf(sql`l.options`)}
+      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end, ${brakesOf(sql`l.options`)}, ${tellOf}
     from ended cross join said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text returning no`);
   const limited = db.$with('limited', {}).as(addLimit('live', 'said', sql`true`));
+  const hooked = db.$with('hooked', {}).as(addWebhook('live', sql`true`));
   const settled = db.$with('settled', {}).as(sql`
     insert into chunks (batch, first, size, state) select no, 0, ${skipped}::int, 'done' from live where ${skipped} > 0`);
   const query = db
-    .with(held, mine, ended, kept, said, live, limited, settled)
+    .with(held, mine, ended, kept, said, live, limited, hooked, settled)
     .select({
       live: sql<boolean>`exists (select from live)`,
       durable: sql`set_config('synchronous_commit', 'on', true)`,
@@ -198,9 +200,10 @@ export function prepareGoLive(db: Database) {
     .from(batches)
     .where(sql`${batches.id} = ${id}`)
     .prepare('went_live');
-  return async ({ key, open, keyed = false, ...batch }: WholeUpload): Promise<boolean> => {
+  return async ({ key, open, keyed = false, webhook, ...batch }: WholeUpload): Promise<boolean> => {
     const [row] = await query.execute({
       ...batch,
+      ...boundWebhook(webhook),
       sealed: open !== true,
       keyed,
       key: key?.key ?? null,
