@@ -30,6 +30,7 @@ export interface BatchOptions {
   notBefore?: string;
   keepResults?: 'all' | 'failed';
   dryRun?: boolean;
+  webhook?: string;
 }
 
 export const addBatchOptions = (command: Command): Command =>
@@ -84,12 +85,24 @@ export const addBatchOptions = (command: Command): Command =>
         'failed',
       ]),
     )
-    .option('--dry-run', 'run what the handler has in place of its effects, if it has: nothing is called');
+    .option('--dry-run', 'run what the handler has in place of its effects, if it has: nothing is called')
+    .option('--webhook <url>', 'is told of the completion, signed with the secret in BULLPEN_WEBHOOK_SECRET');
 
 function rateLimitOf({ rateLimit, cost = 1 }: BatchOptions): Options['rateLimit'] {
   if (rateLimit !== undefined) return { ...rateLimit, cost };
   if (cost !== 1) throw new Failure('--cost is slots of a rate limit: give --rate-limit too', exitCode.usage);
   return undefined;
+}
+
+/** The secret is taken from the environment: a command line is kept by shells, and shown to all on the machine. */
+function webhookFor({ env }: Context, { webhook: url }: BatchOptions): Options['webhook'] {
+  if (url === undefined) return undefined;
+  const secret = env['BULLPEN_WEBHOOK_SECRET'];
+  if (secret) return { url, secret };
+  throw new Failure(
+    '--webhook needs BULLPEN_WEBHOOK_SECRET: 16 to 200 characters that sign what is sent',
+    exitCode.usage,
+  );
 }
 
 /** All of a submission but its items. The producer checks it, and its words name the place. */
@@ -110,6 +123,7 @@ export async function batchHead(context: Context, given: BatchOptions, more: Opt
     ...limits,
     ...brakes,
     dryRun,
+    webhook: webhookFor(context, given),
     ...more,
   };
   return {

@@ -94,6 +94,7 @@ export const batchOf = (changes: Record<string, unknown> = {}, counts: Record<st
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:00.100Z',
   finishedAt: '2026-01-01T00:00:02.000Z',
+  webhook: null,
   itemsPerSecond: 0,
   etaSeconds: null,
   summary: null,

@@ -37,6 +37,7 @@ Examples:
   pnpm bullpen submit --handler sleep --count 100 --params '{"ms": 50}' --concurrency 3
   pnpm bullpen submit users.csv --handler import-user --params '{"api": "http://127.0.0.1:4000"}' --rate-limit 50/s
   pnpm bullpen submit users.csv --handler import-user --params '{"api": "http://127.0.0.1:4000"}' --dry-run --watch
+  BULLPEN_WEBHOOK_SECRET=$(cat secret) pnpm bullpen submit numbers.csv --handler add --webhook https://example.org/done
   pnpm bullpen submit --handler simulate --count 100000 --params @examples/simulate/season.json --watch`;
 
 export function addSubmit(program: Command, context: Context): void {

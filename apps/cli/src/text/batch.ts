@@ -22,6 +22,7 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
   if (groups !== '') pairs.push(['groups', groups]);
   const limits = limitsText(batch);
   if (limits !== '') pairs.push(['limits', limits]);
+  if (batch.webhook !== null) pairs.push(['webhook', webhookText(batch.webhook)]);
   if (batch.name) pairs.splice(1, 0, ['name', shortText(batch.name, 100)]);
   const took = tookMs(batch);
   if (took !== null) pairs.push(['took', `${durationText(took)} (${rateText(perSecond(counts.total, took))} items/s)`]);
@@ -37,6 +38,11 @@ function limitsText({ options: { rateLimit, concurrency, groupRateLimit } }: Bat
     ...(concurrency === undefined ? [] : [`${concurrency} at once`]),
     ...(groupRateLimit === undefined ? [] : [`${limitText(groupRateLimit)} a group`]),
   ].join('; ');
+}
+
+function webhookText({ url, state, attempts, lastError }: NonNullable<Batch['webhook']>): string {
+  const tries = attempts === 0 ? '' : `, ${attempts === 1 ? '1 try' : `${countText(attempts)} tries`}`;
+  return `${state}${tries}: ${shortText(url, 100)}${lastError === null ? '' : ` (${shortText(lastError, 100)})`}`;
 }
 
 function groupsText({ options: { groupBy, ordered, groupConcurrency } }: Batch): string {
