@@ -317,7 +317,7 @@ describe('a receiver', () => {
       createServer((req, res) => {
         req.resume();
         const more = (): void => {
-          while (!isCut && res.write(Buffer.alloc(65_536))) sent += 65_536;
+          for (let goesOn = true; goesOn && !isCut; sent += 65_536) goesOn = res.write(Buffer.alloc(65_536));
         };
         res.on('drain', more).on('close', () => (isCut = true));
         res.writeHead(200);
