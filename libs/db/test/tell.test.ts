@@ -27,7 +27,7 @@ it('a look for what is due reads that, and not what runs or was told, by a plan 
   await database.db.execute(sql`select pg_stat_force_next_flush()`);
   const before = await rowsRead();
   const taken = await take();
-  expect(taken.map(({ no }) => no).sort()).toEqual([9991, 9993, 9995, 9997, 9999]);
+  expect(new Set(taken.map(({ no }) => no))).toEqual(new Set([9991, 9993, 9995, 9997, 9999]));
   expect(new Set(taken.map(({ delivery }) => delivery)).size).toBe(5);
   expect(await take()).toEqual([]);
   expect((await rowsRead()) - before).toBeLessThan(200);
