@@ -155,7 +155,15 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([publish.stop(), mend.stop(), fold.stop(), clean.stop(), admit.stop(), tellings.stop(), answered]);
+      await Promise.all([
+        publish.stop(),
+        mend.stop(),
+        fold.stop(),
+        clean.stop(),
+        admit.stop(),
+        tellings.stop(),
+        answered,
+      ]);
       // Not before: uploads that are read to their end have to be kept until then.
       await keep.stop();
       report.flush(true);
