@@ -65,7 +65,7 @@ function tableText({ title, rows: all }: Kept['tables'][number], only: readonly 
 function targetsText(all: readonly Kept[]): string | null {
   const lines = all
     .flatMap((kept) => kept.verdicts.map((verdict) => ({ ...verdict, command: commandOf(kept) })))
-    .filter(({ target }) => /^P\d+$/.test(target))
+    .filter(({ target }) => !target.startsWith('seed'))
     .sort((a, b) => Number(a.target.slice(1)) - Number(b.target.slice(1)));
   if (lines.length === 0) return null;
   const rows = lines.map(({ target, asks, found, ok, command }) => [target, asks, found, wordOf(ok), `\`${command}\``]);
