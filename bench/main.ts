@@ -23,7 +23,7 @@ const usage = `Usage: pnpm bench [all | seeds | scenario … | plot] [options]
 
 Measures Bullpen on this machine, beside what else does such work, in turns. Without a name: all quick ones, in less than
 five minutes. Figures go to the terminal and, as JSON, to bench/results/; plot draws the newest into docs/plots/ and
-writes them into the tables of README.md and docs/rates.md.
+writes them into the tables of README.md, docs/rates.md and docs/workloads.
 
 ${common.map(listed).join('\n')}
 

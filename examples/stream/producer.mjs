@@ -24,6 +24,7 @@ async function append(body, key) {
     if (response?.ok) return response.json();
     const mayPass = response === null || response.status >= 500 || response.headers.has('retry-after');
     if (!mayPass) throw new Error(await response.text());
+    console.error(`${url} ${response === null ? 'cannot be reached (set BULLPEN_URL?)' : `answers ${response.status}`}: it is tried again`);
     await sleep(1000);
   }
 }

@@ -92,7 +92,7 @@ describe('the plan for what is missing', () => {
   });
 
   test('cuts what is longer than a batch, and leaves what is too much for one run', () => {
-    const { counted, left } = planOf([[5, 25_000_000]]);
+    const { counted, left } = planOf([[5, 25_000_000]], 30_000_000);
     expect(counted).toEqual([
       [5, 10_000_005],
       [10_000_005, 20_000_005],
@@ -100,8 +100,9 @@ describe('the plan for what is missing', () => {
     ]);
     expect(left).toBe(0);
     const endless = planOf([[0, Number.MAX_SAFE_INTEGER]]);
-    expect(endless.counted.length).toBe(100);
-    expect(endless.left).toBe(Number.MAX_SAFE_INTEGER - 1_000_000_000);
+    expect(endless.counted).toEqual([[0, 10_000_000]]);
+    expect(endless.left).toBe(Number.MAX_SAFE_INTEGER - 10_000_000);
+    expect(planOf([[0, 5000], [9000, 20_000]], 7000).counted).toEqual([[0, 5000], [9000, 11_000]]); // prettier-ignore
   });
 
   test('covers exactly what is missing, once, but for what is left', () => {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { apiCommand, connect, type ConnectOptions } from '../connect.ts';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode, Failure } from '../failure.ts';
-import { planOf, submitPlan } from '../gaps/fill.ts';
+import { countedHeightsMax, planOf, submitPlan } from '../gaps/fill.ts';
 import { type Ranges, sizeOf } from '../gaps/ranges.ts';
 import { type Survey, surveyChain } from '../gaps/survey.ts';
 import { submittedLines, surveyLines } from '../gaps/text.ts';
@@ -14,6 +14,7 @@ interface GapsOptions extends ConnectOptions {
   from?: number;
   to?: number;
   submit?: boolean;
+  most?: number;
   priority?: number;
 }
 
@@ -41,6 +42,11 @@ export function addGaps(program: Command, context: Context): void {
     .option('--from <height>', 'look from here on (default: the least height of all batches)', height)
     .option('--to <height>', 'look up to here, this one included (default: the greatest)', height)
     .option('--submit', 'submit what is missing, by params and options of the newest of these batches')
+    .option(
+      '--most <heights>',
+      `with --submit: of long ranges so many (default: ${countedHeightsMax}); what is left is told, and the next run takes it`,
+      wholeNumber(1, Number.MAX_SAFE_INTEGER),
+    )
     .option('--priority <n>', 'with --submit: of the new batches (default: 9)', wholeNumber(0, 9))
     .addHelpText('after', examples)
     .action(async (options: GapsOptions) => context.setExitCode(await gaps(context, options)));
@@ -50,7 +56,7 @@ async function gaps(context: Context, options: GapsOptions): Promise<number> {
   refuseMix(options);
   const client = await connect(context, options);
   const survey = await surveyChain(client, options);
-  const plan = planOf(survey.missing);
+  const plan = planOf(survey.missing, options.most);
   if (!options.json) printLines(context.stdout, surveyLines(options, survey));
   const { priority = 9, submit } = options;
   const submitted = submit ? await submitPlan(context, client, { plan, survey, priority }) : [];
@@ -62,8 +68,9 @@ async function gaps(context: Context, options: GapsOptions): Promise<number> {
 }
 
 /** What would be ignored is refused. */
-function refuseMix({ from = 0, to = Infinity, submit, priority }: GapsOptions): void {
+function refuseMix({ from = 0, to = Infinity, submit, priority, most }: GapsOptions): void {
   if (from > to) throw new Failure(`--from ${from} is above --to ${to}`, exitCode.usage);
+  if (!submit && most !== undefined) throw new Failure('--most needs --submit', exitCode.usage);
   if (!submit && priority !== undefined) throw new Failure('--priority needs --submit', exitCode.usage);
 }
 

@@ -9,8 +9,8 @@ import type { Survey } from './survey.ts';
 const countedFrom = 1000;
 /** Of one batch by count, as many as a batch may have by default. */
 const countedMax = 10_000_000;
-/** Such batches of one run. */
-const batchesMax = 100;
+/** Heights of all batches by count of one run, unless said otherwise. */
+export const countedHeightsMax = 10_000_000;
 /** Heights of the batch of lines that takes the short ranges. */
 const linesMax = 1_000_000;
 
@@ -24,9 +24,15 @@ export interface Plan {
 }
 
 /** How missing heights are submitted: what is long by count, what is short a line each, bounded in both. */
-export function planOf(missing: Ranges): Plan {
-  const pieces = missing.filter(([from, end]) => end - from >= countedFrom).flatMap(piecesOf);
-  const counted = pieces.slice(0, batchesMax);
+export function planOf(missing: Ranges, most = countedHeightsMax): Plan {
+  const counted: Range[] = [];
+  let countedRoom = most;
+  for (let [from, end] of missing.filter(([from, end]) => end - from >= countedFrom))
+    for (; from < end && countedRoom > 0; from += countedMax) {
+      const size = Math.min(end - from, countedMax, countedRoom);
+      counted.push([from, from + size]);
+      countedRoom -= size;
+    }
   const lines: Range[] = [];
   let room = linesMax;
   for (const [from, end] of missing.filter(([from, end]) => end - from < countedFrom)) {
@@ -35,15 +41,6 @@ export function planOf(missing: Ranges): Plan {
     room -= taken;
   }
   return { counted, lines, left: sizeOf(missing) - sizeOf(counted) - sizeOf(lines) };
-}
-
-/** At most one more than a run submits, however long the range is. */
-function piecesOf([from, end]: Range): Range[] {
-  const count = Math.min(batchesMax, Math.ceil((end - from) / countedMax));
-  return Array.from({ length: count }, (_, at) => [
-    from + at * countedMax,
-    Math.min(end, from + (at + 1) * countedMax),
-  ]);
 }
 
 /**

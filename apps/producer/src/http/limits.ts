@@ -9,7 +9,7 @@ import { HttpProblem } from './problem.ts';
 import type { Route } from './resource.ts';
 import { readSmall } from './small-body.ts';
 
-const changeable = 'name, and in options rateLimit, concurrency, priority and weight';
+const changeable = 'name, and in options rateLimit, concurrency, priority, weight, maxFailures and maxFailureRate';
 const limitable = 'rateLimit and concurrency';
 
 /**

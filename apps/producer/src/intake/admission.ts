@@ -78,7 +78,7 @@ export function createAdmission({ statements, settings, redisUrl, databaseUrl, l
       if (open + items > most)
         throw new HttpProblem(
           'backlog-full',
-          `${open} items are unfinished, and BACKLOG_MAX_ITEMS is ${most}: ${items} more are accepted when some are done`,
+          `${open} items are unfinished, those of paused batches too, and BACKLOG_MAX_ITEMS is ${most}: ${items > most ? 'so many are never accepted at once' : `${items} more are accepted when some are done`}`,
           {
             headers: { 'Retry-After': '10' },
           },
