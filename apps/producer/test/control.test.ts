@@ -54,6 +54,22 @@ describe('a batch', () => {
     await app.database.db.execute(sql`delete from batches where id = ${id}::uuid`);
   });
 
+  it('was resumed, though a failure pauses it again before the answer', async () => {
+    const id = await make({ options: { maxFailures: 1 } });
+    await control(id, 'pause');
+    await app.database.db.execute(sql`
+      create function pause_again() returns trigger language plpgsql as $$ begin
+        new.state := 'paused'; new.reason := 'max-failures'; return new; end $$`);
+    await app.database.db.execute(sql`
+      create trigger pause_again before update on batches for each row when (old.state = 'paused') execute function pause_again()`);
+    expect(await control(id, 'resume')).toMatchObject({
+      status: 200,
+      body: { state: 'paused', stateReason: 'max-failures' },
+    });
+    await app.database.db.execute(sql`drop trigger pause_again on batches`);
+    await control(id, 'cancel');
+  });
+
   it('is cancelled, keeps what was done, and its counts sum to the total', async () => {
     const id = await make({ options: { chunkSize: 10 } });
     expect(await work(app.database, { chunks: 1, fail: new Set([1]) })).toBe(10);

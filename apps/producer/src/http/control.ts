@@ -13,11 +13,11 @@ import { hasBody, readSmall } from './small-body.ts';
 type ControlDeps = Pick<HttpDeps, 'statements' | 'onAccepted'>;
 type State = BatchRow['state'];
 
-/** In which states a batch is when it was done, now or before; in any other it cannot be. */
+/** In which state a batch is when it was done before; in any other it cannot be. */
 const moves = {
   cancel: { leaves: ['cancelled'], otherwise: 'there is nothing left to cancel' },
   pause: { leaves: ['paused'], otherwise: 'there is nothing left to pause' },
-  resume: { leaves: ['running', 'completed'], otherwise: 'it does not go on' },
+  resume: { leaves: ['running'], otherwise: 'it does not go on' },
 } as const satisfies Record<string, { leaves: readonly State[]; otherwise: string }>;
 
 /**
@@ -31,8 +31,8 @@ export function moveBatch({ statements, onAccepted }: ControlDeps, action: keyof
     const changed = await statements[action](no);
     const batch = await findBatch(statements, req);
     const { leaves, otherwise } = moves[action];
-    // One that was completed by its last item and not by this call is not what was asked for.
-    const isSo = (leaves as readonly State[]).includes(batch.state) && (changed || batch.state !== 'completed');
+    // What was done was done, though the next flush may have paused it again, or its last item was final already.
+    const isSo = changed || (leaves as readonly State[]).includes(batch.state);
     if (!isSo) throw new HttpProblem('invalid-state', `The batch is ${batch.state}: ${otherwise}`);
     if (changed) onAccepted();
     sendJson(res, toBatch(batch));
