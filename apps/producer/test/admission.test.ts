@@ -64,6 +64,39 @@ describe('beyond BACKLOG_MAX_ITEMS', () => {
     expect((await count(2)).status).toBe(202);
   });
 
+  it('a request that was taken is answered the same again under its key, another under that key is refused', async () => {
+    await limited({ backlogMaxItems: 100 });
+    const open = await post(app, { handler: 'echo', options: { open: true } });
+    const items = `/v1/batches/${open.body.id}/items`;
+    const requests = [
+      { body: { handler: 'echo', count: 3 } },
+      { body: '1\n2\n3\n', type: lines, path: '/v1/batches?handler=echo' },
+      { body: [1, 2, 3], path: items },
+      { body: '1', path: '/v1/jobs/echo' },
+    ];
+    const send = (at: number, body = requests[at]!.body): Promise<Answer> =>
+      post(app, body, { ...requests[at]!.type, 'idempotency-key': `key-${at}` }, requests[at]!.path);
+    const first = [await send(0), await send(1), await send(2), await send(3)];
+    expect((await count(90)).status).toBe(202);
+    expect(await post(app, [1], {}, items)).toMatchObject(full);
+    for (const [at, { status, body }] of first.entries()) {
+      expect(status).toBe(202);
+      const again = await send(at);
+      expect(again).toMatchObject({ status: 202, headers: { 'idempotency-replayed': 'true' } });
+      expect([again.body.id, again.body.batchId, again.body.firstIndex, again.body.index]).toEqual([
+        body.id,
+        body.batchId,
+        body.firstIndex,
+        body.index,
+      ]);
+    }
+    const reused = { status: 422, body: { type: '/problems/key-reused' } };
+    expect(await send(0, { handler: 'echo', count: 4 })).toMatchObject(reused);
+    expect(await send(1, '1\n2\n4\n')).toMatchObject(reused);
+    expect(await send(2, [1, 2, 4])).toMatchObject(reused);
+    expect(await send(3, '2')).toMatchObject(reused);
+  });
+
   it('a batch that is paused counts, one that is cancelled does not', async () => {
     const { look } = await limited({ backlogMaxItems: 100 });
     const { id } = (await count(100)).body;

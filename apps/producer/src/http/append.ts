@@ -45,17 +45,18 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
     const answer = await withBody(req, rules, async (bytes): Promise<AppendAnswer> => {
       const chunks = await chunksOf(deps, batch, media, bytes);
       const count = chunks.reduce((items, { size }) => items + size, 0);
-      deps.admission.admit(count);
       const digest = hash.digest('hex');
-      const appended = await underKey(() =>
-        append(deps, batch, chunks, key === null ? undefined : { key, hash: digest }),
-      );
+      const appended = await underKey(deps.statements, key, () => {
+        deps.admission.admit(count);
+        return append(deps, batch, chunks, key === null ? undefined : { key, hash: digest });
+      });
       if ('answer' in appended) {
         const { first, known } = appended.answer;
         if (known && key !== null) res.setHeader('Idempotency-Replayed', 'true');
         return { batchId: batch.id, firstIndex: first, count };
       }
       refuseOther(appended.receipt, digest);
+      res.setHeader('Idempotency-Replayed', 'true');
       return { batchId: appended.receipt.batch, firstIndex: appended.receipt.first ?? 0, count };
     });
     if (answer === undefined) return;

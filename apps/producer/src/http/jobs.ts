@@ -33,12 +33,14 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
     const hash = key === null ? undefined : hashOf(req, req.path);
     const maxBytes = deps.settings.chunkMaxBytes - 2;
     const rules = { maxBytes, instead: 'CHUNK_MAX_BYTES bounds one input', hash };
-    deps.admission.admit(1);
     const placed = await tools.withBody(req, rules, async (bytes) => {
       const input = inputOf(handler, bytes);
       const digest = hash?.digest('hex');
       const job = { input, key: key === null ? undefined : { key, hash: digest! } };
-      const under = await underKey(() => confirmed('a single item', tools.jobs.add(handler.name, job)));
+      const under = await underKey(deps.statements, key, () => {
+        deps.admission.admit(1);
+        return confirmed('a single item', tools.jobs.add(handler.name, job));
+      });
       const found = 'answer' in under ? under.answer : { ...under.receipt, index: under.receipt.first };
       if (found.hash !== null) refuseOther(found, digest!);
       return { ...found, index: found.index! };

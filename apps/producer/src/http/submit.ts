@@ -34,7 +34,9 @@ async function submitJson(deps: HttpDeps, withBody: BodyReader, req: Request, re
   const accepted = await withBody(req, rules, async (bytes) => {
     const body = await readJsonBatch(decodeUtf8(bytes), deps);
     const digest = hash?.digest('hex');
-    const under = await underKey(() => acceptJson(deps, body, key === null ? undefined : { key, hash: digest! }));
+    const under = await underKey(deps.statements, key, () =>
+      acceptJson(deps, body, key === null ? undefined : { key, hash: digest! }),
+    );
     if ('receipt' in under) refuseOther(under.receipt, digest!);
     return under;
   });

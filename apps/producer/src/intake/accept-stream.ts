@@ -56,7 +56,6 @@ export async function acceptStream(
   said: NewStream,
   media: Media,
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
-  deps.admission.admit(1);
   const handler = findHandler(deps.handlers, said.handler);
   refuseNoDryRun(handler, said.options);
   const webhook = webhookOf(said.options, deps.settings);

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KeyTaken, type Receipt } from '@bullpen/db';
+import { KeyTaken, type Receipt, type Statements } from '@bullpen/db';
 import type { Request } from 'express';
 import { HttpProblem } from '../http/problem.ts';
 
@@ -25,22 +25,31 @@ export function hashOf({ method, originalUrl, headers }: Request, url = original
 }
 
 /**
- * Runs an accept. Where its key was used before, the receipt of that request; where that one is still being read, it is waited
- * for, 10 s at most.
+ * Runs an accept. Where its key was used before, the receipt of that request, even while there is no room for more; where that
+ * one is still being read, it is waited for, 10 s at most.
  */
-export async function underKey<Answer>(run: () => Promise<Answer>): Promise<{ answer: Answer } | { receipt: Receipt }> {
+export async function underKey<Answer>(
+  statements: Pick<Statements, 'receipt'>,
+  key: string | null,
+  run: () => Promise<Answer>,
+): Promise<{ answer: Answer } | { receipt: Receipt }> {
   const until = performance.now() + waitMs;
   for (;;) {
     try {
       return { answer: await run() };
     } catch (error) {
-      if (!(error instanceof KeyTaken)) throw error;
-      if (error.receipt.hash !== null) return { receipt: error.receipt };
+      const receipt =
+        error instanceof KeyTaken ? error.receipt : isFull(error) && key && (await statements.receipt(key));
+      if (!receipt) throw error;
+      if (receipt.hash !== null) return { receipt };
       if (performance.now() > until) throw stillRead();
       await sleep(everyMs);
     }
   }
 }
+
+const isFull = (error: unknown): boolean =>
+  error instanceof HttpProblem && (error.slug === 'backlog-full' || error.slug === 'no-room');
 
 const stillRead = (): HttpProblem =>
   new HttpProblem('in-progress', 'A request with this Idempotency-Key is still being read', {

@@ -31,7 +31,7 @@ interface Came extends WhatCame {
   lines: Lines | null;
 }
 
-export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads'>;
+export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads' | 'admission'>;
 
 /** Reads all of a stream. `store` takes its chunks. */
 export async function readStream(
@@ -86,7 +86,10 @@ export async function upload(
   const { id, key, large } = given;
   let live = false;
   try {
-    const opened = await underKey(() => statements.openUpload({ id, key, leaseMs: settings.leaseMs, large }));
+    const opened = await underKey(statements, key, () => {
+      deps.admission.admit(1);
+      return statements.openUpload({ id, key, leaseMs: settings.leaseMs, large });
+    });
     if ('receipt' in opened) return opened;
     const no = opened.answer;
     const puts = createPuts({ ...deps.uploads, no });

@@ -20,6 +20,7 @@ import { prepareForget } from './forget.ts';
 import { prepareHeartbeat } from './heartbeat.ts';
 import { prepareHelp } from './help.ts';
 import { prepareInputs, prepareInputsAfter } from './inputs.ts';
+import { prepareReceipt } from './keys.ts';
 import { prepareLeaseSlots } from './lease-slots.ts';
 import { prepareLimits } from './limits.ts';
 import { prepareLineTag } from './line-tag.ts';
@@ -72,6 +73,7 @@ export function createStatements(db: Database, patience: Patience) {
     append: again(prepareAppend),
     appendJobs: again(prepareAppendJobs),
     rollJobs: again(prepareRollJobs),
+    receipt: again(prepareReceipt),
     backlog: again(prepareBacklog),
     close: again(prepareClose),
     change: again(prepareChange),

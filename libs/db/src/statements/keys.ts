@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { idempotency } from '../schema.ts';
 
@@ -25,6 +25,22 @@ export class KeyTaken extends Error {
     super('this key was used before');
     this.receipt = receipt;
   }
+}
+
+/** Receipt: what is known under a client's key, null where there is nothing. A read. */
+export function prepareReceipt(db: Database) {
+  const query = db
+    .select({ batch: idempotency.batch, hash: idempotency.hash, first: idempotency.first })
+    .from(idempotency)
+    .where(
+      and(
+        eq(idempotency.owner, ''),
+        eq(idempotency.key, sql.placeholder('key')),
+        sql`${idempotency.expiresAt} > clock_timestamp()`,
+      ),
+    )
+    .prepare('receipt');
+  return async (key: string): Promise<Receipt | null> => (await query.execute({ key }))[0] ?? null;
 }
 
 /** How long an answer is kept. */
