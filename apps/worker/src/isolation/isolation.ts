@@ -221,7 +221,7 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     /** After all partitions were given up. */
     async close(): Promise<void> {
       closed = true;
-      if (timer !== null) clearTimeout(timer);
+      for (const each of [timer, soon]) if (each !== null) clearTimeout(each);
       await Promise.all(
         [...processes].map(async (isolated) => {
           const { child } = isolated;
