@@ -86,6 +86,29 @@ describe('gaps', () => {
     expect(code).toBe(0);
   });
 
+  test('leaves out what was run dry, and refuses where results of succeeded items were not kept', async () => {
+    const dry = batch(2, 5000, { total: 10, succeeded: 10, failed: 0 }, { options: { dryRun: true } });
+    const forgetful = (changes: object) => ({ options: { keepResults: 'failed' }, ...changes });
+    let items = [dry, batch(1, 0, { total: 9, succeeded: 9, failed: 0 }, forgetful({}))];
+    let isCounted = true;
+    const { url } = await smallServer({
+      'GET /v1/batches': () => ({ body: { items, nextCursor: null } }),
+      [`HEAD /v1/batches/${idOf(1)}/inputs`]: () => ({ headers: { 'bullpen-counted': String(isCounted) }, body: '' }),
+    });
+    const call = () => callCli(['gaps', '--chain', 'c', '--url', url]);
+    expect(await call()).toMatchObject({ code: 0, stdout: expect.stringContaining('1 batch, heights 0–8 (9)\n') });
+    const refused = {
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining(`Batch ${idOf(1)} keeps the results of failed`),
+    };
+    isCounted = false;
+    expect(await call()).toMatchObject(refused);
+    isCounted = true;
+    items = [batch(1, 0, { total: 9, succeeded: 5, failed: 0 }, forgetful({ state: 'cancelled' }))];
+    expect(await call()).toMatchObject(refused);
+  });
+
   test.each([
     [['gaps'], 2, "required option '--chain <name>'"],
     [['gaps', '--chain', 'c', '--from', '5', '--to', '4'], 2, '--from 5 is above --to 4'],

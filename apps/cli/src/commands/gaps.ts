@@ -26,6 +26,7 @@ Examples:
   pnpm bullpen gaps --chain example --submit --priority 0
 
 Heights of batches that run or are paused are on their way: they are neither missing nor submitted again.
+Dry runs are left out. A batch that keeps failed results only (keepResults) is refused, unless it is a count that is complete.
 Exit code 1 when something was missing or doubled, also when it has been submitted now.`;
 
 const height = wholeNumber(0, Number.MAX_SAFE_INTEGER);

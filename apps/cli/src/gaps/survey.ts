@@ -49,7 +49,9 @@ export async function surveyChain(client: Client, asked: Asked): Promise<Survey>
     newest ??= batch;
     if (isSettled(batch)) newestOver ??= batch.id;
     batches += 1;
-    await ((await client.isCounted(batch.id)) ? readCounted(client, batch, covers) : readGiven(client, batch, covers));
+    const isCounted = await client.isCounted(batch.id);
+    refuseForgetful(batch, isCounted);
+    await (isCounted ? readCounted(client, batch, covers) : readGiven(client, batch, covers));
   }
   if (newest === undefined)
     throw new Failure(
@@ -58,11 +60,12 @@ export async function surveyChain(client: Client, asked: Asked): Promise<Survey>
   return { batches, newest, newestOver, nameless: covers.nameless, ...compare(covers, asked) };
 }
 
-/** Newest first, in all states. */
+/** Newest first, in all states; those that were run dry indexed nothing. */
 async function* batchesOf(client: Client, { handler, chain }: Asked): AsyncGenerator<Batch> {
   for (let cursor: string | undefined; ;) {
     const { items, nextCursor } = await client.listBatches({ handler, limit: 100, cursor });
-    for (const batch of items) if (fieldOf(batch.params, 'chain') === chain) yield batch;
+    for (const batch of items)
+      if (fieldOf(batch.params, 'chain') === chain && batch.options.dryRun !== true) yield batch;
     if (nextCursor === null) return;
     cursor = nextCursor;
   }
@@ -83,6 +86,15 @@ function compare({ named, succeeded, open }: Covers, { from, to }: Asked) {
     onTheirWay,
     single: subtract(intersect(within, once), doubled),
   };
+}
+
+/** Without the results of what succeeded, its heights would look missing: only a count that is complete tells them all the same. */
+function refuseForgetful({ id, state, options }: Batch, isCounted: boolean): void {
+  if (options.keepResults !== 'failed' || (isCounted && state === 'completed')) return;
+  throw new Failure(
+    `Batch ${id} keeps the results of failed items only (keepResults), so nobody can tell which heights it has: ` +
+      'submit the chain with keepResults "all", or by start and count and wait until it is completed',
+  );
 }
 
 /** No worker holds anything of it any more. */

@@ -82,7 +82,7 @@ export function prepareMark(db: Database) {
     select name from limits where greatest(next_at, paused_until) > clock_timestamp() + interval '2 seconds'`);
   const next = db.$with('next', {}).as(sql`
     select o.owner, greatest(o.pass, i.virtual) as owner_pass, o.weight as owner_weight, b.no as batch, greatest(b.pass, o.virtual) as pass,
-      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, b.hold_at, coalesce(f.items, 0) as flying, 
+      greatest(b.pass, o.virtual) - o.virtual as ahead, b.weight, b.flight_max, b.hold_at, coalesce(f.items, 0) as flying,
       sum(b.weight) over (partition by o.owner, l.handler is null) as of_owner,
       l.handler as limited, ${costOf(sql`b.options`)} as cost,
       greatest(l.virtual, coalesce(b.handler_pass, l.virtual + b.priority * ${sql.raw(String(priorityItems))}::float8)) as handler_pass
