@@ -17,6 +17,7 @@ const window = (partition: number, owned: Window['owner'], held = 0): Window => 
   queued: held,
   running: 0,
   oldestMs: null,
+  leased: true,
   owner: owned,
 });
 

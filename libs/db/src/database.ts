@@ -42,6 +42,7 @@ const plansKept = {
 };
 
 export function openDatabase(options: DatabaseOptions) {
+  const sockets = createSockets();
   const client = postgres(options.url, {
     max: options.max,
     fetch_types: false,
@@ -61,10 +62,18 @@ export function openDatabase(options: DatabaseOptions) {
       synchronous_commit: options.durable ? 'on' : 'off',
     },
     ...tls(options.url),
-    socket: openSocket,
+    socket: (asked: Address) => sockets.add(openSocket(asked)),
   } as postgres.Options<Record<string, postgres.PostgresType>>);
   const db = drizzle(client, { schema });
-  return { db, client, close: () => client.end({ timeout: 5 }), ping: () => ping(db), measure: () => measure(db) };
+  const pool = { max: options.max, open: sockets.open };
+  return {
+    db,
+    client,
+    pool,
+    close: () => client.end({ timeout: 5 }),
+    ping: () => ping(db),
+    measure: () => measure(db),
+  };
 }
 
 type Queryable = { execute: (query: ReturnType<typeof sql>) => PromiseLike<unknown> };
@@ -103,8 +112,28 @@ function tls(url: string): { ssl?: object | false } {
   return { ssl: { rejectUnauthorized: mode !== 'no-verify' } };
 }
 
+interface Address {
+  host: string[];
+  port: number[];
+  path?: string;
+}
+
+/** Those that are open or being opened. Looked at, since postgres.js takes all listeners off a socket when it upgrades to TLS. */
+function createSockets() {
+  let known: Socket[] = [];
+  const open = (): number => (known = known.filter((socket) => !socket.destroyed)).length;
+  return {
+    open,
+    add(socket: Socket): Socket {
+      open();
+      known.push(socket);
+      return socket;
+    },
+  };
+}
+
 /** Answers before it is connected: postgres.js would leak the connection if this failed, while it handles the socket's own errors. */
-function openSocket(options: { host: string[]; port: number[]; path?: string }): Socket {
+function openSocket(options: Address): Socket {
   const [host = '127.0.0.1'] = options.host;
   const [port = 5432] = options.port;
   const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });

@@ -9,7 +9,16 @@ export { checkSameQueue, processName } from './same-queue.ts';
 export { migrate, migrationState, type MigrationState } from './migrate.ts';
 export { install, type Installation } from './installation.ts';
 export { fingerprintOf } from './fingerprint.ts';
-export { codeOf, mayHaveCommitted, verdictOf, withRetry, type Patience, type Verdict } from './retry.ts';
+export {
+  codeOf,
+  createTraffic,
+  mayHaveCommitted,
+  verdictOf,
+  withRetry,
+  type Patience,
+  type Traffic,
+  type Verdict,
+} from './retry.ts';
 export { createStatements, type Statements } from './statements/index.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Append, Appended } from './statements/append.ts';
@@ -39,6 +48,7 @@ export type { Repaired } from './statements/repair.ts';
 export type { HandlerLimit } from './statements/set-limits.ts';
 export type { PermitsAsked, PermitsShared } from './statements/share-permits.ts';
 export type { ResultRow, ResultsRequest } from './statements/results.ts';
+export type { Standing } from './statements/standing.ts';
 export type { Holding } from './statements/stall.ts';
 export { expiredMax } from './statements/remove.ts';
 export type { Telling, Told, Webhook, WebhookState } from './statements/tell.ts';

@@ -74,11 +74,24 @@ export function verdictOf(error: unknown): Verdict {
   return 'bug';
 }
 
+/** Statements of a process: those on their way or waiting for a connection, and how often one was tried again, by verdict. */
+export interface Traffic {
+  inFlight: number;
+  retries: Record<Exclude<Verdict, 'value' | 'bug'>, number>;
+}
+
+export const createTraffic = (): Traffic => ({
+  inFlight: 0,
+  retries: { again: 0, reconnect: 0, once: 0, pause: 0 },
+});
+
 export interface Patience {
   /** How long to wait for a server that is gone; Infinity for a process that has nothing else to do. */
   reconnectMs: number;
   /** Told of each repetition, for logs and counters. */
   onRetry?: (verdict: Verdict, error: unknown, tries: number) => void;
+  /** Where they are counted. */
+  traffic?: Traffic;
 }
 
 const triesMax = { again: 5, once: 1, reconnect: Infinity, pause: Infinity, value: 0, bug: 0 } as const;
@@ -89,7 +102,7 @@ export async function withRetry<Result>(run: () => Promise<Result>, patience: Pa
   let sent = false;
   for (let tries = 1; ; tries += 1) {
     try {
-      return await run();
+      return await counted(run, patience.traffic);
     } catch (error) {
       const verdict = verdictOf(error);
       sent ||= leavesUnsure(error);
@@ -97,9 +110,20 @@ export async function withRetry<Result>(run: () => Promise<Result>, patience: Pa
       const out = tries > triesMax[verdict] || (triesMax[verdict] === Infinity && waited > patience.reconnectMs);
       if (out && sent) unsure.add(Object(error));
       if (out) throw error;
+      if (patience.traffic && verdict !== 'value' && verdict !== 'bug') patience.traffic.retries[verdict] += 1;
       patience.onRetry?.(verdict, error, tries);
       await sleep(pauseMs(verdict, tries));
     }
+  }
+}
+
+async function counted<Result>(run: () => Promise<Result>, traffic: Traffic | undefined): Promise<Result> {
+  if (traffic === undefined) return run();
+  traffic.inFlight += 1;
+  try {
+    return await run();
+  } finally {
+    traffic.inFlight -= 1;
   }
 }
 

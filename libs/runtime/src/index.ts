@@ -1,5 +1,6 @@
 export * from './await-servers.ts';
 export * from './settings.ts';
+export * from './lag.ts';
 export * from './log.ts';
 export * from './lifecycle.ts';
 export * from './listen.ts';

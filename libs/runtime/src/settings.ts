@@ -183,7 +183,7 @@ export const settingTable = {
     65_535,
     0,
     'TCP port',
-    'Where a worker answers /livez and /readyz, on HOST; 0: nowhere. Of several workers of one command each takes the next port',
+    'Where a worker answers /livez, /readyz and /metrics, on HOST; 0: nowhere. Of several workers of one command each takes the next port',
   ),
   PARTITIONS: optionalWhole(
     1,

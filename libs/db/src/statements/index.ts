@@ -42,6 +42,7 @@ import { prepareChange, prepareHandlerLimits, prepareLimitHandler } from './set-
 import { prepareSharePermits } from './share-permits.ts';
 import { prepareSilent } from './silent.ts';
 import { prepareHolding, prepareStay } from './stall.ts';
+import { prepareBatchStates, prepareStanding } from './standing.ts';
 import { prepareSuspect } from './suspect.ts';
 import { prepareLeftovers, prepareSweep } from './sweep.ts';
 import { prepareTakeTellings, prepareTell } from './tell.ts';
@@ -115,6 +116,8 @@ export function createStatements(db: Database, patience: Patience) {
     reduced: again(prepareReduced),
     unfolded: again(prepareUnfolded),
     fold: again(prepareFold),
+    standing: again(prepareStanding),
+    batchStates: again(prepareBatchStates),
     batches: again(prepareBatches),
     progress: again(prepareProgress),
     ended: again(prepareEnded),

@@ -13,6 +13,8 @@ export interface Window {
   running: number;
   /** Age of the oldest queued chunk; null when none is. */
   oldestMs: number | null;
+  /** A lease on it has not expired: also of an owner that drains, or that was not seen just now. */
+  leased: boolean;
   owner: { id: string; handlers: string[]; facts: WorkerFacts; helpers: WorkerFacts[] } | null;
 }
 
@@ -46,6 +48,7 @@ export function prepareWindows(db: Database) {
     .select({
       partition: partitions.no,
       epoch: partitions.epoch,
+      leased: sql<boolean>`coalesce(${partitions.expiresAt} > clock_timestamp(), false)`,
       queued: sql<number>`coalesce(${flight.queued}, 0)`,
       running: sql<number>`coalesce(${flight.running}, 0)`,
       oldestMs: flight.oldest,
@@ -76,12 +79,13 @@ export function prepareWindows(db: Database) {
   }): Promise<{ windows: Window[]; batchesRunning: number; linesWait: boolean; newcomers: boolean }> => {
     const rows = await query.execute(request);
     return {
-      windows: rows.map(({ partition, epoch, queued, running, oldestMs, owner }) => ({
+      windows: rows.map(({ partition, epoch, queued, running, oldestMs, leased, owner }) => ({
         partition,
         epoch,
         queued,
         running,
         oldestMs,
+        leased,
         owner,
       })),
       batchesRunning: rows[0]?.batches ?? 0,
