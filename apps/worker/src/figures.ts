@@ -1,29 +1,39 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { createLag } from '@bullpen/runtime';
 
-/** How often the event loop is looked at. Node counts this interval itself as delay. */
-const lagResolutionMs = 10;
+/** What takes time; `settle` is from the publication of a chunk to its flush. */
+export type Phase = 'claim' | 'run' | 'flush' | 'settle';
 
-const lagP99Of = (lag: IntervalHistogram): number =>
-  Math.round(Math.max(0, lag.percentile(99) / 1e6 - lagResolutionMs) * 10) / 10;
+/** What a flush came to. Chunks of others are fenced: nothing of them counts. */
+export interface FlushFigures {
+  /** Chunks that were ours. */
+  chunks: number;
+  succeeded: number;
+  failed: number;
+  /** Items of them that are tried again. */
+  retried: number;
+  fenced: number;
+}
 
-/** What a worker counts. `wait` is time in which something was on its way, `work` time on this process's cpu. */
-export function createFigures() {
-  const lag = monitorEventLoopDelay({ resolution: lagResolutionMs });
-  lag.enable();
-  const totals = { items: 0, chunks: 0, fenced: 0 };
+/** Since the start of the process. `items` are final, and `failed` among them. `chunks` are over, without those of lines. */
+const nothing = () => ({ items: 0, failed: 0, retried: 0, chunks: 0, claimed: 0, flushed: 0, fenced: 0 });
+export type Totals = ReturnType<typeof nothing>;
+
+/**
+ * What a worker counts. `wait` is time in which something was on its way, `work` time on this process's cpu. `observe` is told of
+ * each claim, run and flush.
+ */
+export function createFigures(observe: (phase: Phase, ms: number) => void = () => undefined) {
+  const lag = createLag();
+  const totals = nothing();
   let window = emptyWindow();
   let windowStarted = performance.now();
   let turnaroundMs = 100;
-  let lagP99Ms = 0;
 
   return {
     totals,
+    lag,
     get turnaroundMs(): number {
       return turnaroundMs;
-    },
-    /** In the last whole window 99 of 100 timers were at most this late; 0 before there was one. */
-    get lagP99Ms(): number {
-      return lagP99Ms;
     },
     get paramsLoads(): number {
       return window.paramsLoads;
@@ -47,18 +57,33 @@ export function createFigures() {
       window.claims += 1;
       window.claimWaitMs += ms;
       window.chunks += chunks;
+      totals.claimed += chunks;
+      observe('claim', ms);
     },
-    flushed(items: number, ms: number, fenced: number): void {
+    /** A chunk has run, or the turn of a line. */
+    ran(ms: number): void {
+      observe('run', ms);
+    },
+    flushed({ chunks, succeeded, failed, retried, fenced }: FlushFigures, ms: number): void {
       window.flushes += 1;
       window.flushWaitMs += ms;
-      window.items += items;
+      window.items += succeeded + failed;
       window.fenced += fenced;
-      totals.items += items;
+      totals.items += succeeded + failed;
+      totals.failed += failed;
+      totals.retried += retried;
+      totals.flushed += chunks;
       totals.fenced += fenced;
+      observe('flush', ms);
+    },
+    /** What another process did for this one. */
+    add(done: Partial<Totals>): void {
+      for (const [name, count] of Object.entries(done)) totals[name as keyof Totals] += count;
     },
     /** A chunk is over: how long after its publication. */
     settled(ms: number): void {
       totals.chunks += 1;
+      observe('settle', ms);
       turnaroundMs += (ms - turnaroundMs) / 16;
     },
     /** No chunk was in hand for this long. */
@@ -72,8 +97,7 @@ export function createFigures() {
       const closed = window;
       window = emptyWindow();
       windowStarted = now;
-      lagP99Ms = lagP99Of(lag);
-      lag.reset();
+      const lagP99Ms = lag.close();
       if (closed.items === 0 && closed.claims === 0) return null;
       return roundAll({
         windowMs: ms,

@@ -1,5 +1,5 @@
 import { type Settled, type Statements, verdictOf } from '@bullpen/db';
-import type { Figures } from './figures.ts';
+import type { Figures, FlushFigures } from './figures.ts';
 import { withoutGuilty } from './guilty.ts';
 
 /** Two statements that the server works at are as fast as three; one leaves it idle while the next is built. */
@@ -19,6 +19,8 @@ interface Waiting {
   settled: Settled;
   /** Its place in the fair order. */
   order: number;
+  /** That its items were on. */
+  attempt: number;
   /** Makes its partial anew when items of it had to fail. */
   reduce: (settled: Settled) => Settled;
   resolve: (mine: boolean) => void;
@@ -88,10 +90,10 @@ export function createFlushes(deps: FlushesDeps) {
     try {
       const rows = await deps.statements.flush(batch.map((each) => each.settled));
       const mine = new Set(rows.map((row) => row.no));
-      const itemCount = batch.reduce((sum, { settled }) => sum + (mine.has(settled.no) ? sizeOf(settled) : 0), 0);
       const ms = performance.now() - started;
       times.push(ms);
-      deps.figures.flushed(itemCount, ms, batch.length - mine.size);
+      const done = batch.filter(({ settled }) => mine.has(settled.no));
+      deps.figures.flushed(flushFigures(done, batch.length - done.length), ms);
       for (const { settled, resolve } of batch) resolve(mine.has(settled.no));
     } catch (error) {
       if (verdictOf(error) !== 'value') throw error;
@@ -115,11 +117,11 @@ export function createFlushes(deps: FlushesDeps) {
      * `reduce` gives a chunk its partial; it is asked again when the database refuses outputs. Lower orders go first: at full rate a
      * chunk waits for seven flushes of others.
      */
-    flush: (chunk: Settled, reduce: (settled: Settled) => Settled, order = Infinity): Promise<boolean> =>
+    flush: (chunk: Settled, reduce: (settled: Settled) => Settled, order = Infinity, attempt = 1): Promise<boolean> =>
       new Promise((resolve, reject) => {
         const settled = reduce(chunk);
         const before = waiting.findLastIndex((each) => each.order <= order) + 1;
-        waiting.splice(before, 0, { settled, order, reduce, resolve, reject });
+        waiting.splice(before, 0, { settled, order, attempt, reduce, resolve, reject });
         items += sizeOf(settled);
         bytes += bytesOf(settled);
         pump();
@@ -142,6 +144,17 @@ export function createFlushes(deps: FlushesDeps) {
 }
 
 export type Flushes = ReturnType<typeof createFlushes>;
+
+/** Of the chunks of one statement that were ours. */
+function flushFigures(done: readonly Waiting[], fenced: number): FlushFigures {
+  const all = { chunks: done.length, succeeded: 0, failed: 0, retried: 0, fenced };
+  for (const { settled, attempt } of done) {
+    all.succeeded += settled.succeeded;
+    all.failed += settled.failures.length;
+    for (const rest of settled.rests) if (rest.attempt > attempt) all.retried += rest.size;
+  }
+  return all;
+}
 
 const sizeOf = (settled: Settled): number => settled.succeeded + settled.failures.length;
 

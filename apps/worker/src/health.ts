@@ -2,6 +2,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
 import { closeServer, listen, type Settings } from '@bullpen/runtime';
 
+/** The metrics of the process, as Prometheus reads them. */
+interface Exposition {
+  contentType: string;
+  text: () => Promise<string>;
+}
+
 /** Dependencies that take longer to answer than this are away. */
 const readinessMs = 4000;
 
@@ -17,15 +23,18 @@ export interface Health {
 }
 
 /**
- * Answers `/livez` and `/readyz` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
+ * Answers `/livez`, `/readyz` and `/metrics` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
  * servers, so that a supervisor sees one that waits as alive and not ready; a port that is taken is refused at once.
  */
-export async function openHealth({ host, workerPort }: Pick<Settings, 'host' | 'workerPort'>): Promise<Health> {
-  if (workerPort === 0) return { started: () => {}, stopping: () => {}, close: async () => {} };
+export async function openHealth(
+  { host, workerPort }: Pick<Settings, 'host' | 'workerPort'>,
+  metrics: Exposition | null,
+): Promise<Health> {
+  if (workerPort === 0 || metrics === null) return { started: () => {}, stopping: () => {}, close: async () => {} };
   let readiness: Readiness = async () => ['the worker starts'];
   const look = oneAtATime(() => within(readinessMs, readiness()));
   const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, (req, res) => {
-    void answer(req, res, look);
+    void answer(req, res, { look, metrics });
   });
   await listen(server, { host, port: workerPort, setting: 'WORKER_PORT', command: 'pnpm worker' });
   return {
@@ -35,17 +44,23 @@ export async function openHealth({ host, workerPort }: Pick<Settings, 'host' | '
   };
 }
 
-async function answer(req: IncomingMessage, res: ServerResponse, look: Readiness): Promise<void> {
-  const [path] = (req.url ?? '/').split('?', 1);
-  if (path !== '/livez' && path !== '/readyz')
-    return refuse(req, res, 'not-found', 'A worker answers /livez and /readyz');
+const paths = ['/livez', '/readyz', '/metrics'];
+
+async function answer(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { look, metrics }: { look: Readiness; metrics: Exposition },
+): Promise<void> {
+  const [path = ''] = (req.url ?? '/').split('?', 1);
+  if (!paths.includes(path)) return refuse(req, res, 'not-found', 'A worker answers /livez, /readyz and /metrics');
   if (req.method !== 'GET' && req.method !== 'HEAD') {
     res.setHeader('Allow', 'GET, HEAD');
     return refuse(req, res, 'method-not-allowed', `${req.method} is not allowed here`);
   }
-  if (path === '/livez') return send(res, 200, 'application/json', { status: 'alive' });
+  if (path === '/livez') return sendJson(res, 200, { status: 'alive' });
+  if (path === '/metrics') return send(res, 200, metrics.contentType, await metrics.text());
   const problems = await look();
-  if (problems.length === 0) return send(res, 200, 'application/json', { status: 'ready' });
+  if (problems.length === 0) return sendJson(res, 200, { status: 'ready' });
   res.setHeader('Retry-After', '2');
   refuse(req, res, 'not-ready', problems.join('; '), problems);
 }
@@ -59,11 +74,14 @@ function refuse(
 ): void {
   const [instance = '/'] = (req.url ?? '/').split('?', 1);
   const errors = problems.map((message) => ({ message }));
-  send(res, problemTable[slug].status, 'application/problem+json', problemOf(slug, { detail, instance, errors }));
+  const { status } = problemTable[slug];
+  sendJson(res, status, problemOf(slug, { detail, instance, errors }), 'application/problem+json');
 }
 
-function send(res: ServerResponse, status: number, type: string, body: object): void {
-  const text = JSON.stringify(body);
+const sendJson = (res: ServerResponse, status: number, body: object, type = 'application/json'): void =>
+  send(res, status, type, JSON.stringify(body));
+
+function send(res: ServerResponse, status: number, type: string, text: string): void {
   res.writeHead(status, {
     'Content-Type': type,
     'Content-Length': Buffer.byteLength(text),

@@ -3,6 +3,7 @@ import {
   checkDatabase,
   checkSameQueue,
   createStatements,
+  createTraffic,
   install,
   migrate,
   openDatabase,
@@ -32,7 +33,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   const backend = queueBackend({ ...settings, databaseUrl });
   if (backend === null)
     throw new Refusal('set REDIS_URL or QUEUE_BACKEND=postgres, or start with: npm start, pnpm worker');
-  const health = await openHealth(settings);
+  // Nobody can ask: then nothing is counted for it, and a start loads less.
+  const metrics = settings.workerPort === 0 ? null : (await import('./metrics.ts')).createWorkerMetrics();
+  const health = await openHealth(settings, metrics);
   const handlers = await loadHandlers(settings.handlers.split(','));
   const pools = settings.databasePoolMax + queueConnections(backend.kind);
   await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkQueues(backend)], log);
@@ -49,8 +52,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
   await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
+  const traffic = createTraffic();
   const patience: Patience = {
     reconnectMs: Infinity,
+    traffic,
     onRetry: (verdict, error, tries) =>
       tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
   };
@@ -66,7 +71,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     settings,
     roundTripMs,
     log,
+    observe: metrics?.observe,
   });
+  metrics?.started(worker, { pool: database.pool, traffic });
   health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat());
   return {
     ready: { id: worker.id },

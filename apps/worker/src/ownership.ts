@@ -118,6 +118,9 @@ export function createOwnership(deps: OwnershipDeps) {
     /** Whether the leases hold by this worker's own clock, with a fifth of them to spare. */
     isFresh: (): boolean => performance.now() - renewedAt < deps.leaseMs * 0.8,
 
+    /** Since the last renewal that was answered was sent. */
+    renewedAgoMs: (): number => performance.now() - renewedAt,
+
     /** Answers after how many ms to renew again. */
     async renew(): Promise<number> {
       const given = [...releasing];

@@ -111,7 +111,9 @@ export async function claimAndRun(
     if (plan === null) return 'over';
     await (known ?? (batchNo === null ? deps.limits.freshen(held.batch) : null));
     const isAside = plan.handler.threads !== undefined && plan.broken === null;
+    const startedAt = performance.now();
     const settled = await (isAside ? runInThread : runChunk)(held, plan, order, deps);
+    deps.figures.ran(performance.now() - startedAt);
     deps.hands.saw(held.picks?.length ?? held.size, bytesOf(held) + settled.outputs.length);
     const reduce = (kept: Settled): Settled => {
       deps.marks.enter(chunk, kept.succeeded === 1 ? indexOfOutput(kept, 0) : together, plan.timeoutMs);
@@ -119,7 +121,7 @@ export async function claimAndRun(
       deps.marks.leave();
       return reduced;
     };
-    await deps.flushes.flush(settled, reduce, order);
+    await deps.flushes.flush(settled, reduce, order, held.attempt);
     deps.figures.settled(Date.now() - publishedAt);
     return 'over';
   } finally {

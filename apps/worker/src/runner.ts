@@ -4,7 +4,7 @@ import type { Statements, WorkerFacts } from '@bullpen/db';
 import { type Catalog, createCaches } from '@bullpen/handlers';
 import { createLoop, type Log, type Settings } from '@bullpen/runtime';
 import { createClaims } from './claims.ts';
-import { createFigures } from './figures.ts';
+import { createFigures, type Phase } from './figures.ts';
 import { createFlushes } from './flushes.ts';
 import { createHands } from './hands.ts';
 import { createHeartbeat } from './heartbeat.ts';
@@ -25,6 +25,8 @@ export interface RunnerDeps {
   handlers: Catalog;
   settings: Settings;
   log: Log;
+  /** Told of each claim, run and flush; left out where nobody looks. */
+  observe?: ((phase: Phase, ms: number) => void) | undefined;
   name: string;
   /** Partitions it asks for by itself. */
   pins: readonly number[] | null;
@@ -55,7 +57,7 @@ export function createRunner(deps: RunnerDeps) {
   const { statements, settings, handlers, log } = deps;
   const id = randomUUID();
   const names = [...handlers.keys()];
-  const figures = createFigures();
+  const figures = createFigures(deps.observe);
   const concurrency = settings.workerConcurrency === 'auto' ? concurrencyFirst : settings.workerConcurrency;
   const slots = createSlots(concurrency);
   const { name, pins, isolated } = deps;
@@ -111,7 +113,7 @@ export function createRunner(deps: RunnerDeps) {
       itemsDone: figures.totals.items,
       ...speed.rates(),
       turnaroundMs: figures.turnaroundMs,
-      lagP99Ms: figures.lagP99Ms,
+      lagP99Ms: figures.lag.p99Ms,
       ...(isolated ? { isolated } : {}),
       tuned: {
         concurrency: settings.workerConcurrency === 'auto',
@@ -148,6 +150,8 @@ export function createRunner(deps: RunnerDeps) {
     id,
     concurrency,
     figures,
+    /** Items and chunks a second, as the heartbeat says them. */
+    rates: speed.rates,
     /** Chunks in hand by number, from claim to flush. */
     inHand,
     isFresh: heartbeat.isFresh,

@@ -10,7 +10,7 @@ import { createLines } from './lines/lines.ts';
 import { createOwnership, type Ownership } from './ownership.ts';
 import { pinsOf } from './pins.ts';
 import { processChunk } from './process-chunk.ts';
-import { createRunner } from './runner.ts';
+import { createRunner, type RunnerDeps } from './runner.ts';
 import { createServing } from './serving.ts';
 
 export interface WorkerDeps {
@@ -23,6 +23,8 @@ export interface WorkerDeps {
   settings: Settings;
   roundTripMs: { redis: number | null; postgres: number };
   log: Log;
+  /** See `RunnerDeps`. */
+  observe?: RunnerDeps['observe'];
 }
 
 const afterErrorMs = 100;
@@ -41,7 +43,7 @@ export async function startWorker(deps: WorkerDeps) {
     mayStart: () => !draining && ownership.isFresh(),
     lineBatches: () => lines.batches(),
     facts: () => ({
-      chunksInFlight: runner.inHand.size + isolation.size() + lines.batches().length,
+      chunksInFlight: chunksInHand(),
       roundTripMs: deps.roundTripMs,
       idle: helping.idle(),
       pinsHeldBy: ownership.pinsHeldBy(),
@@ -49,12 +51,13 @@ export async function startWorker(deps: WorkerDeps) {
   });
   const { id, figures } = runner;
   const { hands } = runner.running;
+  const chunksInHand = (): number => runner.inHand.size + isolation.size() + lines.batches().length;
   const helping = createHelping({ statements, workerId: id, leaseMs: settings.leaseMs, log });
   const isolation = createIsolation({
     statements,
     leaseMs: settings.leaseMs,
     name,
-    onItems: (items) => void (figures.totals.items += items),
+    onDone: (done) => figures.add(done),
     log,
   });
   const lines = createLines({
@@ -132,6 +135,11 @@ export async function startWorker(deps: WorkerDeps) {
 
   return {
     id,
+    figures,
+    chunksInHand,
+    partitions: ownership.partitions,
+    renewedAgoMs: ownership.renewedAgoMs,
+    itemsPerSecond: (): number => runner.rates().itemsPerSecond,
     /** What keeps it from work, one line each: only what this process knows, and the queues. */
     async problems(): Promise<string[]> {
       return [

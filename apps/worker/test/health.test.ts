@@ -56,9 +56,9 @@ describe('WORKER_PORT', () => {
     expect(await ask(port, '/livez')).toMatchObject({ status: 200, body: { status: 'alive' } });
     expect(await ask(port, '/readyz', 'HEAD')).toMatchObject({ status: 200, body: null });
     expect(await ask(port, '/readyz', 'POST')).toMatchObject({ status: 405, allow: 'GET, HEAD' });
-    expect(await ask(port, '/metrics?x=1')).toMatchObject({
+    expect(await ask(port, '/metric?x=1')).toMatchObject({
       status: 404,
-      body: { type: '/problems/not-found', instance: '/metrics' },
+      body: { type: '/problems/not-found', instance: '/metric' },
     });
 
     // Without this table neither heartbeat nor leases can be renewed; the servers go on to answer.

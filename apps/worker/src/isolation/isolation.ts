@@ -4,21 +4,22 @@ import { fileURLToPath } from 'node:url';
 import type { BatchPlan, Statements } from '@bullpen/db';
 import type { ItemContext } from '@bullpen/handlers';
 import { createLoop, errorFacts, type Log } from '@bullpen/runtime';
+import type { Totals } from '../figures.ts';
 import { type GroupStart, type ItemAnswer, type ItemOrder, runItemAlone } from './item.ts';
 import { processFile } from './process-file.ts';
 
 /** What the process is told: a chunk to run, to start no more items of it, or one item to run. */
 export type Order = { run: number; publishedAt: number } | { stop: number } | ItemOrder;
-/** What it answers: that it can be told (the word of `runProcess`), or that a chunk is over, with so many items settled, or its item. */
-export type Answer = { type: 'ready'; id: string } | { over: number; items: number } | ItemAnswer;
+/** What it answers: that it can be told (the word of `runProcess`), or that a chunk is over, with what it came to, or its item. */
+export type Answer = { type: 'ready'; id: string } | { over: number; done: Partial<Totals> } | ItemAnswer;
 
 export interface IsolationDeps {
   statements: Pick<Statements, 'abandon' | 'leave' | 'silent'>;
   leaseMs: number;
   /** Of the worker; its processes are named after it. */
   name: string;
-  /** Items that were settled in such a process. */
-  onItems: (items: number) => void;
+  /** Told what was done in such a process. */
+  onDone: (done: Partial<Totals>) => void;
   log: Log;
 }
 
@@ -58,7 +59,7 @@ const keepMs = 3000;
  * Runs suspects, each alone in a process of this worker's, so that one that kills takes nothing along, and one that
  * takes long keeps nobody waiting. The processes come when there is a suspect, and go.
  */
-export function createIsolation({ statements, leaseMs, name, onItems, log }: IsolationDeps) {
+export function createIsolation({ statements, leaseMs, name, onDone, log }: IsolationDeps) {
   let waiting: Suspect[] = [];
   const processes = new Set<Isolated>();
   let timer: NodeJS.Timeout | null = null;
@@ -124,8 +125,8 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     log.info({ pid: child.pid }, 'a suspect runs in a process of its own');
     child.on('message', (answer: Answer) => {
       if ('type' in answer) isolated.id = answer.id;
-      else if ('item' in answer) finish(isolated, 0, answer);
-      else finish(isolated, answer.items);
+      else if ('item' in answer) finish(isolated, {}, answer);
+      else finish(isolated, answer.done);
       pump();
     });
     child.on('error', (error) => {
@@ -139,8 +140,8 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
   }
 
   /** Its suspect is over, however it went. */
-  function finish(isolated: Isolated, items: number, answer?: ItemAnswer): void {
-    onItems(items);
+  function finish(isolated: Isolated, done: Partial<Totals>, answer?: ItemAnswer): void {
+    onDone(done);
     const { suspect } = isolated;
     isolated.suspect = null;
     suspect?.resolve('over', answer);
@@ -154,11 +155,13 @@ export function createIsolation({ statements, leaseMs, name, onItems, log }: Iso
     if (isolated.idle !== null) clearTimeout(isolated.idle);
     if (isolated.id !== null && isolated.suspect !== null) {
       log.warn({ chunk: isolated.suspect.chunk, code, signal }, 'a process ended with its suspect');
-      await statements.abandon({ worker: isolated.id, crashed: true });
+      const repaired = await statements.abandon({ worker: isolated.id, crashed: true });
+      const failed = repaired.filter(({ fate }) => fate === 'failed').length;
+      onDone({ items: failed, failed });
       await statements.leave(isolated.id);
     }
     processes.delete(isolated);
-    finish(isolated, 0);
+    finish(isolated, {});
     if (isolated.id !== null) return pump();
     if (closed) return;
     log.error({ code, signal }, 'a process for suspects did not come up: it is tried again');

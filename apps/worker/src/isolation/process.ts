@@ -1,6 +1,7 @@
 import { createStatements, openDatabase } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { createLog, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import type { Totals } from '../figures.ts';
 import { claimAndRun } from '../process-chunk.ts';
 import { createRunner } from '../runner.ts';
 import type { Answer, Order } from './isolation.ts';
@@ -43,10 +44,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await runner.start();
 
   async function run(chunk: number, publishedAt: number): Promise<void> {
-    const before = runner.figures.totals.items;
+    const before = { ...runner.figures.totals };
     await claimAndRun({ chunk, batchNo: null, publishedAt, order: 0, alone: true }, runner.running);
     running = null;
-    answer({ over: chunk, items: runner.figures.totals.items - before });
+    answer({ over: chunk, done: since(before, runner.figures.totals) });
   }
 
   process.on('message', (order: Order) => {
@@ -70,6 +71,12 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     },
   };
 });
+
+/** But not its chunks, by which a worker measures its own speed. */
+function since(before: Totals, now: Totals): Partial<Totals> {
+  const counts = Object.entries(now).map(([name, count]) => [name, count - before[name as keyof Totals]]);
+  return { ...Object.fromEntries(counts), chunks: 0 } as Partial<Totals>;
+}
 
 function answer(message: Answer): void {
   if (process.connected) process.send!(message);

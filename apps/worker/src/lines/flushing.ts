@@ -1,6 +1,6 @@
 import { type LineFlush, type SettledRow, type Statements, suspectFrom, verdictOf } from '@bullpen/db';
 import { indexOfOutput } from '../fail-outputs.ts';
-import type { Figures } from '../figures.ts';
+import type { Figures, FlushFigures } from '../figures.ts';
 import { withoutGuilty } from '../guilty.ts';
 import { reduceChunk } from '../reduce-chunk.ts';
 import { type Marks, together } from '../watchdog/marks.ts';
@@ -66,10 +66,17 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     return reduced;
   }
 
-  async function write(rows: readonly SettledRow[], keep: boolean, waitMs: number): Promise<boolean> {
+  /** Answers what was written; null: another has the line, or a part of it. */
+  async function write(
+    rows: readonly SettledRow[],
+    keep: boolean,
+    waitMs: number,
+  ): Promise<readonly SettledRow[] | null> {
     const proof = last ?? asItIs(held.rows[0]!);
-    const send = (rows: readonly SettledRow[]): Promise<boolean> =>
-      deps.statements.flushLine({ line: line.line, lease: line.lease, rows, last: proof, keep, waitMs });
+    const send = async (rows: readonly SettledRow[]): Promise<readonly SettledRow[] | null> => {
+      const sent = { line: line.line, lease: line.lease, rows, last: proof, keep, waitMs };
+      return (await deps.statements.flushLine(sent)) ? rows : null;
+    };
     try {
       return await send(await reduceAll(rows));
     } catch (error) {
@@ -82,15 +89,17 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
 
   async function flush(rows: readonly Row[], keep: boolean, waitMs: number): Promise<void> {
     const { fresh } = held;
+    const { retried } = fresh;
     const items = rows.reduce((sum, row) => sum + row.fresh.length, 0);
     fresh.items -= items;
     fresh.bytes -= rows.reduce((sum, row) => sum + row.run.bytes, 0);
     fresh.rows -= rows.filter((row) => row.dirty).length;
+    fresh.retried = 0;
     flushedAt = performance.now();
     const settled = rows.map((row) => settleRow(row, flushedAt));
-    const isMine = await write(settled, keep, waitMs);
-    deps.figures.flushed(isMine ? items : 0, performance.now() - flushedAt, isMine ? 0 : rows.length);
-    if (!isMine) held.isFenced = true;
+    const written = await write(settled, keep, waitMs);
+    deps.figures.flushed(flushFigures(written, rows.length, retried), performance.now() - flushedAt);
+    if (written === null) held.isFenced = true;
     for (const row of rows) row.round += 1;
     last = asItIs(rows[0]!);
   }
@@ -128,6 +137,14 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
       if (!held.isFenced) letGo((row) => row !== first);
     },
   };
+}
+
+/** Of the rows of one statement, all or none of which were ours. */
+function flushFigures(written: readonly SettledRow[] | null, rows: number, retried: number): FlushFigures {
+  if (written === null) return { chunks: 0, succeeded: 0, failed: 0, retried: 0, fenced: rows };
+  const succeeded = written.reduce((sum, row) => sum + row.succeeded, 0);
+  const failed = written.reduce((sum, row) => sum + row.failures.length, 0);
+  return { chunks: written.filter(({ left }) => left === null).length, succeeded, failed, retried, fenced: 0 };
 }
 
 const asItIs = ({ held: { no, claim }, round }: Row): LineFlush['last'] => ({ no, claim, round });

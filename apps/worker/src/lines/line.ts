@@ -26,8 +26,8 @@ export interface Held {
   hand: Hand<Row>;
   /** In hand, in the order of the line. */
   rows: Row[];
-  /** What is not flushed yet: items that are final, bytes of their outputs, rows in which anything is new. */
-  fresh: { items: number; bytes: number; rows: number };
+  /** What is not flushed yet: items that are final, bytes of their outputs, rows in which anything is new, items to be tried again. */
+  fresh: { items: number; bytes: number; rows: number; retried: number };
   /** Items that have answered a promise. */
   open: number;
   /** A flush was refused: another has the line, or a part of it. */

@@ -99,6 +99,7 @@ export function createRunning(held: Held, isEnding: () => boolean, deps: Running
   function again(row: Row, at: number): void {
     const { run } = row;
     const attempt = attemptAt(run, at);
+    held.fresh.retried += 1;
     const waitMs = run.retries.get(at) ?? backoffMs({ attempt, baseMs: plan.backoffMs, random: Math.random });
     const dueAt = performance.now() + waitMs;
     run.retries.delete(at);

@@ -40,7 +40,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   const pace = paceOf?.(line) ?? null;
   const hand = createHand<Row>({ keyOf: (row, at) => keyOf(row.read(at)), groupMax: max, ordered, pace });
   const held: Held = {
-    line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0 }, open: 0, isFenced: false,
+    line, plan, hand, signal, rows: [], fresh: { items: 0, bytes: 0, rows: 0, retried: 0 }, open: 0, isFenced: false,
   }; // prettier-ignore
   const beside = createBeside(() => signal.give());
   let isAside = false;
@@ -127,6 +127,7 @@ export async function runTurn(line: Line, plan: Plan, deps: TurnDeps): Promise<'
   claiming.letGo(() => true);
   running.end();
   deps.figures.workMs += running.workMs();
+  deps.figures.ran(performance.now() - startedAt);
   const failure = beside.failure();
   if (failure !== null) throw failure.error;
   return claiming.count() === 0 ? 'nothing' : 'over';
