@@ -4,12 +4,14 @@ import {
   checkDatabase,
   checkSameQueue,
   createStatements,
+  createTraffic,
   install,
   migrate,
   openDatabase,
   processName,
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
+import { createMetrics } from '@bullpen/metrics';
 import {
   checkQueues,
   createPublisher,
@@ -22,6 +24,7 @@ import {
 import {
   awaitServers,
   closeServer,
+  createLag,
   createLog,
   createLoop,
   listen,
@@ -34,7 +37,11 @@ import { createSummaries } from './http/summaries.ts';
 import { createAdmission } from './intake/admission.ts';
 import { createUploads } from './intake/uploads.ts';
 import { tuneServer } from './http/server.ts';
+import { createCensus } from './metrics/census.ts';
+import { addProducerMetrics } from './metrics/metrics.ts';
+import { timeAccepts } from './metrics/time-accepts.ts';
 import { createClean } from './publish/clean.ts';
+import { createFigures } from './publish/figures.ts';
 import { createFold, foldRound } from './publish/fold.ts';
 import { createMend } from './publish/mend.ts';
 import { publishOnce } from './publish/publish.ts';
@@ -72,7 +79,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
   // A client waits: it is told 503 after 4 s. The loops go on by themselves.
-  const statements = createStatements(database.db, { reconnectMs: 4000 });
+  const traffic = createTraffic();
+  const metrics = createMetrics();
+  const figures = createFigures(metrics.phases(['accept', 'mark', 'publish']));
+  const statements = timeAccepts(createStatements(database.db, { reconnectMs: 4000, traffic }), figures);
 
   const parallelism = publishParallelism({ cpus: settings.cpus, override: settings.publishParallelism });
   const queueSize = publishQueueSize({ parallelism, batchSize: settings.publishChunkSize * settings.chunkSize });
@@ -84,7 +94,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     jobsPerCall: settings.publishChunkSize,
   });
   const report = createReport(log, { parallelism, queueSize, windowMs: settings.metricsWindowMs });
-  const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, log };
+  const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, figures, log };
   const publish = createLoop({
     name: 'publish',
     log,
@@ -115,6 +125,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
   });
   const admit = createLoop({ name: 'admission', log, once: () => admission.once() });
+  const lag = createLag();
+  setInterval(() => lag.close(), settings.metricsWindowMs).unref();
+  const census = createCensus({ statements, log });
+  addProducerMetrics(metrics, { figures, census, lag, traffic, pool: database.pool, leaseMs });
 
   const lookAtQueues = async (): Promise<readonly string[]> =>
     (await publisher.reachable())
@@ -132,6 +146,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     installation,
     log,
     queues: publisher.queues,
+    metrics,
     onAccepted: () => publish.nudge(),
     onDeleted: () => clean.nudge(),
     readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),

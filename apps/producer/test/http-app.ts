@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createClient } from '@bullpen/api';
 import { defineHandler, type Handler } from '@bullpen/handlers';
+import { createMetrics } from '@bullpen/metrics';
 import { createLog, readSettings } from '@bullpen/runtime';
 import { createDatabase, type TestDatabase, texts } from '@bullpen/testkit';
 import { z } from 'zod';
@@ -82,6 +83,7 @@ export async function openApp(
     queues: [],
     onAccepted: () => (accepted += 1),
     onDeleted: () => undefined,
+    metrics: createMetrics(),
     readiness: () => Promise.resolve([]),
     reducer,
     ...change,

@@ -230,7 +230,7 @@ describe('reading', () => {
     ['/nothing', 404],
     ['/v1', 404],
     ['/V1/batches', 404],
-    ['/metrics', 404],
+    ['/metric', 404],
     ['/problems/x', 404],
     ['/v1/batches/17', 404],
     ['/v1/batches/%00', 404],

@@ -4,6 +4,7 @@ import { createLog } from '@bullpen/runtime';
 import { databaseForTest, idleFacts } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { expect, it, onTestFinished } from 'vitest';
+import { createFigures } from '../src/publish/figures.ts';
 import { publishOnce } from '../src/publish/publish.ts';
 import { createReport } from '../src/publish/report.ts';
 
@@ -23,7 +24,15 @@ async function openHouse() {
   const publisher = createPublisher({ backend, ...given });
   onTestFinished(() => publisher.close());
   const report = createReport(log, { parallelism: 2, queueSize: 1e6, windowMs: 1000 });
-  const deps = { statements, publisher, settings: { leaseMs: 60_000 }, queueSize: 1e6, report, log };
+  const deps = {
+    statements,
+    publisher,
+    settings: { leaseMs: 60_000 },
+    queueSize: 1e6,
+    report,
+    figures: createFigures(),
+    log,
+  };
   return { database, round: () => publishOnce(deps) };
 }
 

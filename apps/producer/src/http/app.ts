@@ -18,6 +18,7 @@ import { streamInputs } from './inputs.ts';
 import { showAlive, showReady } from './health.ts';
 import { changeBatch, limitHandler } from './limits.ts';
 import { createItemWatcher } from './item-watch.ts';
+import { showMetrics } from './metrics.ts';
 import { submitJob } from './jobs.ts';
 import { addResource } from './resource.ts';
 import { createResultStreams } from './result-stream.ts';
@@ -52,6 +53,7 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/livez', { get: showAlive });
   app.use(guardAccess);
   addResource(app, '/readyz', { get: showReady(deps) });
+  addResource(app, '/metrics', { get: showMetrics(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, withBody) });
   addResource(app, '/v1/batches/:id', {
     get: showBatch(statements, watcher, summaries),

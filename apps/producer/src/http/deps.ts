@@ -1,5 +1,6 @@
 import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
+import type { Metrics } from '@bullpen/metrics';
 import type { Log, Settings } from '@bullpen/runtime';
 import type { Admission } from '../intake/admission.ts';
 import type { Uploads } from '../intake/uploads.ts';
@@ -39,6 +40,8 @@ export interface HttpDeps {
   onAccepted: () => void;
   /** A batch was deleted: give its space back. */
   onDeleted: () => void;
+  /** What `/metrics` answers. */
+  metrics: Pick<Metrics, 'contentType' | 'text'>;
   /** What is in the way of work, one line each; [] is ready. */
   readiness: () => Promise<readonly string[]>;
   newId?: (() => string) | undefined;

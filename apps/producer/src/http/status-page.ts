@@ -8,7 +8,17 @@ import type { Route } from './resource.ts';
 
 const batchesShown = 20;
 const refreshSeconds = 2;
-const links = ['/docs', '/queues', '/v1/batches', '/v1/handlers', '/v1/workers', '/v1/partitions', '/readyz', '/livez'];
+const links = [
+  '/docs',
+  '/queues',
+  '/v1/batches',
+  '/v1/handlers',
+  '/v1/workers',
+  '/v1/partitions',
+  '/metrics',
+  '/readyz',
+  '/livez',
+];
 
 /** `GET /`: what there is and what runs, without a script, until there is a dashboard. */
 export function showStatus({

@@ -27,6 +27,7 @@ export function createMend(deps: PublishDeps) {
   async function repairGone(): Promise<void> {
     const repaired = await deps.statements.repair({ leaseMs });
     if (repaired.length === 0) return;
+    deps.figures.repaired(repaired);
     const failed = repaired.filter(({ fate }) => fate === 'failed').length;
     const split = repaired.filter(({ fate }) => fate === 'split').length;
     const facts = { chunks: repaired.length, items: sum(repaired), ...(split && { split }), ...(failed && { failed }) };
@@ -38,6 +39,7 @@ export function createMend(deps: PublishDeps) {
     if (queued.length === 0) return;
     try {
       const lost = await deps.statements.lost(await deps.publisher.findLost(queued));
+      deps.figures.totals.lost += lost.length;
       if (lost.length > 0)
         deps.log.warn({ chunks: lost.length, items: sum(lost) }, 'jobs are lost: their chunks wait again');
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { Marked, Statements } from '@bullpen/db';
 import type { ChunkJob, Publisher } from '@bullpen/queue';
 import { errorFacts, type Log, type Settings } from '@bullpen/runtime';
+import type { Figures } from './figures.ts';
 import type { createReport } from './report.ts';
 import { findRoom, type Room } from './room.ts';
 
@@ -11,6 +12,7 @@ export interface PublishDeps {
   /** Items that may be marked and not yet in BullMQ. */
   queueSize: number;
   report: ReturnType<typeof createReport>;
+  figures: Figures;
   log: Log;
 }
 
@@ -31,6 +33,7 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
     deps.publisher.reachable(),
     deps.statements.due(),
   ]);
+  deps.figures.saw(windows);
   // Nothing is marked while the queues are away: it would only stand there as queued.
   if (batchesRunning === 0 || !isReachable) return nextMs.idle;
   const held = windows.reduce((sum, { queued, running }) => sum + queued + running, 0);
@@ -42,6 +45,7 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
     if (room.slots.length > held) next = nextMs.low;
     const markedAt = performance.now();
     const failed = await addJobs(deps, marked);
+    deps.figures.published(marked, failed, { startedAt, markedAt });
     deps.report.add(marked, failed, { startedAt, markedAt });
     if (failed.size > 0) return nextMs.refused;
     if (marked.length < room.slots.length && hasMore(marked)) next = nextMs.more;

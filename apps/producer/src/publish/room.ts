@@ -73,6 +73,14 @@ export function findRoom(windows: readonly Window[], withSpare = false): Room[] 
   return [...rooms.values()];
 }
 
+/** Chunks that should be queued and running, by partition: an equal part of what its owner and the helpers of that ask for. */
+export function windowsOf(windows: readonly Window[]): Map<number, number> {
+  const groups = [...groupByOwner(windows).values()];
+  return new Map(
+    groups.flatMap(({ window, partitions }) => partitions.map(({ no }) => [no, window / partitions.length])),
+  );
+}
+
 /** An owner with its helpers, who know all of its handlers. */
 interface Group {
   workers: number;

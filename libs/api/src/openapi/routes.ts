@@ -272,6 +272,14 @@ const otherRoutes: Routes = {
       problems: ['invalid', 'not-ready'],
     },
   },
+  '/metrics': {
+    get: {
+      id: 'metrics',
+      summary: 'The figures of this producer and of the cluster, for Prometheus',
+      answers: { 200: { says: 'All of them', content: { 'text/plain': 'the text format of Prometheus, 0.0.4' } } },
+      problems: ['invalid'],
+    },
+  },
   '/openapi.json': {
     get: {
       id: 'openApi',
