@@ -105,7 +105,7 @@ function readsOf({ statements, ofWorker, worker, claim, batch, id, kept }: World
     leftovers: async () => () => statements.leftovers(),
     'clean uploads': async () => () => statements.cleanUploads({ leaseMs: 600_000 }),
     'free ranges': async () => () => statements.freeRanges(),
-    'list, 50 batches': async () => () => statements.batches({ kind: 'batch', limit: 50 }),
+    'list, 50 batches': async () => () => statements.batches({ owner: '', kind: 'batch', limit: 50 }),
   };
 }
 
@@ -113,8 +113,8 @@ const acceptsOf = ({ statements }: World): Record<string, Call> => ({
   'accept, 100 chunks by count': async () => () => statements.acceptCount(newBatch(100, accepted), chunkSize),
   'append, 1 item': async () => {
     const jobs = [{ input: '{"a":1}' }];
-    const batch = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
-    return () => statements.appendJobs({ batch, group: randomUUID(), jobs });
+    const batch = await statements.rollJobs({ owner: '', handler: 'echo', id: randomUUID(), options: '{}' });
+    return () => statements.appendJobs({ owner: '', batch, group: randomUUID(), jobs });
   },
   'accept, 20 chunks of inputs': async () => () => statements.acceptInputs(newBatch(20, accepted), inputs),
 });

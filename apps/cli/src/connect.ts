@@ -21,7 +21,8 @@ export const apiCommand = (program: Command, nameAndArgs: string): Command =>
     );
 
 export async function connect(context: Context, { url }: ConnectOptions): Promise<Client> {
-  return createClient({ url: url === undefined ? await findProducer(context) : checkedUrl(url) });
+  const { bullpenApiKey: apiKey } = readSettings(context.env);
+  return createClient({ url: url === undefined ? await findProducer(context) : checkedUrl(url), apiKey });
 }
 
 /** Where the producer is when nobody says so on the command line. */

@@ -43,8 +43,13 @@ const settingsLines = ({ problems }: SettingsError): string[] => [
 function problemLines({ status, problem }: ApiError): string[] {
   const { title, detail, errors } = problem;
   const words = detail && detail !== title ? `${title}: ${detail}` : title;
-  return [`${words} (HTTP ${status})`, ...(errors ?? []).map((each) => `  ${placed(each)}`)];
+  return [`${words} (HTTP ${status})`, ...(errors ?? []).map((each) => `  ${placed(each)}`), ...nextLines(status)];
 }
+
+const nextLines = (status: number): string[] =>
+  status === 401
+    ? ['Set BULLPEN_API_KEY to a key of this service. Who has one that is admin makes others: pnpm bullpen keys create']
+    : [];
 
 /** `line 3, /a: expected a number`. */
 function placed({ line, pointer = '', message }: ProblemError): string {

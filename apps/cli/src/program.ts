@@ -8,6 +8,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addGaps } from './commands/gaps.ts';
 import { addHandlers } from './commands/handlers.ts';
 import { addJob } from './commands/job.ts';
+import { addKeys } from './commands/keys.ts';
 import { addList, addShow } from './commands/list.ts';
 import { addLimits, addSet } from './commands/limits.ts';
 import { addMigrate } from './commands/migrate.ts';
@@ -85,6 +86,8 @@ function createProgram(context: Context): Command {
   addWorkers(program, context);
   addPartitions(program, context);
   addHandlers(program, context);
+  program.commandsGroup('Say who may:');
+  addKeys(program, context);
   program.commandsGroup('Clean up:');
   addDelete(program, context);
   return program;

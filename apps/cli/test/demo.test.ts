@@ -29,7 +29,7 @@ async function demo(
     [`GET /v1/batches/${batchId}/results`]: () => ({ body: { items: [], nextCursor: null } }),
   });
   const stdout = new PassThrough();
-  const context = { stdout, stderr: new PassThrough() } as unknown as Context;
+  const context = { env: {}, stdout, stderr: new PassThrough() } as unknown as Context;
   const story = createStory(context, { items: 0, workers: 3, handler: 'simulate', seed: 7, ...terms });
   expect(story.tell(await story.run(url), false)).toBe(0);
   return { text: String(stdout.read()), posted };

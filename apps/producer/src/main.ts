@@ -32,6 +32,7 @@ import {
   Refusal,
   runProcess,
 } from '@bullpen/runtime';
+import { openAccess } from './http/open-access.ts';
 import { createApp } from './http/app.ts';
 import { createSummaries } from './http/summaries.ts';
 import { createAdmission } from './intake/admission.ts';
@@ -135,9 +136,11 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
       ? (await checkSameQueue(database.db, backend.kind)).problems
       : [`${publisher.backendName} takes no jobs`];
   const stopping = new AbortController();
+  const access = await openAccess({ statements, settings, log });
   const app = createApp({
     stopping: stopping.signal,
     statements,
+    access,
     handlers,
     reducer,
     uploads,

@@ -177,7 +177,7 @@ describe('a batch with groups', () => {
   it('of which something is missing does not go live', async () => {
     const { statements } = app.database;
     const id = '0198c3a4-7a1e-7000-8000-000000000001';
-    const no = await statements.openUpload({ id, key: null, leaseMs: 5000 });
+    const no = await statements.openUpload({ owner: '', id, key: null, leaseMs: 5000 });
     const chunk = (first: number, line: number) => ({
       first, line, size: 2, items: '[1,2]', indexes: [first, first + 2], skipped: [],
     }); // prettier-ignore

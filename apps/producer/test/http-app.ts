@@ -3,6 +3,7 @@ import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { createAccess } from '@bullpen/access';
 import { createClient } from '@bullpen/api';
 import { defineHandler, type Handler } from '@bullpen/handlers';
 import { createMetrics } from '@bullpen/metrics';
@@ -86,6 +87,7 @@ export async function openApp(
     metrics: createMetrics(),
     readiness: () => Promise.resolve([]),
     reducer,
+    access: createAccess({ statements: database.statements, hosts: settings.allowedHosts ?? null }),
     ...change,
     settings,
   });

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Access, type Refused, whyForbidden } from '@bullpen/access';
 import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
 import { closeServer, listen, type Settings } from '@bullpen/runtime';
 
@@ -15,15 +16,15 @@ const readinessMs = 4000;
 type Readiness = () => Promise<readonly string[]>;
 
 export interface Health {
-  /** From now on this is asked. Before, the answer is that the worker starts. */
-  started: (readiness: Readiness) => void;
+  /** From now on this is asked, and who asks for metrics is known. Before, the answer is that the worker starts. */
+  started: (readiness: Readiness, access: Access) => void;
   /** It drains: not ready from now on, while /livez goes on to answer. */
   stopping: () => void;
   close: () => Promise<void>;
 }
 
 /**
- * Answers `/livez`, `/readyz` and `/metrics` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
+ * Answers `/livez`, `/readyz` and, to whom the producer would too, `/metrics` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
  * servers, so that a supervisor sees one that waits as alive and not ready; a port that is taken is refused at once.
  */
 export async function openHealth(
@@ -32,13 +33,17 @@ export async function openHealth(
 ): Promise<Health> {
   if (workerPort === 0 || metrics === null) return { started: () => {}, stopping: () => {}, close: async () => {} };
   let readiness: Readiness = async () => ['the worker starts'];
+  let access: Access | null = null;
   const look = oneAtATime(() => within(readinessMs, readiness()));
   const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, (req, res) => {
-    void answer(req, res, { look, metrics });
+    void answer(req, res, { look, metrics, access });
   });
   await listen(server, { host, port: workerPort, setting: 'WORKER_PORT', command: 'pnpm worker' });
   return {
-    started: (how) => void (readiness = how),
+    started(how, who) {
+      readiness = how;
+      access = who;
+    },
     stopping: () => void (readiness = async () => ['the worker stops']),
     close: () => closeServer(server),
   };
@@ -49,7 +54,7 @@ const paths = ['/livez', '/readyz', '/metrics'];
 async function answer(
   req: IncomingMessage,
   res: ServerResponse,
-  { look, metrics }: { look: Readiness; metrics: Exposition },
+  { look, metrics, access }: { look: Readiness; metrics: Exposition; access: Access | null },
 ): Promise<void> {
   const [path = ''] = (req.url ?? '/').split('?', 1);
   if (!paths.includes(path)) return refuse(req, res, 'not-found', 'A worker answers /livez, /readyz and /metrics');
@@ -58,11 +63,21 @@ async function answer(
     return refuse(req, res, 'method-not-allowed', `${req.method} is not allowed here`);
   }
   if (path === '/livez') return sendJson(res, 200, { status: 'alive' });
-  if (path === '/metrics') return send(res, 200, metrics.contentType, await metrics.text());
+  if (path === '/metrics' && access !== null) {
+    const refused = await whyRefused(access, req);
+    if (refused !== null) return refuse(req, res, refused.slug, refused.detail);
+    return send(res, 200, metrics.contentType, await metrics.text());
+  }
   const problems = await look();
   if (problems.length === 0) return sendJson(res, 200, { status: 'ready' });
   res.setHeader('Retry-After', '2');
   refuse(req, res, 'not-ready', problems.join('; '), problems);
+}
+
+/** What a worker does says as much as what the producer does. */
+async function whyRefused(access: Access, req: IncomingMessage): Promise<Refused | null> {
+  const caller = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, true);
+  return 'slug' in caller ? caller : whyForbidden(caller, 'read');
 }
 
 function refuse(
@@ -75,6 +90,7 @@ function refuse(
   const [instance = '/'] = (req.url ?? '/').split('?', 1);
   const errors = problems.map((message) => ({ message }));
   const { status } = problemTable[slug];
+  if (status === 401) res.setHeader('WWW-Authenticate', 'Bearer');
   sendJson(res, status, problemOf(slug, { detail, instance, errors }), 'application/problem+json');
 }
 

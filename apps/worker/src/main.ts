@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { createAccess } from '@bullpen/access';
 import {
   checkDatabase,
   checkSameQueue,
@@ -74,7 +75,9 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     observe: metrics?.observe,
   });
   metrics?.started(worker, { pool: database.pool, traffic });
-  health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat());
+  const access = createAccess({ statements, hosts: settings.allowedHosts ?? null });
+  if (metrics !== null) await access.load();
+  health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat(), access);
   return {
     ready: { id: worker.id },
     drain: async () => {

@@ -6,6 +6,7 @@ import type { BatchEvent } from './events.ts';
 import type { Failures, Retry } from './failures.ts';
 import { followEvents, type FollowOptions } from './follow-events.ts';
 import { linesOf } from './lines.ts';
+import type { CreatedKey, KeyAnswer, NewKeyBody } from './keys.ts';
 import type { HandlerLimits, HandlerLimitsBody } from './limits.ts';
 import { completeHeader, countedHeader, type Result, type ResultPage } from './result.ts';
 import { createTransport } from './transport.ts';
@@ -45,8 +46,8 @@ export type Client = ReturnType<typeof createClient>;
  * The API from a program. Every call rejects with ApiError where the service says no, and with UnreachableError where
  * nobody answers or the answer breaks off. Answers are not checked again: the service made them by the same types.
  */
-export function createClient({ url }: { url: string }) {
-  const transport = createTransport(url);
+export function createClient({ url, apiKey }: { url: string; apiKey?: string | undefined }) {
+  const transport = createTransport(url, apiKey);
   const { send, read, bytesOf } = transport;
   const batchPath = (id: string): string => `/v1/batches/${encodeURIComponent(id)}`;
   const resultsPath = (id: string): string => `${batchPath(id)}/results`;
@@ -125,6 +126,14 @@ export function createClient({ url }: { url: string }) {
       read(`/v1/handlers/${encodeURIComponent(name)}/limits`, {}, jsonBody('PUT', limits)),
     workers: (): Promise<{ items: WorkerAnswer[] }> => read('/v1/workers'),
     partitions: (): Promise<{ items: PartitionAnswer[] }> => read('/v1/partitions'),
+
+    keys: (): Promise<{ items: KeyAnswer[] }> => read('/v1/keys'),
+    /** The answer is the only one that holds the key. */
+    createKey: (body: NewKeyBody): Promise<CreatedKey> => read('/v1/keys', {}, jsonBody('POST', body)),
+    /** Within 2 s it is refused, for good. */
+    async revokeKey(id: string): Promise<void> {
+      await send(`/v1/keys/${encodeURIComponent(id)}`, {}, { method: 'DELETE' });
+    },
 
     /** What is in the way, one line each; [] is ready. */
     async ready(): Promise<string[]> {

@@ -7,6 +7,7 @@ export * from './events.ts';
 export * from './failures.ts';
 export * from './faults.ts';
 export * from './id.ts';
+export * from './keys.ts';
 export * from './limits.ts';
 export { openApi } from './openapi/document.ts';
 export { always, type Method, type RouteSpec } from './openapi/route.ts';

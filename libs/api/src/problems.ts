@@ -8,7 +8,8 @@ import { z } from 'zod';
  */
 export const problemTable = {
   malformed: { status: 400, title: 'The request cannot be read' },
-  unauthorized: { status: 401, title: 'This request is not allowed from there' },
+  unauthorized: { status: 401, title: 'This request is not allowed without a key' },
+  forbidden: { status: 403, title: 'The key does not allow this' },
   'not-found': { status: 404, title: 'There is nothing here' },
   'method-not-allowed': { status: 405, title: 'This method is not allowed here' },
   'not-acceptable': { status: 406, title: 'This cannot be answered in that form' },
@@ -17,9 +18,11 @@ export const problemTable = {
   'in-progress': { status: 409, title: 'The same request is being read' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'A body of this type is not taken' },
+  'unknown-host': { status: 421, title: 'The service has another name' },
   invalid: { status: 422, title: 'The request is not valid' },
   'unknown-handler': { status: 422, title: 'There is no such handler' },
   'key-reused': { status: 422, title: 'The key was used before' },
+  'rate-limited': { status: 429, title: 'This key asks too often' },
   'backlog-full': { status: 429, title: 'Too much waits already' },
   'header-too-large': { status: 431, title: 'The URL or the headers are too large' },
   internal: { status: 500, title: 'Something broke here' },

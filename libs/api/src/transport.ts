@@ -4,11 +4,15 @@ import { type Problem, problemOf, problemSchema } from './problems.ts';
 export type Transport = ReturnType<typeof createTransport>;
 
 /** Requests to one service, whose every failure is an ApiError or an UnreachableError. */
-export function createTransport(url: string) {
+export function createTransport(url: string, apiKey?: string) {
   const base = url.replace(/\/+$/, '');
 
   async function send(path: string, query: object = {}, init: RequestInit = {}): Promise<Response> {
-    const response = await reach(base, init.signal, () => fetch(`${base}${path}${queryText(query)}`, init));
+    const headers = new Headers(init.headers);
+    if (apiKey !== undefined) headers.set('authorization', `Bearer ${apiKey}`);
+    const response = await reach(base, init.signal, () =>
+      fetch(`${base}${path}${queryText(query)}`, { ...init, headers }),
+    );
     if (response.ok) return response;
     throw new ApiError(await readProblem(response, path));
   }

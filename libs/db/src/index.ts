@@ -20,6 +20,8 @@ export {
   type Verdict,
 } from './retry.ts';
 export { createStatements, type Statements } from './statements/index.ts';
+export type { ApiKeyRow, NewApiKey } from './statements/api-keys.ts';
+export type { Who } from './statements/audit.ts';
 export type { NewBatch, NewChunk } from './statements/accept.ts';
 export type { Append, Appended } from './statements/append.ts';
 export type { NewJob, Placed } from './statements/append-jobs.ts';

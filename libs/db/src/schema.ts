@@ -94,8 +94,9 @@ export const batches = pgTable(
       .on(t.owner, t.pass, t.no)
       .where(sql`${t.state} = 'running'`),
     uniqueIndex('batches_rolling')
-      .on(t.handler)
+      .on(t.owner, t.handler)
       .where(sql`${t.kind} = 'jobs' and not ${t.sealed}`),
+    index('batches_listed').on(t.owner, t.id),
     index('batches_open')
       .on(t.no)
       .where(sql`not ${t.sealed}`),
@@ -369,6 +370,26 @@ export const owners = pgTable('owners', {
   weight: integer().notNull().default(1),
 });
 
+/**
+ * Who may ask over HTTP. A key is `bp_<id>_<secret>`, of which only the SHA-256 is kept. One that was revoked stays: without any the service
+ * would go back to the rule for times without keys.
+ */
+export const apiKeys = pgTable('api_keys', {
+  id: text().primaryKey(),
+  /** SHA-256 of the whole key, in hex. */
+  hash: text().notNull(),
+  name: text().notNull(),
+  owner: text().notNull(),
+  scopes: text({ enum: ['submit', 'read', 'control', 'admin'] })
+    .array()
+    .notNull(),
+  /** Requests a second; null: any number. */
+  rate: integer(),
+  createdAt: at('created_at').notNull().defaultNow(),
+  expiresAt: at('expires_at'),
+  revokedAt: at('revoked_at'),
+});
+
 /** What all workers together may do: of a batch (`batch:<no>`) or of a handler (`handler:<name>`). */
 export const limits = pgTable('limits', {
   name: text().primaryKey(),
@@ -408,7 +429,7 @@ export const permits = pgTable(
 export const audit = pgTable('audit', {
   no: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
   at: at('at').notNull().defaultNow(),
-  /** Name of the API key; null: there are no keys, and somebody of this machine asked. */
+  /** Name and id of the API key; null: there are no keys, and somebody of this machine asked. */
   who: text(),
   action: text().notNull(),
   /** The id of a batch or a key, or the name of a handler. */

@@ -50,7 +50,7 @@ describe('a key', () => {
 
   it('is held by an upload while it is read, and free when that is aborted or its producer gone', async () => {
     const { statements } = database;
-    const open = (id: string, leaseMs = 60_000) => statements.openUpload({ id, key: 'k', leaseMs });
+    const open = (id: string, leaseMs = 60_000) => statements.openUpload({ owner: '', id, key: 'k', leaseMs });
     const [first, second, third] = [randomUUID(), randomUUID(), randomUUID()];
     const no = await open(first);
     expect(await open(first)).toBe(no);
@@ -74,9 +74,11 @@ describe('a key', () => {
   it('is kept while the producer of its upload says that it is there', async () => {
     const { statements } = database;
     const id = randomUUID();
-    const no = await statements.openUpload({ id, key: 'k', leaseMs: 1 });
+    const no = await statements.openUpload({ owner: '', id, key: 'k', leaseMs: 1 });
     await statements.keepUploads({ nos: [no], leaseMs: 60_000 });
-    expect(await taken(statements.openUpload({ id: randomUUID(), key: 'k', leaseMs: 1 }))).toMatchObject({ batch: id });
+    expect(await taken(statements.openUpload({ owner: '', id: randomUUID(), key: 'k', leaseMs: 1 }))).toMatchObject({
+      batch: id,
+    });
   });
 });
 
@@ -90,7 +92,7 @@ describe('keys that are kept while uploads go live', () => {
     })();
     const one = async (key: string): Promise<boolean> => {
       const id = randomUUID();
-      const no = await statements.openUpload({ id, key, leaseMs: 60_000 });
+      const no = await statements.openUpload({ owner: '', id, key, leaseMs: 60_000 });
       nos.add(no);
       await statements.put({ no, chunks: [{ ...chunk(0, 3), skipped: [] }] });
       const live = await statements.goLive({ ...batchOf('h', key), id, no, total: 3, chunks: 1, skipped: 0 });
@@ -154,7 +156,7 @@ describe('an open batch', () => {
 });
 
 describe('single items', () => {
-  const roll = () => database.statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
+  const roll = () => database.statements.rollJobs({ owner: '', handler: 'echo', id: randomUUID(), options: '{}' });
   const job = (input: string, key?: string, hash = 'h') => ({ input, key: key === undefined ? key : { key, hash } });
 
   it('go to one rolling batch, a chunk for each group, each key once', async () => {
@@ -163,10 +165,13 @@ describe('single items', () => {
     expect(same).toBe(batch);
     const group = randomUUID();
     const jobs = [job('"a"', 'k1'), job('"b"'), job('"c"', 'k2'), job('"d"')];
-    const placed = await statements.appendJobs({ batch, group, jobs });
+    const placed = await statements.appendJobs({ owner: '', batch, group, jobs });
     expect(placed!.map(({ index }) => index)).toEqual([2, 0, 3, 1]);
-    expect(await statements.appendJobs({ batch, group, jobs })).toMatchObject(placed!.map(({ index }) => ({ index })));
+    expect(await statements.appendJobs({ owner: '', batch, group, jobs })).toMatchObject(
+      placed!.map(({ index }) => ({ index })),
+    );
     const later = await statements.appendJobs({
+      owner: '',
       batch,
       group: randomUUID(),
       jobs: [job('"e"'), job('"a"', 'k1', 'x'), job('"f"', 'k3')],
@@ -181,7 +186,7 @@ describe('single items', () => {
     expect(await statements.counts(batch)).toMatchObject({ total: 6, kind: 'jobs' });
     const twice = await Promise.all(
       Array.from({ length: 20 }, () =>
-        statements.appendJobs({ batch, group: randomUUID(), jobs: [job('1', 'once'), job('2')] }),
+        statements.appendJobs({ owner: '', batch, group: randomUUID(), jobs: [job('1', 'once'), job('2')] }),
       ),
     );
     expect(new Set(twice.map((each) => each![0]!.index)).size).toBe(1);
@@ -190,9 +195,14 @@ describe('single items', () => {
 
   it('under the key of an upload that is still read are not placed', async () => {
     const { statements } = database;
-    await statements.openUpload({ id: randomUUID(), key: 'k', leaseMs: 60_000 });
+    await statements.openUpload({ owner: '', id: randomUUID(), key: 'k', leaseMs: 60_000 });
     const batch = await roll();
-    const placed = await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('1', 'k'), job('2')] });
+    const placed = await statements.appendJobs({
+      owner: '',
+      batch,
+      group: randomUUID(),
+      jobs: [job('1', 'k'), job('2')],
+    });
     expect(placed).toEqual([expect.objectContaining({ index: null, hash: null }), { batch, index: 0, hash: null }]);
   });
 
@@ -205,7 +215,9 @@ describe('single items', () => {
       sql`state = 'cancelled'`,
     ]) {
       await database.db.execute(sql`update batches set ${change} where not sealed`);
-      expect(await statements.appendJobs({ batch: ids.at(-1)!, group: randomUUID(), jobs: [job('1')] })).toBeNull();
+      expect(
+        await statements.appendJobs({ owner: '', batch: ids.at(-1)!, group: randomUUID(), jobs: [job('1')] }),
+      ).toBeNull();
       ids.push(await roll());
     }
     expect(new Set(ids).size).toBe(4);
@@ -216,8 +228,8 @@ describe('single items', () => {
   it('are settled when they have a row, or when no unfinished chunk holds them', async () => {
     const { statements } = database;
     const batch = await roll();
-    await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('1'), job('2')] });
-    await statements.appendJobs({ batch, group: randomUUID(), jobs: [job('3')] });
+    await statements.appendJobs({ owner: '', batch, group: randomUUID(), jobs: [job('1'), job('2')] });
+    await statements.appendJobs({ owner: '', batch, group: randomUUID(), jobs: [job('3')] });
     const items = [0, 1, 2].map((index) => ({ batch, index, closely: true }));
     const settled = async (asked = items) => (await statements.settled(asked)).map(({ at }) => at);
     expect(await settled()).toEqual([]);

@@ -116,7 +116,7 @@ describe('a keyed batch', () => {
     const database = await databaseForTest();
     const { statements, db } = database;
     const id = randomUUID();
-    const no = await statements.openUpload({ id, key: null, leaseMs: 5000 });
+    const no = await statements.openUpload({ owner: '', id, key: null, leaseMs: 5000 });
     await statements.put({ no, chunks: given.map((chunk) => ({ ...chunk, skipped: [] })) });
     expect(await statements.goLive({ ...batchOf(id), no, chunks: 2, skipped: 0 })).toBe(false);
     await statements.abortUpload(id);

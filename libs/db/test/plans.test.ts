@@ -76,8 +76,8 @@ describe('plans that are kept', () => {
       await statements.lineTag(batch);
       await statements.outcome({ batch, index: 5 });
       await statements.results({ batch, after: 5, limit: 10, status: 'all', maxBytes: 1e6 });
-      const jobs = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
-      await statements.appendJobs({ batch: jobs, group: randomUUID(), jobs: [{ input: '1' }] });
+      const jobs = await statements.rollJobs({ owner: '', handler: 'echo', id: randomUUID(), options: '{}' });
+      await statements.appendJobs({ owner: '', batch: jobs, group: randomUUID(), jobs: [{ input: '1' }] });
     };
     const rowsRead = async (): Promise<number> => {
       await kept.db.execute(sql`select pg_stat_force_next_flush()`);
@@ -109,7 +109,7 @@ describe('plans that are kept', () => {
     const inputs = { handler: 'echo', name: null, params: null, options: '{}', keyed: true, open: true };
     const work = async (): Promise<void> => {
       const id = randomUUID();
-      const no = await statements.openUpload({ id, key: null, leaseMs: 5000 });
+      const no = await statements.openUpload({ owner: '', id, key: null, leaseMs: 5000 });
       await statements.put({ no, chunks: [chunk] });
       expect(await statements.goLive({ ...inputs, id, no, total: 2, chunks: 1, skipped: 0 })).toBe(true);
       await statements.append({ batch: id, id: randomUUID(), chunks: [chunk], unfinishedMax: 100 });

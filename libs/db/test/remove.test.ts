@@ -54,7 +54,7 @@ describe('a batch that is removed', () => {
       null,
       null,
     ]);
-    expect((await statements.batches({ kind: 'batch', limit: 10 })).map((row) => row.id)).toEqual([kept.id]);
+    expect((await statements.batches({ owner: '', kind: 'batch', limit: 10 })).map((row) => row.id)).toEqual([kept.id]);
     await cleanAll(database);
     expect(await rowsOf(no)).toEqual(nothing);
     expect(await rowsOf(kept.no)).toMatchObject({ results: 10, inputs: 1, chunks: 1 });
@@ -81,7 +81,7 @@ describe('a batch that is removed', () => {
     const { id, no } = await acceptBatch(database, { total: 10, size: 10 });
     await statements.pause(no);
     expect(await statements.remove(id)).toBe(false);
-    const rolling = await statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
+    const rolling = await statements.rollJobs({ owner: '', handler: 'echo', id: randomUUID(), options: '{}' });
     await database.db.execute(sql`update batches set state = 'cancelled' where id = ${rolling}::uuid`);
     expect(await statements.remove(rolling)).toBe(false);
     await database.db.execute(sql`update batches set sealed = true where id = ${rolling}::uuid`);
@@ -176,7 +176,7 @@ describe('a range', () => {
   it('is kept for an upload that has one of its numbers', async () => {
     const { statements } = database;
     const id = randomUUID();
-    const no = await statements.openUpload({ id, key: null, leaseMs: 60_000 });
+    const no = await statements.openUpload({ owner: '', id, key: null, leaseMs: 60_000 });
     await database.db.execute(sql`select setval('batches_no', 999)`);
     await statements.extend();
     await cleanAll(database);
@@ -249,7 +249,7 @@ describe('a range', () => {
     over = true;
     expect(await watched).toBe(0);
     expect(await tables('results')).toEqual([1000, large.no + 1]);
-    expect(await statements.batches({ kind: 'batch', limit: 9 })).toMatchObject([
+    expect(await statements.batches({ owner: '', kind: 'batch', limit: 9 })).toMatchObject([
       { state: 'completed', succeeded: 20 },
     ]);
     await reader.run('commit');

@@ -87,7 +87,7 @@ describe('an open batch', () => {
     for (const each of [paused, cancelled, running]) await age(each);
     await database.statements.pause(paused.no);
     await database.statements.cancel(cancelled.no);
-    await database.statements.rollJobs({ handler: 'echo', id: randomUUID(), options: '{}' });
+    await database.statements.rollJobs({ owner: '', handler: 'echo', id: randomUUID(), options: '{}' });
     const streams = (days: number, after = 0): Promise<number[]> => database.statements.streams({ days, after });
     expect(await streams(30)).toEqual([paused.no, running.no]);
     expect([await streams(31), await streams(30, paused.no), await streams(0)]).toEqual([

@@ -7,7 +7,8 @@ import { cleanAll } from './clean.ts';
 let database: TestDatabase;
 beforeEach(async () => void (database = await databaseForTest()));
 
-const open = (id: string): Promise<number> => database.statements.openUpload({ id, key: null, leaseMs: 5000 });
+const open = (id: string): Promise<number> =>
+  database.statements.openUpload({ owner: '', id, key: null, leaseMs: 5000 });
 const chunk = (first: number, size = 10) => ({
   skipped: [],
   first,

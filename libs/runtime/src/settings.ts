@@ -1,6 +1,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** One setting: what it means to people (`about`, `unit`, `bounds`) and how its text is read (`read`). */
@@ -104,6 +105,60 @@ const url = (protocols: readonly string[], about: string): Setting<string | unde
       ctx.addIssue(`must be a URL that starts with ${protocols.map((each) => `${each}//`).join(' or ')}`);
       return z.NEVER;
     }),
+});
+
+const apiKey = (about: string): Setting<string | undefined> => ({
+  about,
+  unit: 'key',
+  bounds: 'bp_<id>_<secret>: 4…32 of a-z and 0-9, then 32…128 letters and digits',
+  shown: '',
+  read: z
+    .string()
+    // The value is not repeated.
+    .regex(/^bp_[a-z0-9]{4,32}_[A-Za-z0-9]{32,128}$/, {
+      error: 'must be bp_<id>_<secret>: 4 to 32 of a-z and 0-9, then 32 to 128 letters and digits',
+    })
+    .optional(),
+});
+
+const listed = (what: string, isOne: (text: string) => boolean) =>
+  z
+    .string()
+    .optional()
+    .transform((text, ctx) => {
+      if (text === undefined) return undefined;
+      const all = text.split(',').map((each) => each.trim().toLowerCase());
+      const wrong = all.find((each) => !isOne(each));
+      if (wrong === undefined) return all;
+      ctx.addIssue(`must be ${what}, by comma, not "${wrong}"`);
+      return z.NEVER;
+    });
+
+const isHost = (text: string): boolean => /^(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?$|^\[[0-9a-f:]+\]$/.test(text);
+
+const hosts = (about: string): Setting<string[] | undefined> => ({
+  about,
+  unit: 'names, by comma',
+  bounds: 'without a port: bullpen.example.com',
+  shown: '',
+  read: listed('names without a port such as bullpen.example.com', isHost),
+});
+
+function isNetwork(text: string): boolean {
+  const [address = '', bits] = text.split('/');
+  const version = isIP(address);
+  return version > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)));
+}
+
+const proxies = (about: string): Setting<string[] | undefined> => ({
+  about,
+  unit: 'addresses, by comma',
+  bounds: 'addresses and networks such as 10.0.0.0/8, loopback, linklocal, uniquelocal',
+  shown: '',
+  read: listed(
+    'addresses or networks such as 10.0.0.7 or 10.0.0.0/8, or loopback, linklocal, uniquelocal',
+    (text) => ['loopback', 'linklocal', 'uniquelocal'].includes(text) || isNetwork(text),
+  ),
 });
 
 /** `0-3,7` as [0, 1, 2, 3, 7]. */
@@ -269,12 +324,15 @@ export const settingTable = {
     ['http:', 'https:'],
     'Where the CLI finds the producer; unset: the one that runs on DATA_DIR, else port 3000',
   ),
+  BULLPEN_API_KEY: apiKey('The key by which the CLI asks, where the service has keys'),
+  BULLPEN_ADMIN_KEY: apiKey(
+    'A key that may do everything: the producer makes it at its start, where it is not there yet. Try: echo bp_admin_$(openssl rand -hex 24)',
+  ),
+  ALLOWED_HOSTS: hosts(
+    'Names of the service that are answered beside localhost, once there are keys; unset: any. Others get 421',
+  ),
+  TRUST_PROXY: proxies('Whom to believe X-Forwarded-For of, so that the log names who really asked; unset: nobody'),
 } satisfies Record<string, Setting<unknown>>;
-
-/** Settings of the contract that later releases bring. Setting one is refused: nobody should rely on what does nothing. */
-export const settingsNotBuilt = [
-  'TRUST_PROXY', 'BULLPEN_ADMIN_KEY', 'BULLPEN_API_KEY',
-] as const; // prettier-ignore
 
 /** Settings that break a promise, so that a test can show that it would see it broken. `.env.example` does not know them. */
 export const testSettingTable = {
@@ -323,9 +381,6 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const parsed = (setting.read as z.ZodType).safeParse(env[name] === '' ? undefined : env[name]);
     if (parsed.success) settings[camel(name)] = parsed.data;
     else problems.push(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
-  }
-  for (const name of settingsNotBuilt) {
-    if (env[name]) problems.push(`${name} is not built yet: leave it unset`);
   }
   const testing = Object.keys(testSettingTable).filter((name) => env[name]);
   settings['testing'] = testing;

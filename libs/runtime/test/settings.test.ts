@@ -1,4 +1,4 @@
-import { readSettings, SettingsError, settingTable, settingsNotBuilt } from '@bullpen/runtime';
+import { readSettings, SettingsError, settingTable } from '@bullpen/runtime';
 import { describe, expect, it } from 'vitest';
 
 const problemsOf = (env: Record<string, string>): readonly string[] => {
@@ -79,9 +79,28 @@ describe('settings', () => {
     }
   });
 
-  it('refuses what is not built yet instead of ignoring it', () => {
-    for (const name of settingsNotBuilt)
-      expect(problemsOf({ [name]: '1' })).toEqual([`${name} is not built yet: leave it unset`]);
+  it('reads keys, names and proxies, and repeats no secret', () => {
+    const key = `bp_admin_${'x'.repeat(32)}`;
+    expect(
+      readSettings({
+        BULLPEN_ADMIN_KEY: key,
+        ALLOWED_HOSTS: 'Bullpen.example.com, [::1]',
+        TRUST_PROXY: 'loopback,10.0.0.0/8',
+      }),
+    ).toMatchObject({
+      bullpenAdminKey: key,
+      allowedHosts: ['bullpen.example.com', '[::1]'],
+      trustProxy: ['loopback', '10.0.0.0/8'],
+    });
+    const cases: [Record<string, string>, RegExp][] = [
+      [{ BULLPEN_ADMIN_KEY: 'hunter2' }, /^BULLPEN_ADMIN_KEY must be bp_<id>_<secret>(?!.*hunter2)/],
+      [{ BULLPEN_API_KEY: 'bp_a_hunter2' }, /^BULLPEN_API_KEY must be bp_<id>_<secret>(?!.*hunter2)/],
+      [{ ALLOWED_HOSTS: 'https://bullpen.example.com' }, /^ALLOWED_HOSTS must be names without a port .*not "https:/],
+      [{ ALLOWED_HOSTS: 'a:3000' }, /^ALLOWED_HOSTS must be names without a port/],
+      [{ TRUST_PROXY: 'true' }, /^TRUST_PROXY must be addresses or networks .*not "true"/],
+      [{ TRUST_PROXY: '10.0.0.0/33' }, /^TRUST_PROXY must be addresses or networks/],
+    ];
+    for (const [env, words] of cases) expect(problemsOf(env)).toEqual([expect.stringMatching(words)]);
   });
 
   it('refuses in production what is for tests, and names it elsewhere', () => {

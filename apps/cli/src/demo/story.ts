@@ -1,4 +1,5 @@
 import { createClient, type Batch } from '@bullpen/api';
+import { readSettings } from '@bullpen/runtime';
 import { printJson, printLines, type Context } from '../context.ts';
 import { exitCode } from '../failure.ts';
 import { openDisplay } from '../progress/display.ts';
@@ -42,7 +43,12 @@ export function createStory(context: Context, terms: DemoTerms): Story {
         onBar(true);
         return { ...display, close: () => (display.close(), onBar(false)) };
       };
-      return runBatch(createClient({ url }), terms, { onBeside, onAccepted, openProgress, signal });
+      return runBatch(createClient({ url, apiKey: readSettings(context.env).bullpenApiKey }), terms, {
+        onBeside,
+        onAccepted,
+        openProgress,
+        signal,
+      });
     },
     tell(outcome, isServing) {
       print(...endLines(outcome, out.columns || 80), ...nextLines(outcome.batch.id, isServing));

@@ -1,37 +1,83 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import type { RequestHandler } from 'express';
+import { type Access, type Caller, whyForbidden } from '@bullpen/access';
+import type { RouteSpec } from '@bullpen/api';
+import type { Log } from '@bullpen/runtime';
+import type { Request, RequestHandler } from 'express';
+import { rateLimit } from 'express-rate-limit';
 import { HttpProblem } from './problem.ts';
 
-/** What the rule looks at. */
-export interface Caller {
-  /** Address of the peer. */
-  peer: string | undefined;
-  headers: IncomingHttpHeaders;
+/** Pages that a browser asks for by itself, with what its user has typed in as a password. What changes anything is none of them. */
+const isPage = ({ method, path }: Request): boolean =>
+  (method === 'GET' || method === 'HEAD') && !path.startsWith('/v1/');
+
+const forBrowsers = 'Basic realm="Bullpen: the key is the password", charset="UTF-8"';
+
+const callers = new WeakMap<Request, Caller>();
+
+/** Who asks; the guard has let it in. */
+export function callerOf(req: Request): Caller {
+  const caller = callers.get(req);
+  if (caller === undefined) throw new Error('nobody has looked who asks');
+  return caller;
 }
 
-const loopbackPeer = /^(::1|(::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3})$/;
-/** Other names mean DNS rebinding: a page of a stranger whose name was made to point here. */
-const loopbackHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
+/** Whether the guard knows who asks: of what is open to everybody nobody has to be known. */
+export const isKnown = (req: Request): boolean => callers.has(req);
 
-/**
- * The rule while there are no keys: only people and programs of this machine. Answers why a request is refused, or
- * null. A proxy in front would make everybody look local, hence its headers; a page in a browser shows itself by Origin.
- */
-export function whyRefused({ peer, headers }: Caller): string | null {
-  if (peer === undefined || !loopbackPeer.test(peer)) return 'Without keys only this machine may ask';
-  const forwarded = Object.keys(headers).find((name) => name === 'forwarded' || name.startsWith('x-forwarded-'));
-  if (forwarded !== undefined) return `Without keys no proxy may stand in front (header ${forwarded})`;
-  const { host, origin } = headers;
-  if (host === undefined || !loopbackHost.test(host))
-    return 'Without keys the Host must be localhost, 127.0.0.1 or [::1]';
-  const own = [`http://${host}`, `https://${host}`].map((each) => each.toLowerCase());
-  if (origin !== undefined && !own.includes(origin.toLowerCase()))
-    return 'Without keys no page of another origin may ask';
-  return null;
+/** Finds out who asks, and refuses who may not ask at all. With keys `/readyz` is open, for probes that have none. */
+export function guardAccess({ access, log }: { access: Access; log: Log }): RequestHandler {
+  const note = createNote(log);
+  return async (req, _res, next) => {
+    const page = isPage(req);
+    const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, page);
+    if (!('slug' in found)) {
+      callers.set(req, found);
+      return next();
+    }
+    const hasKeys = !(await access.isKeyless());
+    if (hasKeys && req.path === '/readyz') return next();
+    note(req, found.detail);
+    const challenge = hasKeys && page ? `Bearer, ${forBrowsers}` : 'Bearer';
+    const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge } : {};
+    throw new HttpProblem(found.slug, found.detail, { headers });
+  };
 }
 
-export const guardAccess: RequestHandler = (req, _res, next) => {
-  const reason = whyRefused({ peer: req.socket.remoteAddress, headers: req.headers });
-  if (reason !== null) throw new HttpProblem('unauthorized', reason, { headers: { 'WWW-Authenticate': 'Bearer' } });
-  next();
-};
+/** Refuses whose key does not allow what this needs. */
+export const requires =
+  (needs: RouteSpec['needs']): RequestHandler =>
+  (req, _res, next) => {
+    const refused = needs === 'nothing' ? null : whyForbidden(callerOf(req), needs);
+    if (refused !== null) throw new HttpProblem(refused.slug, refused.detail);
+    next();
+  };
+
+/** So many requests of a key in each second, of this process. */
+export const limitRate = (): RequestHandler =>
+  rateLimit({
+    windowMs: 1000,
+    skip: (req) => !isKnown(req) || callerOf(req).rate === null,
+    keyGenerator: (req) => callerOf(req).keyId ?? '',
+    limit: (req) => callerOf(req).rate ?? 0,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    validate: false,
+    handler: (req, _res, next) => {
+      const detail = `The key may ask ${callerOf(req).rate} times a second`;
+      next(new HttpProblem('rate-limited', detail, { headers: { 'Retry-After': '1' } }));
+    },
+  });
+
+const noteEveryMs = 10_000;
+
+/** Who was refused, in a line each ten seconds: strangers must not fill the log. */
+function createNote(log: Log) {
+  let notedAt = -Infinity;
+  let refused = 0;
+  return ({ ip, method, path }: Request, reason: string): void => {
+    refused += 1;
+    if (performance.now() - notedAt < noteEveryMs) return;
+    notedAt = performance.now();
+    log.warn({ from: ip, method, path: path.slice(0, 200), reason, refused }, 'requests were refused');
+    refused = 0;
+  };
+}

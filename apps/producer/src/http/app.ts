@@ -1,5 +1,5 @@
 import express, { type Express } from 'express';
-import { guardAccess } from './access.ts';
+import { guardAccess, limitRate } from './access.ts';
 import { deleteBatch, listBatches, showBatch } from './batches.ts';
 import { appendItems, closeBatch } from './append.ts';
 import { addBoard } from './board.ts';
@@ -18,6 +18,7 @@ import { streamInputs } from './inputs.ts';
 import { showAlive, showReady } from './health.ts';
 import { changeBatch, limitHandler } from './limits.ts';
 import { createItemWatcher } from './item-watch.ts';
+import { createKey, listKeys, revokeKey } from './keys.ts';
 import { showMetrics } from './metrics.ts';
 import { submitJob } from './jobs.ts';
 import { addResource } from './resource.ts';
@@ -44,6 +45,7 @@ export function createApp(given: HttpDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
+  app.set('trust proxy', deps.settings.trustProxy ?? false);
 
   app.use(setHeaders);
   app.use((_req, res, next) => {
@@ -51,7 +53,7 @@ export function createApp(given: HttpDeps): Express {
     next();
   });
   addResource(app, '/livez', { get: showAlive });
-  app.use(guardAccess);
+  app.use(guardAccess(deps), limitRate());
   addResource(app, '/readyz', { get: showReady(deps) });
   addResource(app, '/metrics', { get: showMetrics(deps) });
   addResource(app, '/v1/batches', { get: listBatches(statements), post: submitBatch(deps, withBody) });
@@ -77,6 +79,8 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/handlers/:name/limits', { put: limitHandler(deps, withBody) });
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });
+  addResource(app, '/v1/keys', { get: listKeys(deps), post: createKey(deps, withBody) });
+  addResource(app, '/v1/keys/:id', { delete: revokeKey(deps) });
   addResource(app, '/openapi.json', { get: showOpenApi() });
   addResource(app, '/docs', { get: showDocs() });
   addBoard(app, deps);

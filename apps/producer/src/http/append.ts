@@ -46,7 +46,7 @@ export function appendItems(deps: HttpDeps, withBody: BodyReader): Route {
       const chunks = await chunksOf(deps, batch, media, bytes);
       const count = chunks.reduce((items, { size }) => items + size, 0);
       const digest = hash.digest('hex');
-      const appended = await underKey(deps.statements, key, () => {
+      const appended = await underKey(deps.statements, { owner: batch.owner, key }, () => {
         deps.admission.admit(count);
         return append(deps, batch, chunks, key === null ? undefined : { key, hash: digest });
       });
@@ -73,7 +73,14 @@ async function append(
   key: { key: string; hash: string } | undefined,
 ): Promise<{ first: number; known: boolean }> {
   const unfinishedMax = deps.settings.maxItemsPerBatch;
-  const appending = deps.statements.append({ batch: batch.id, id: newId(), chunks, unfinishedMax, key });
+  const appending = deps.statements.append({
+    batch: batch.id,
+    owner: batch.owner,
+    id: newId(),
+    chunks,
+    unfinishedMax,
+    key,
+  });
   const appended = await confirmed(batch.id, appending);
   if (appended.first !== null) return appended;
   // As it is now: what the statement saw may be from before a close that it waited for.

@@ -62,6 +62,7 @@ export const freshBatch = (batch: NewBatch): Batch =>
   toBatch({
     no: 0,
     id: batch.id,
+    owner: batch.owner ?? '',
     kind: 'batch',
     name: batch.name,
     handler: batch.handler,

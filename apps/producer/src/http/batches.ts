@@ -1,6 +1,7 @@
 import { type Batch, batchesQuerySchema, batchQuerySchema, isId } from '@bullpen/api';
 import type { BatchRow, Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
+import { callerOf } from './access.ts';
 import { sendJson, sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { decodeIdCursor, encodeCursor } from './cursor.ts';
@@ -20,14 +21,15 @@ const pageMaxBytes = 8 * 1024 * 1024;
 export function listBatches(statements: Statements): Route {
   return async (req, res) => {
     const { state, handler, kind, limit, cursor } = readQuery(req, batchesQuerySchema);
-    const scope = ['batches', state ?? '', handler ?? '', kind];
+    const { owner } = callerOf(req);
+    const scope = ['batches', owner, state ?? '', handler ?? '', kind];
     let before = cursor === undefined ? undefined : decodeIdCursor(scope, cursor);
     const texts: string[] = [];
     let bytes = 0;
     for (let more = true; more;) {
       const wanted = Math.min(rowsPerRead, limit - texts.length);
       // One more than is shown says whether there is a next page.
-      const rows = await statements.batches({ kind, state, handler, before, limit: wanted + 1 });
+      const rows = await statements.batches({ owner, kind, state, handler, before, limit: wanted + 1 });
       for (const row of rows.slice(0, wanted)) {
         const text = JSON.stringify(toBatch(row));
         texts.push(text);
@@ -79,7 +81,7 @@ export function deleteBatch({ statements, onDeleted }: Pick<HttpDeps, 'statement
   return async (req, res) => {
     readQuery(req, noQuery);
     const { id } = await findBatch(statements, req);
-    const deleted = await statements.remove(id);
+    const deleted = await statements.remove(id, callerOf(req).who);
     // One that was there and is not any more: another request, or a first try whose reply was lost, has deleted it.
     const left = deleted ? null : await statements.counts(id);
     if (left !== null) throw new HttpProblem('invalid-state', whyKept(left));
@@ -94,11 +96,11 @@ const whyKept = ({ state, kind }: BatchRow): string =>
     ? 'The batch of single items can be deleted when it is closed and completed: it closes by itself'
     : `The batch is ${state}: it can be deleted once it has ended; cancel it first`;
 
-/** The batch that the path names; 404 where there is none. */
+/** The batch that the path names; 404 where there is none, or it is another's. */
 export async function findBatch(statements: Statements, req: Request): Promise<BatchRow> {
   const id = String(req.params['id']);
   const row = isId(id) ? await statements.counts(id) : null;
-  if (row === null) throw new HttpProblem('not-found', 'There is no such batch');
+  if (row === null || row.owner !== callerOf(req).owner) throw new HttpProblem('not-found', 'There is no such batch');
   return row;
 }
 

@@ -2,6 +2,7 @@ import type { PartitionRow, Statements } from '@bullpen/db';
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { sendProblem } from './answer.ts';
 import type { HttpDeps } from './deps.ts';
+import { requires } from './access.ts';
 import { contentPolicy } from './headers.ts';
 import { HttpProblem } from './problem.ts';
 import { refuseMethod } from './resource.ts';
@@ -26,7 +27,7 @@ export function addBoard(app: Express, { queues, statements, settings }: BoardDe
     pages ??= import('./board-pages.ts').then(({ createPages }) => createPages(boardPath, queues, describe));
     void pages.then((all) => all(req, res, next), next);
   };
-  app.use(boardPath, guardBoard, owners.refresh, board);
+  app.use(boardPath, requires('admin'), guardBoard, owners.refresh, board);
 }
 
 const guardBoard: RequestHandler = (req, res, next) => {

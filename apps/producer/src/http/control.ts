@@ -1,6 +1,7 @@
 import { type Retry, retrySchema } from '@bullpen/api';
 import type { BatchRow } from '@bullpen/db';
 import type { BodyReader } from '../intake/body.ts';
+import { callerOf } from './access.ts';
 import { sendJson } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { findBatch } from './batches.ts';
@@ -28,7 +29,7 @@ export function moveBatch({ statements, onAccepted }: ControlDeps, action: keyof
   return async (req, res) => {
     readQuery(req, noQuery);
     const { no } = await findBatch(statements, req);
-    const changed = await statements[action](no);
+    const changed = await statements[action](no, callerOf(req).who);
     const batch = await findBatch(statements, req);
     const { leaves, otherwise } = moves[action];
     // What was done was done, though the next flush may have paused it again, or its last item was final already.
@@ -45,7 +46,7 @@ export function retryBatch({ statements, onAccepted }: ControlDeps, withBody: Bo
     readQuery(req, noQuery);
     const { no } = await findBatch(statements, req);
     const retry = ({ fingerprint }: Retry): Promise<number> =>
-      statements.retry(no, { fingerprint: fingerprint ?? null });
+      statements.retry(no, { fingerprint: fingerprint ?? null, who: callerOf(req).who });
     const again = hasBody(req)
       ? await readSmall(req, withBody, retrySchema, 'a fingerprint (GET …/failures)', retry)
       : await retry({});

@@ -1,3 +1,4 @@
+import type { Access } from '@bullpen/access';
 import type { Installation, Statements } from '@bullpen/db';
 import type { Catalog } from '@bullpen/handlers';
 import type { Metrics } from '@bullpen/metrics';
@@ -16,6 +17,7 @@ type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 export interface HttpDeps {
   /** Those that give up after some 4 s: a client waits. */
   statements: Statements;
+  access: Access;
   handlers: Catalog;
   reducer: Reducer;
   uploads: Uploads;
@@ -31,6 +33,7 @@ export interface HttpDeps {
     | 'batchMaxSize'
     | 'batchMaxDelayMs'
     | 'webhookAllowPrivate'
+    | 'trustProxy'
   >;
   installation: Pick<Installation, 'partitions'>;
   log: Log;

@@ -60,7 +60,14 @@ function docsPage(): string {
   });
 }
 
-function sectionOf(path: string, method: string, { id, summary }: RouteSpec, operation: Operation): string {
+const needsText = (needs: RouteSpec['needs']): string =>
+  needs === 'nothing'
+    ? 'Open to everybody'
+    : needs === 'key'
+      ? 'Any key'
+      : `A key with the scope <code>${needs}</code>`;
+
+function sectionOf(path: string, method: string, { id, needs, summary }: RouteSpec, operation: Operation): string {
   const { parameters, requestBody, responses } = operation;
   const rows = parameters.map(
     ({ name, in: where, required, schema, description = '' }) =>
@@ -72,7 +79,7 @@ function sectionOf(path: string, method: string, { id, summary }: RouteSpec, ope
   );
   return [
     `<h2 id="${id}"><code>${method.toUpperCase()} ${path}</code></h2>`,
-    `<p>${escapeHtml(summary)}.</p>`,
+    `<p>${escapeHtml(summary)}. ${needsText(needs)}.</p>`,
     rows.length > 0 ? `<table>${rows.join('\n')}</table>` : '',
     ...schemasOf('Body', requestBody?.content ?? {}),
     `<table>${answers.join('\n')}</table>`,

@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express';
+import helmet from 'helmet';
 
 /** What a page may load. The API needs nothing; pages of their own say more. */
 export const contentPolicy = {
@@ -10,11 +11,16 @@ export const contentPolicy = {
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
 } as const;
 
+/** Whether a name is to be reached by https only, for months, is for who has that name to say. */
+const usual = helmet({
+  contentSecurityPolicy: false,
+  strictTransportSecurity: false,
+  xFrameOptions: { action: 'deny' },
+});
+
 /** On every answer. Nothing may be cached: all of it changes, or is nobody else's business. */
-export const setHeaders: RequestHandler = (_req, res, next) => {
+export const setHeaders: RequestHandler = (req, res, next) => {
   res.setHeader('Cache-Control', 'no-store');
-  res.setHeader('X-Content-Type-Options', 'nosniff');
-  res.setHeader('Referrer-Policy', 'no-referrer');
   res.setHeader('Content-Security-Policy', contentPolicy.none);
-  next();
+  usual(req, res, next);
 };

@@ -1,4 +1,5 @@
 import { errorFacts } from '@bullpen/runtime';
+import { isKnown } from './access.ts';
 import { sendJson } from './answer.ts';
 import { within } from './deadline.ts';
 import type { HttpDeps } from './deps.ts';
@@ -27,7 +28,8 @@ export function showReady({ readiness, log, stopping }: Pick<HttpDeps, 'readines
     readQuery(req, noQuery);
     const problems = await look();
     if (problems.length === 0) return sendJson(res, { status: 'ready' });
-    const errors = problems.map((message) => ({ message }));
-    throw new HttpProblem('not-ready', problems.join('; '), { errors, headers: { 'Retry-After': '2' } });
+    const shown = isKnown(req) ? problems : ['with a key it is said here what is in the way'];
+    const errors = shown.map((message) => ({ message }));
+    throw new HttpProblem('not-ready', shown.join('; '), { errors, headers: { 'Retry-After': '2' } });
   };
 }

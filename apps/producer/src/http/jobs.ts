@@ -8,6 +8,7 @@ import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
 import { mediaOf } from '../intake/media.ts';
 import { checkParams, findHandler } from '../intake/new-batch.ts';
 import { decodeUtf8 } from '../intake/utf8.ts';
+import { callerOf } from './access.ts';
 import { sendJson, sendText } from './answer.ts';
 import { leftSignal } from './batches.ts';
 import type { HttpDeps } from './deps.ts';
@@ -29,6 +30,7 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
     const handler = findHandler(deps.handlers, String(req.params['handler']));
     mediaOf(req, ['json']);
     checkParams(handler, undefined);
+    const { owner } = callerOf(req);
     const key = keyOf(req);
     const hash = key === null ? undefined : hashOf(req, req.path);
     const maxBytes = deps.settings.chunkMaxBytes - 2;
@@ -37,9 +39,9 @@ export function submitJob(deps: HttpDeps, tools: { withBody: BodyReader; jobs: J
       const input = inputOf(handler, bytes);
       const digest = hash?.digest('hex');
       const job = { input, key: key === null ? undefined : { key, hash: digest! } };
-      const under = await underKey(deps.statements, key, () => {
+      const under = await underKey(deps.statements, { owner, key }, () => {
         deps.admission.admit(1);
-        return confirmed('a single item', tools.jobs.add(handler.name, job));
+        return confirmed('a single item', tools.jobs.add({ owner, handler: handler.name }, job));
       });
       const found = 'answer' in under ? under.answer : { ...under.receipt, index: under.receipt.first };
       if (found.hash !== null) refuseOther(found, digest!);

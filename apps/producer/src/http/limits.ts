@@ -1,6 +1,7 @@
 import { batchChangeSchema, type HandlerLimits, handlerLimitsSchema } from '@bullpen/api';
 import type { HandlerLimit } from '@bullpen/db';
 import type { BodyReader } from '../intake/body.ts';
+import { callerOf } from './access.ts';
 import { sendJson } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { findBatch } from './batches.ts';
@@ -24,7 +25,12 @@ export function changeBatch(deps: Pick<HttpDeps, 'statements' | 'onAccepted'>, w
         'The batch of single items goes by the limits of its handler: PUT /v1/handlers/{name}/limits',
       );
     const changed = await readSmall(req, withBody, batchChangeSchema, changeable, async ({ name, options = {} }) =>
-      deps.statements.change({ batch: no, options, ...(name !== undefined && { name }) }),
+      deps.statements.change({
+        batch: no,
+        options,
+        ...(name !== undefined && { name }),
+        who: callerOf(req).who,
+      }),
     );
     if (changed === undefined) return;
     const batch = await findBatch(deps.statements, req);
@@ -47,7 +53,7 @@ export function limitHandler(
     const limits = await readSmall(req, withBody, handlerLimitsSchema, limitable, async (limits) => {
       const { rateLimit, concurrency } = limits;
       const [rate, perMs] = [rateLimit?.limit ?? null, rateLimit?.perMs ?? null];
-      await deps.statements.limitHandler({ handler, rate, perMs, concurrency });
+      await deps.statements.limitHandler({ handler, rate, perMs, concurrency }, callerOf(req).who);
       return limits;
     });
     if (limits === undefined) return;

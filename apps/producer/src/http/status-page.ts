@@ -1,5 +1,6 @@
 import type { Batch } from '@bullpen/api';
 import type { Statements } from '@bullpen/db';
+import { callerOf } from './access.ts';
 import { sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
 import { contentPolicy } from './headers.ts';
@@ -15,6 +16,7 @@ const links = [
   '/v1/handlers',
   '/v1/workers',
   '/v1/partitions',
+  '/v1/keys',
   '/metrics',
   '/readyz',
   '/livez',
@@ -28,9 +30,9 @@ export function showStatus({
   statements: Statements;
   settings: { leaseMs: number };
 }): Route {
-  return async (_req, res) => {
+  return async (req, res) => {
     const [rows, workers] = await Promise.all([
-      statements.batches({ kind: 'batch', limit: batchesShown }),
+      statements.batches({ owner: callerOf(req).owner, kind: 'batch', limit: batchesShown }),
       statements.workers({ leaseMs }),
     ]);
     res.setHeader('Content-Security-Policy', contentPolicy.page);

@@ -7,6 +7,7 @@ import { hashOf, keyOf, refuseOther, underKey } from '../intake/key.ts';
 import { type Media, mediaOf } from '../intake/media.ts';
 import { readStreamRequest } from '../intake/stream-request.ts';
 import { decodeUtf8 } from '../intake/utf8.ts';
+import { callerOf } from './access.ts';
 import { sendJson } from './answer.ts';
 import { freshBatch, toBatch } from './batch-answer.ts';
 import type { HttpDeps } from './deps.ts';
@@ -28,14 +29,15 @@ export function submitBatch(deps: HttpDeps, withBody: BodyReader): Route {
 
 async function submitJson(deps: HttpDeps, withBody: BodyReader, req: Request, res: Response): Promise<void> {
   refuseQuery(req);
+  const { owner } = callerOf(req);
   const key = keyOf(req);
   const hash = key === null ? undefined : hashOf(req);
   const rules = { maxBytes: jsonMaxBytes, instead: 'send NDJSON, which may be of any length, or use count', hash };
   const accepted = await withBody(req, rules, async (bytes) => {
     const body = await readJsonBatch(decodeUtf8(bytes), deps);
     const digest = hash?.digest('hex');
-    const under = await underKey(deps.statements, key, () =>
-      acceptJson(deps, body, key === null ? undefined : { key, hash: digest! }),
+    const under = await underKey(deps.statements, { owner, key }, () =>
+      acceptJson(deps, { ...body, owner }, key === null ? undefined : { key, hash: digest! }),
     );
     if ('receipt' in under) refuseOther(under.receipt, digest!);
     return under;

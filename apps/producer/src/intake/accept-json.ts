@@ -42,7 +42,7 @@ export async function readJsonBatch(text: string, { settings, uploads }: HttpDep
 /** Stores a batch whose body is here whole, in one statement. Throws KeyTaken where its key is another request's. */
 export async function acceptJson(
   deps: HttpDeps,
-  { body, total, cut }: JsonBatch,
+  { owner, body, total, cut }: JsonBatch & { owner: string },
   key: { key: string; hash: string } | undefined,
 ): Promise<NewBatch> {
   deps.admission.admit(total);
@@ -53,6 +53,7 @@ export async function acceptJson(
   const options = effectiveOptions(body.options);
   const batch: NewBatch = {
     id: (deps.newId ?? newId)(),
+    owner,
     name: body.name ?? null,
     handler: handler.name,
     total,

@@ -2,6 +2,7 @@ import { type NewStream, newId } from '@bullpen/api';
 import type { NewBatch, Receipt } from '@bullpen/db';
 import type { Handler } from '@bullpen/handlers';
 import type { Request } from 'express';
+import { callerOf } from '../http/access.ts';
 import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { refuseManyChunks } from './accept-json.ts';
@@ -61,6 +62,7 @@ export async function acceptStream(
   const webhook = webhookOf(said.options, deps.settings);
   const { stream, key, hash } = streamOf(req, said, { media, handler });
   const id = (deps.newId ?? newId)();
+  const { owner } = callerOf(req);
   const params = checkParams(handler, said.params);
   const options = effectiveOptions(said.options);
   const open = said.options?.open === true;
@@ -68,6 +70,7 @@ export async function acceptStream(
   try {
     const accepted = await upload(deps, stream, {
       id,
+      owner,
       key,
       hash,
       large: Number(req.headers['content-length'] ?? 0) >= largeBytes,
@@ -79,6 +82,7 @@ export async function acceptStream(
         const all = { ...options, ...(columns !== null && { columns }) };
         return {
           id,
+          owner,
           name: said.name ?? null,
           handler: handler.name,
           total: items,

@@ -5,7 +5,7 @@ import { HttpProblem } from '../http/problem.ts';
 
 /** Items of all handlers that wait for a commit; more are refused. */
 const waitingMax = 20_000;
-/** Groups of one handler that are under way: they lock the same batch, one after the other. */
+/** Groups of one owner and handler that are under way: they lock the same batch, one after the other. */
 const groupsMax = 2;
 
 export interface JobSettings {
@@ -26,7 +26,7 @@ interface Waiter {
 export type Jobs = ReturnType<typeof createJobs>;
 
 /**
- * Gathers single items per handler: an item that comes alone is stored at once, and while that commits the next ones gather, up
+ * Gathers single items per owner and handler: an item that comes alone is stored at once, and while that commits the next ones gather, up
  * to `batchMaxSize` or for `batchMaxDelayMs`. Each group is one statement and one chunk, and each item is answered
  * when its group has committed.
  */
@@ -36,11 +36,12 @@ export function createJobs(deps: { statements: Pick<Statements, 'appendJobs' | '
   let waiting = 0;
   return {
     /** Where the item is, after its commit. */
-    async add(handler: string, job: NewJob): Promise<Placed> {
+    async add({ owner, handler }: { owner: string; handler: string }, job: NewJob): Promise<Placed> {
       if (waiting >= waitingMax)
         throw new HttpProblem('busy', 'Too many single items wait to be stored', { headers: { 'Retry-After': '1' } });
-      let lane = lanes.get(handler);
-      if (lane === undefined) lanes.set(handler, (lane = createLane(handler, deps.statements, settings)));
+      const name = `${owner} ${handler}`;
+      let lane = lanes.get(name);
+      if (lane === undefined) lanes.set(name, (lane = createLane({ owner, handler }, deps.statements, settings)));
       waiting += 1;
       try {
         return await lane.add(job);
@@ -58,7 +59,7 @@ function tell({ resolve, reject }: Waiter, { batch, index, hash }: Placed): void
 }
 
 function createLane(
-  handler: string,
+  whose: { owner: string; handler: string },
   statements: Pick<Statements, 'appendJobs' | 'rollJobs'>,
   { batchMaxSize, batchMaxDelayMs, batchAutoEnabled, chunkMaxBytes }: JobSettings,
 ) {
@@ -69,7 +70,7 @@ function createLane(
   let rolling: Promise<string> | null = null;
 
   const roll = (): Promise<string> =>
-    statements.rollJobs({ handler, id: newId(), options: JSON.stringify(effectiveOptions()) });
+    statements.rollJobs({ ...whose, id: newId(), options: JSON.stringify(effectiveOptions()) });
 
   /** The next group: no key stands in it twice, and its inputs fit a chunk. */
   function cut(): Waiter[] {
@@ -91,7 +92,7 @@ function createLane(
     const group = newId();
     for (let tries = 1; ; tries += 1) {
       const batch = await (rolling ??= roll());
-      const placed = await statements.appendJobs({ batch, group, jobs });
+      const placed = await statements.appendJobs({ batch, owner: whose.owner, group, jobs });
       if (placed !== null) return placed;
       // The batch is full, or of yesterday.
       rolling = null;

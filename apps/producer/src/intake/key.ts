@@ -25,21 +25,24 @@ export function hashOf({ method, originalUrl, headers }: Request, url = original
 }
 
 /**
- * Runs an accept. Where its key was used before, the receipt of that request, even while there is no room for more; where that
+ * Runs an accept. Where its key was used before by its owner, the receipt of that request, even while there is no room for more; where that
  * one is still being read, it is waited for, 10 s at most.
  */
 export async function underKey<Answer>(
   statements: Pick<Statements, 'receipt'>,
-  key: string | null,
+  owned: { owner: string; key: string | null },
   run: () => Promise<Answer>,
 ): Promise<{ answer: Answer } | { receipt: Receipt }> {
+  const { owner, key } = owned;
   const until = performance.now() + waitMs;
   for (;;) {
     try {
       return { answer: await run() };
     } catch (error) {
       const receipt =
-        error instanceof KeyTaken ? error.receipt : isFull(error) && key && (await statements.receipt(key));
+        error instanceof KeyTaken
+          ? error.receipt
+          : isFull(error) && key !== null && (await statements.receipt({ owner, key }));
       if (!receipt) throw error;
       if (receipt.hash !== null) return { receipt };
       if (performance.now() > until) throw stillRead();

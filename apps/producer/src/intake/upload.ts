@@ -80,15 +80,15 @@ export type Finish = (came: Came & { chunks: number }) => NewBatch;
 export async function upload(
   deps: StreamDeps,
   stream: Stream,
-  given: { id: string; key: string | null; hash: Hash | undefined; large: boolean; finish: Finish },
+  given: { id: string; owner: string; key: string | null; hash: Hash | undefined; large: boolean; finish: Finish },
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
   const { statements, settings } = deps;
-  const { id, key, large } = given;
+  const { id, owner, key, large } = given;
   let live = false;
   try {
-    const opened = await underKey(statements, key, () => {
+    const opened = await underKey(statements, { owner, key }, () => {
       deps.admission.admit(1);
-      return statements.openUpload({ id, key, leaseMs: settings.leaseMs, large });
+      return statements.openUpload({ id, owner, key, leaseMs: settings.leaseMs, large });
     });
     if ('receipt' in opened) return opened;
     const no = opened.answer;

@@ -23,7 +23,12 @@ export function openApi(version: string): Json {
     components: {
       schemas: { Problem: schemaOf(problemSchema, 'output') },
       securitySchemes: {
-        key: { type: 'http', scheme: 'bearer', description: 'Without keys only this machine may ask' },
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'A key, bp_<id>_<secret>, which has to allow what an operation names. Where there are no keys, only this machine may ask',
+        },
       },
     },
   };
@@ -33,11 +38,11 @@ const pathItem = (methods: Partial<Record<Method, RouteSpec>>): Json =>
   Object.fromEntries(Object.entries(methods).map(([method, route]) => [method, operation(route)]));
 
 function operation(route: RouteSpec): Json {
-  const { id, summary, body, needsBody = true } = route;
+  const { id, needs, summary, body, needsBody = true } = route;
   return {
     operationId: id,
     summary,
-    ...(id !== 'alive' && { security: [{}, { key: [] }] }),
+    security: needs === 'nothing' ? [] : [{ key: needs === 'key' ? [] : [needs] }, {}],
     parameters: parametersOf(route),
     ...(body !== undefined && { requestBody: { required: needsBody, content: contentOf(body, 'input') } }),
     responses: {

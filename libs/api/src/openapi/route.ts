@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Scope } from '../keys.ts';
 import type { ProblemSlug } from '../problems.ts';
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
@@ -16,6 +17,8 @@ export interface AnswerSpec {
 /** One method of one path, as it is answered and as the document shows it. */
 export interface RouteSpec {
   id: string;
+  /** What a key has to allow; any key, or none. */
+  needs: Scope | 'key' | 'nothing';
   summary: string;
   /** The parameters in the path, with their words. */
   path?: Record<string, string>;
@@ -36,6 +39,9 @@ export type Routes = Record<string, Partial<Record<Method, RouteSpec>>>;
 export const always: ProblemSlug[] = [
   'malformed',
   'unauthorized',
+  'forbidden',
+  'unknown-host',
+  'rate-limited',
   'request-timeout',
   'header-too-large',
   'internal',

@@ -18,6 +18,8 @@ const largeItems = 250_000;
 export interface NewBatch {
   /** UUID v7, made by the caller before its first try. */
   id: string;
+  /** Who submits it. Default ''. */
+  owner?: string | undefined;
   name: string | null;
   handler: string;
   total: number;
@@ -89,7 +91,7 @@ export function prepareAccept(db: Database) {
     accept: (no: number | null) => Promise<number | null>,
   ): Promise<number> {
     for (let tries = 1; ; tries += 1) {
-      const own = total < largeItems ? null : await openUpload({ id, key: null, leaseMs: 0, large: true });
+      const own = total < largeItems ? null : await openUpload({ id, owner: '', key: null, leaseMs: 0, large: true });
       const no = await extended(() => accept(own));
       if (no !== null) return no;
       if (tries === 5) throw new Error('the upload of a large batch was cleaned up each time before it became one');
@@ -111,8 +113,9 @@ export function prepareAccept(db: Database) {
   };
 }
 
-const bound = ({ key, open, keyed = false, webhook, ...batch }: NewBatch) => ({
+const bound = ({ key, owner = '', open, keyed = false, webhook, ...batch }: NewBatch) => ({
   ...batch,
+  owner,
   ...boundWebhook(webhook),
   sealed: open !== true,
   keyed,
@@ -134,15 +137,16 @@ function statement(db: Database, name: string, chunk: SQL, parts: Record<string,
   const place = placeOf(sql`l.options`);
   const no = sql`${sql.placeholder('no')}::int`;
   const id = sql`${sql.placeholder('id')}::uuid`;
+  const owner = sql`${sql.placeholder('owner')}::text`;
   const taken = db.$with('taken', {}).as(sql`
     delete from uploads where no = ${no} and id = ${id} and not dead and ${keyIsMine} returning no`);
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const b = db.$with('b', { no: batches.no, fresh: sql<boolean>`fresh` }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass, ${brakeColumns}, ${tellColumn})
-    select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
+    insert into batches (no, id, owner, name, handler, state, sealed, keyed, total, params, options, flight_max, priority, weight, pass, ${brakeColumns}, ${tellColumn})
+    select coalesce(${no}, nextval('batches_no'::regclass)), ${id}, ${owner}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text, 'running',
       ${sql.placeholder('sealed')}::boolean, ${sql.placeholder('keyed')}::boolean, ${sql.placeholder('total')}::bigint, ${sql.placeholder('params')}::text::json,
-      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, ${brakesOf(sql`l.options`)}, ${tellOf}
+      l.options, ${flightMax(chunk)}, ${place.priority}, ${place.weight}, ${startPass(owner, place.priority)}, ${brakesOf(sql`l.options`)}, ${tellOf}
     from said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text
     where ${keyIsMine} and (${no} is null or exists (select from taken) or exists (select from batches where id = ${id}))
     on conflict (id) do update set id = excluded.id

@@ -24,25 +24,26 @@ export interface Placed {
 
 /**
  * Append jobs: a group of single items as one chunk of the rolling batch, which numbers them. Those whose key is known are
- * left out and answered as they were. Null: the batch takes no more, roll.
+ * left out and answered as they were. Null: the batch takes no more, roll. `owner` is whose keys they are, and whose batch.
  *
  * Repeatable: the group has a key of its own under which its first index is kept. Keys of two groups at once: as in append.
  * No key may stand in a group twice.
  */
 export function prepareAppendJobs(db: Database) {
   const id = sql`${sql.placeholder('batch')}::uuid`;
+  const owner = sql`${sql.placeholder('owner')}::text`;
   const separator = sql`E'\\x1f'`;
   const given = db.$with('given', {}).as(sql`
     select n, key, hash, item from unnest(string_to_array(${sql.placeholder('keys')}::text, ${separator}, ''),
       string_to_array(${sql.placeholder('hashes')}::text, ${separator}, ''), string_to_array(${sql.placeholder('items')}::text, ${separator}))
       with ordinality u(key, hash, item, n)`);
   const known = db.$with('known', {}).as(sql`
-    select g.n, i.batch, i.hash, i.first as at from given g join idempotency i on i.owner = '' and i.key = g.key where i.expires_at > clock_timestamp()
+    select g.n, i.batch, i.hash, i.first as at from given g join idempotency i on i.owner = ${owner} and i.key = g.key where i.expires_at > clock_timestamp()
     union all
     select g.n, i.batch, null, i.first + g.n - 1 from given g join idempotency i
       on i.owner = ${sql.raw(`'${ownKeys}'`)} and i.key = ${sql.placeholder('group')}::text where g.key is null`);
   const expired = db.$with('expired', {}).as(sql`
-    delete from idempotency where owner = '' and key in (select key from given) and expires_at <= clock_timestamp() returning 1`);
+    delete from idempotency where owner = ${owner} and key in (select key from given) and expires_at <= clock_timestamp() returning 1`);
   const fresh = db.$with('fresh', {}).as(sql`
     select g.*, row_number() over (order by g.n) - 1 as at from given g where not exists (select from known where known.n = g.n)`);
   const n = sql`(select count(*) from fresh)::int`;
@@ -57,7 +58,7 @@ export function prepareAppendJobs(db: Database) {
     .as(sql`insert into ${chunks} (batch, first, size, src) select no, first::bigint, ${n}, first::bigint from b`);
   const kept = db.$with('kept', {}).as(sql`
     insert into idempotency (owner, key, hash, batch, first, count, expires_at)
-    select '', key, hash, ${id}, b.first + at, 1, clock_timestamp() + ${keptFor} from fresh, b where key is not null and (select count(*) from expired) >= 0
+    select ${owner}, key, hash, ${id}, b.first + at, 1, clock_timestamp() + ${keptFor} from fresh, b where key is not null and (select count(*) from expired) >= 0
     union all
     select ${sql.raw(`'${ownKeys}'`)}, ${sql.placeholder('group')}::text, null, ${id}, b.first, ${n}, clock_timestamp() + ${ownKeysKeptFor} from b`);
   const placed = db.$with('placed', {
@@ -77,7 +78,12 @@ export function prepareAppendJobs(db: Database) {
     .orderBy(placed.n)
     .prepare('append_jobs');
 
-  return (request: { batch: string; group: string; jobs: readonly NewJob[] }): Promise<Placed[] | null> =>
+  return (request: {
+    batch: string;
+    owner: string;
+    group: string;
+    jobs: readonly NewJob[];
+  }): Promise<Placed[] | null> =>
     whileKeysCollide(async () => {
       // Without keys first, so that a repeated run finds them by their place in the group.
       const order = [...request.jobs.keys()].sort(
@@ -86,6 +92,7 @@ export function prepareAppendJobs(db: Database) {
       const jobs = order.map((at) => request.jobs[at]!);
       const rows = await query.execute({
         batch: request.batch,
+        owner: request.owner,
         group: request.group,
         keys: jobs.map(({ key }) => key?.key ?? '').join('\u001f'),
         hashes: jobs.map(({ key }) => key?.hash ?? '').join('\u001f'),

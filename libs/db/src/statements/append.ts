@@ -16,6 +16,8 @@ export const ownKeysKeptFor = sql`interval '10 minutes'`;
 export interface Append {
   /** Id of the batch. */
   batch: string;
+  /** Whose key it is. Default ''. */
+  owner?: string | undefined;
   /** Made before the first try: it makes the append repeatable. */
   id: string;
   /** Its indexes count from 0. */
@@ -92,7 +94,7 @@ export function prepareAppend(db: Database) {
       const hash = append.key?.hash ?? null;
       const [row] = await query.execute({
         batch: append.batch,
-        owner: append.key === undefined ? ownKeys : '',
+        owner: append.key === undefined ? ownKeys : (append.owner ?? ''),
         key: append.key?.key ?? append.id,
         hash,
         count: append.chunks.reduce((items, { size }) => items + size, 0),

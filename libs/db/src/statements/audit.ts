@@ -1,7 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 
-/** Who asks: the name of an API key, or null where there are none. */
+/** Who asks: the name and id of an API key, or null where there are none. */
 export type Who = string | null;
 
 /**

@@ -13,7 +13,7 @@ export function prepareAbortUpload(db: Database) {
     .$with('dead', { no: uploads.no })
     .as(sql`update uploads set dead = true where id = ${id} returning no`);
   const freed = db.$with('freed', {}).as(sql`
-    delete from idempotency where batch = ${id} and hash is null and owner = '' and (select count(*) from dead) >= 0`);
+    delete from idempotency where batch = ${id} and hash is null and (select count(*) from dead) >= 0`);
   const query = db.with(dead, freed).select({ no: dead.no }).from(dead).prepare('abort_upload');
   return async (id: string): Promise<void> => void (await query.execute({ id }));
 }

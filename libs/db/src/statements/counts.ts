@@ -11,6 +11,8 @@ export type BatchState = 'running' | 'paused' | 'completed' | 'cancelled';
 export interface BatchRow {
   no: number;
   id: string;
+  /** Whose it is; '' of the time without keys, and of keys without an owner. */
+  owner: string;
   kind: 'batch' | 'jobs';
   name: string | null;
   handler: string;
@@ -44,7 +46,7 @@ const progressColumns = {
 
 const columns = {
   ...progressColumns,
-  no: batches.no, kind: batches.kind, name: batches.name, handler: batches.handler, sealed: batches.sealed,
+  no: batches.no, owner: batches.owner, kind: batches.kind, name: batches.name, handler: batches.handler, sealed: batches.sealed,
   params: batches.params, options: batches.options, createdAt: batches.createdAt,
   webhook: webhookState,
 }; // prettier-ignore
@@ -102,6 +104,7 @@ export function prepareReduced(db: Database) {
 }
 
 export interface BatchFilter {
+  owner: string;
   kind: 'batch' | 'jobs';
   state?: BatchState | undefined;
   handler?: string | undefined;
@@ -117,7 +120,7 @@ export interface BatchFilter {
  */
 export function prepareBatches(db: Database) {
   return async (filter: BatchFilter): Promise<BatchRow[]> => {
-    const conditions: SQL[] = [eq(batches.kind, filter.kind)];
+    const conditions: SQL[] = [eq(batches.owner, filter.owner), eq(batches.kind, filter.kind)];
     if (filter.state) conditions.push(eq(batches.state, filter.state));
     if (filter.handler) conditions.push(eq(batches.handler, filter.handler));
     if (filter.before !== undefined) conditions.push(lt(batches.id, filter.before));

@@ -1,6 +1,7 @@
 import type { Database } from '../database.ts';
 import { type Patience, withRetry } from '../retry.ts';
 import { prepareAccept } from './accept.ts';
+import { prepareApiKeys, prepareCreateApiKey, prepareRevokeApiKey } from './api-keys.ts';
 import { prepareAppend } from './append.ts';
 import { prepareAppendJobs } from './append-jobs.ts';
 import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
@@ -75,6 +76,9 @@ export function createStatements(db: Database, patience: Patience) {
     appendJobs: again(prepareAppendJobs),
     rollJobs: again(prepareRollJobs),
     receipt: again(prepareReceipt),
+    apiKeys: again(prepareApiKeys),
+    createApiKey: again(prepareCreateApiKey),
+    revokeApiKey: again(prepareRevokeApiKey),
     backlog: again(prepareBacklog),
     close: again(prepareClose),
     change: again(prepareChange),

@@ -2,7 +2,7 @@ import { and, eq, sql } from 'drizzle-orm';
 import type { Database } from '../database.ts';
 import { idempotency } from '../schema.ts';
 
-/** An Idempotency-Key and the hash of the request that it came with. */
+/** An Idempotency-Key and the hash of the request that it came with. It is one key of each owner. */
 export interface Key {
   key: string;
   hash: string;
@@ -27,20 +27,21 @@ export class KeyTaken extends Error {
   }
 }
 
-/** Receipt: what is known under a client's key, null where there is nothing. A read. */
+/** Receipt: what is known under a key of an owner, null where there is nothing. A read. */
 export function prepareReceipt(db: Database) {
   const query = db
     .select({ batch: idempotency.batch, hash: idempotency.hash, first: idempotency.first })
     .from(idempotency)
     .where(
       and(
-        eq(idempotency.owner, ''),
+        eq(idempotency.owner, sql.placeholder('owner')),
         eq(idempotency.key, sql.placeholder('key')),
         sql`${idempotency.expiresAt} > clock_timestamp()`,
       ),
     )
     .prepare('receipt');
-  return async (key: string): Promise<Receipt | null> => (await query.execute({ key }))[0] ?? null;
+  return async (owned: { owner: string; key: string }): Promise<Receipt | null> =>
+    (await query.execute(owned))[0] ?? null;
 }
 
 /** How long an answer is kept. */
@@ -60,8 +61,8 @@ export function keyRow(db: Database, given: { upload: boolean }) {
   const set = (name: string) =>
     sql`${sql.raw(name)} = case when ${free} then excluded.${sql.raw(name)} else idempotency.${sql.raw(name)} end`;
   return db.$with('k', { batch: idempotency.batch, hash: idempotency.hash }).as(sql`
-    insert into idempotency (key, hash, batch, upload, expires_at)
-    select ${sql.placeholder('key')}::text, ${hash}, ${sql.placeholder('id')}::uuid, ${upload}, clock_timestamp() + ${keep}
+    insert into idempotency (owner, key, hash, batch, upload, expires_at)
+    select ${sql.placeholder('owner')}::text, ${sql.placeholder('key')}::text, ${hash}, ${sql.placeholder('id')}::uuid, ${upload}, clock_timestamp() + ${keep}
     where ${sql.placeholder('key')}::text is not null
     on conflict (owner, key) do update set ${set('hash')}, ${set('batch')}, ${set('upload')}, ${set('expires_at')},
       first = case when ${free} then null else idempotency.first end, count = case when ${free} then null else idempotency.count end

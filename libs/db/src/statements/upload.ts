@@ -48,7 +48,13 @@ export function prepareOpenUpload(db: Database) {
     .leftJoin(k, sql`true`)
     .prepare('open_upload');
   const extended = prepareExtended(db);
-  return async (request: { id: string; key: string | null; leaseMs: number; large?: boolean }): Promise<number> => {
+  return async (request: {
+    id: string;
+    owner: string;
+    key: string | null;
+    leaseMs: number;
+    large?: boolean;
+  }): Promise<number> => {
     const [row] = await extended(() => query.execute({ large: false, ...request }));
     refuseTaken(row, request.id);
     return row!.no;
@@ -150,6 +156,7 @@ export interface WholeUpload extends NewBatch {
 export function prepareGoLive(db: Database) {
   const no = sql`${sql.placeholder('no')}::int`;
   const id = sql`${sql.placeholder('id')}::uuid`;
+  const owner = sql`${sql.placeholder('owner')}::text`;
   const key = sql`${sql.placeholder('key')}::text`;
   const total = sql`${sql.placeholder('total')}::bigint`;
   const skipped = sql`${sql.placeholder('skipped')}::bigint`;
@@ -166,22 +173,22 @@ export function prepareGoLive(db: Database) {
     .$with('held', {})
     .as(sql`select no from uploads where no = ${no} and id = ${id} and not dead for update`);
   const mine = db.$with('mine', { key: idempotency.key }).as(sql`
-    select key from idempotency where owner = '' and key = ${key} and batch = ${id} and (select count(*) from held) >= 0 for update`);
+    select key from idempotency where owner = ${owner} and key = ${key} and batch = ${id} and (select count(*) from held) >= 0 for update`);
   const ended = db.$with('ended', {}).as(sql`
     delete from uploads where no in (select no from held) and (${key} is null or exists (select from mine)) and ${whole}
     returning no`);
   const kept = db.$with('kept', {}).as(sql`
     update idempotency set hash = ${sql.placeholder('hash')}::text, upload = null, expires_at = clock_timestamp() + ${keptFor}
-    where owner = '' and key in (select key from mine) and exists (select from ended)`);
+    where owner = ${owner} and key in (select key from mine) and exists (select from ended)`);
   const done = sql`${skipped} = ${total} and ${sql.placeholder('sealed')}::boolean`;
   const said = db.$with('said', {}).as(sql`
     select g.options, l.* from (select ${sql.placeholder('options')}::text::json as options) g cross join lateral (${limitOf(sql`g.options`)}) l`);
   const live = db.$with('live', { no: batches.no }).as(sql`
-    insert into batches (no, id, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at, ${brakeColumns}, ${tellColumn})
-    select no, ${id}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
+    insert into batches (no, id, owner, name, handler, state, sealed, keyed, total, failed, params, options, flight_max, priority, weight, pass, finished_at, ${brakeColumns}, ${tellColumn})
+    select no, ${id}, ${owner}, ${sql.placeholder('name')}::text, ${sql.placeholder('handler')}::text,
       case when ${done} then 'completed' else 'running' end, ${sql.placeholder('sealed')}::boolean, ${keyed}, ${total}, ${skipped},
       ${sql.placeholder('params')}::text::json, l.options, ${flightMax(sql`${total} / greatest(1, ${sql.placeholder('chunks')}::int)`)},
-      ${place.priority}, ${place.weight}, ${startPass(sql`''`, place.priority)}, case when ${done} then clock_timestamp() end, ${brakesOf(sql`l.options`)}, ${tellOf}
+      ${place.priority}, ${place.weight}, ${startPass(owner, place.priority)}, case when ${done} then clock_timestamp() end, ${brakesOf(sql`l.options`)}, ${tellOf}
     from ended cross join said l left join limits h on h.name = 'handler:' || ${sql.placeholder('handler')}::text returning no`);
   const limited = db.$with('limited', {}).as(addLimit('live', 'said', sql`true`));
   const hooked = db.$with('hooked', {}).as(addWebhook('live', sql`true`));
@@ -200,9 +207,10 @@ export function prepareGoLive(db: Database) {
     .from(batches)
     .where(sql`${batches.id} = ${id}`)
     .prepare('went_live');
-  return async ({ key, open, keyed = false, webhook, ...batch }: WholeUpload): Promise<boolean> => {
+  return async ({ key, owner = '', open, keyed = false, webhook, ...batch }: WholeUpload): Promise<boolean> => {
     const [row] = await query.execute({
       ...batch,
+      owner,
       ...boundWebhook(webhook),
       sealed: open !== true,
       keyed,
