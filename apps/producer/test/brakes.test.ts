@@ -1,6 +1,6 @@
 import { checkLedger } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { type Answer, ask, openApp, post, type TestApp, work } from './http-app.ts';
 
 let app: TestApp;
@@ -118,10 +118,36 @@ describe('a batch', () => {
 });
 
 test('a stream says them in its query', async () => {
-  const query = 'handler=echo&maxFailures=5&maxFailureRate=0.25&keepResults=failed&notBefore=2026-01-31T18:00:00Z';
+  const notBefore = new Date(Date.now() + 3_600_000).toISOString();
+  const query = `handler=echo&maxFailures=5&maxFailureRate=0.25&keepResults=failed&notBefore=${notBefore}`;
   const { body } = await post(app, '1\n', { 'content-type': 'application/x-ndjson' }, `/v1/batches?${query}`);
-  const notBefore = '2026-01-31T18:00:00.000Z';
   expect(body.options).toMatchObject({ maxFailures: 5, maxFailureRate: 0.25, keepResults: 'failed', notBefore });
+});
+
+test('a time that is over is refused, but not to who asks again under its key', async () => {
+  const over = new Date(Date.now() - 120_000).toISOString();
+  const past = { status: 422, body: { errors: [{ message: 'is in the past' }] } };
+  const lines = { 'content-type': 'application/x-ndjson' };
+  const path = `/v1/batches?handler=echo&notBefore=${over}`;
+  const ways = [
+    (key: object) => post(app, { handler: 'echo', count: 1, options: { notBefore: over } }, { ...key }),
+    (key: object) => post(app, '1\n', { ...lines, ...key }, path),
+  ];
+  for (const send of ways) expect(await send({})).toMatchObject(past);
+  expect(await post(app, '1\n', lines, `${path}&validate=only`)).toMatchObject({
+    status: 422,
+    body: { errors: [{ pointer: '?notBefore' }] },
+  });
+  for (const [n, send] of ways.entries()) {
+    const key = { 'idempotency-key': `again-${n}` };
+    // As it would have been answered two minutes ago.
+    vi.spyOn(Date, 'now').mockReturnValue(Date.parse(over) - 1000);
+    const before = await send(key);
+    vi.restoreAllMocks();
+    const again = await send(key);
+    expect([before.status, again.status, again.body.id]).toEqual([202, 202, before.body.id]);
+    expect(await send({ 'idempotency-key': 'another' })).toMatchObject(past);
+  }
 });
 
 describe('refused are', () => {
@@ -136,6 +162,7 @@ describe('refused are', () => {
     [{ notBefore: 'tomorrow' }, 'notBefore'],
     [{ notBefore: '2026-01-31T18:00:00' }, 'notBefore'],
     [{ notBefore: '2999-01-31T18:00:00Z' }, 'notBefore'],
+    [{ notBefore: '2026-01-31T18:00:00Z' }, 'notBefore'],
     [{ notBefore: 5 }, 'notBefore'],
     [{ keepResults: 'none' }, 'keepResults'],
   ];

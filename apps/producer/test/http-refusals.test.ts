@@ -220,6 +220,48 @@ describe('a batch that is not allowed', () => {
   });
 });
 
+describe('a key that is not allowed', () => {
+  const good = { name: 'one', scopes: ['admin'] };
+  const cases: [unknown, string][] = [
+    [[], ''],
+    [{ scopes: ['admin'] }, '/name'],
+    [{ ...good, name: '' }, '/name'],
+    [{ ...good, name: 7 }, '/name'],
+    [{ ...good, name: 'x'.repeat(101) }, '/name'],
+    [{ ...good, name: 'a\0' }, '/name'],
+    [{ name: 'one' }, '/scopes'],
+    [{ ...good, scopes: [] }, '/scopes'],
+    [{ ...good, scopes: 'admin' }, '/scopes'],
+    [{ ...good, scopes: ['root'] }, '/scopes/0'],
+    [{ ...good, scopes: ['read', 'read'] }, '/scopes'],
+    [{ ...good, owner: '' }, '/owner'],
+    [{ ...good, owner: '-' }, '/owner'],
+    [{ ...good, owner: 'Acme' }, '/owner'],
+    [{ ...good, owner: 'a/b' }, '/owner'],
+    [{ ...good, owner: '__proto__' }, '/owner'],
+    [{ ...good, owner: 'a'.repeat(65) }, '/owner'],
+    [{ ...good, requestsPerSecond: 0 }, '/requestsPerSecond'],
+    [{ ...good, requestsPerSecond: 1.5 }, '/requestsPerSecond'],
+    [{ ...good, requestsPerSecond: '5' }, '/requestsPerSecond'],
+    [{ ...good, expiresAt: 'tomorrow' }, '/expiresAt'],
+    [{ ...good, expiresAt: '2099-01-01' }, '/expiresAt'],
+    [{ ...good, expiresAt: '2020-01-01T00:00:00Z' }, '/expiresAt'],
+    [{ ...good, key: `bp_mine_${'a'.repeat(40)}` }, '/key'],
+  ];
+  test.each(cases)('%j', async (body, pointer) => {
+    const problem = problemIn(await post(app, body, {}, '/v1/keys'), 'invalid', 422);
+    expect(problem.errors).toEqual([{ pointer, message: expect.any(String) }]);
+  });
+
+  test('nor under an Idempotency-Key, nor as the first one without admin; and none is there', async () => {
+    problemIn(await post(app, good, { 'idempotency-key': 'k' }, '/v1/keys'), 'invalid', 422);
+    problemIn(await post(app, { ...good, scopes: ['read'] }, {}, '/v1/keys'), 'invalid-state', 409);
+    problemIn(await ask(app, '/v1/keys/%00', { method: 'DELETE' }), 'not-found', 404);
+    problemIn(await ask(app, '/v1/keys/nobody', { method: 'DELETE' }), 'not-found', 404);
+    expect((await app.client.keys()).items).toEqual([]);
+  });
+});
+
 describe('reading', () => {
   let id: string;
   beforeAll(async () => {

@@ -7,6 +7,7 @@ import { confirmed } from './confirmed.ts';
 import { cutInputs, type InputRules } from './inputs.ts';
 import { parseJson } from './json.ts';
 import { cutLarge, largeChars, readLarge } from './large-json.ts';
+import { refusePast } from './key.ts';
 import { linesFor, refuseNoKeys } from './line-chunks.ts';
 import {
   checkNewBatch,
@@ -46,6 +47,7 @@ export async function acceptJson(
   key: { key: string; hash: string } | undefined,
 ): Promise<NewBatch> {
   deps.admission.admit(total);
+  refusePast(body.options ?? {});
   const handler = findHandler(deps.handlers, body.handler);
   refuseNoDryRun(handler, body.options);
   const webhook = webhookOf(body.options, deps.settings);

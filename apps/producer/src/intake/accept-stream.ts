@@ -5,8 +5,9 @@ import type { Request } from 'express';
 import { callerOf } from '../http/access.ts';
 import type { HttpDeps } from '../http/deps.ts';
 import { HttpProblem } from '../http/problem.ts';
+import { queryNames } from '../http/query.ts';
 import { refuseManyChunks } from './accept-json.ts';
-import { hashOf, keyOf, refuseOther } from './key.ts';
+import { hashOf, keyOf, refuseOther, refusePast } from './key.ts';
 import { refuseNoKeys } from './line-chunks.ts';
 import type { Media } from './media.ts';
 import { checkParams, effectiveOptions, findHandler, refuseNoDryRun } from './new-batch.ts';
@@ -39,6 +40,7 @@ export async function validateStream(deps: HttpDeps, req: Request, said: NewStre
   refuseNoDryRun(handler, said.options);
   webhookOf(said.options, deps.settings);
   checkParams(handler, said.params);
+  refusePastOf(req, said.options ?? {});
   const { stream } = streamOf(req, said, { media, handler });
   const leave = deps.uploads.enter();
   try {
@@ -73,6 +75,10 @@ export async function acceptStream(
       owner,
       key,
       hash,
+      admit() {
+        deps.admission.admit(1);
+        refusePastOf(req, options);
+      },
       large: Number(req.headers['content-length'] ?? 0) >= largeBytes,
       finish({ items, skipped, chunks, columns, lines }) {
         if (items === 0 && !open) throw noItems();
@@ -101,6 +107,10 @@ export async function acceptStream(
     leave();
   }
 }
+
+/** It may stand in the query or in the header. */
+const refusePastOf = (req: Request, options: { notBefore?: string | undefined }): void =>
+  refusePast(options, queryNames(req).includes('notBefore') ? '?notBefore' : undefined);
 
 /** The hash of a body of which nothing was read yet. */
 async function restOf(body: AsyncIterable<Buffer>, hash: ReturnType<typeof hashOf>): Promise<string> {

@@ -25,8 +25,8 @@ export function hashOf({ method, originalUrl, headers }: Request, url = original
 }
 
 /**
- * Runs an accept. Where its key was used before by its owner, the receipt of that request, even while there is no room for more; where that
- * one is still being read, it is waited for, 10 s at most.
+ * Runs an accept. Where its key was used before by its owner, the receipt of that request, even where there is no room for more by now or its
+ * `notBefore` has passed; where that one is still being read, it is waited for, 10 s at most.
  */
 export async function underKey<Answer>(
   statements: Pick<Statements, 'receipt'>,
@@ -42,7 +42,7 @@ export async function underKey<Answer>(
       const receipt =
         error instanceof KeyTaken
           ? error.receipt
-          : isFull(error) && key !== null && (await statements.receipt({ owner, key }));
+          : comesOfTime(error) && key !== null && (await statements.receipt({ owner, key }));
       if (!receipt) throw error;
       if (receipt.hash !== null) return { receipt };
       if (performance.now() > until) throw stillRead();
@@ -51,8 +51,27 @@ export async function underKey<Answer>(
   }
 }
 
-const isFull = (error: unknown): boolean =>
-  error instanceof HttpProblem && (error.slug === 'backlog-full' || error.slug === 'no-room');
+/** The same request may have been taken before. */
+const comesOfTime = (error: unknown): boolean =>
+  error instanceof TimePassed ||
+  (error instanceof HttpProblem && (error.slug === 'backlog-full' || error.slug === 'no-room'));
+
+class TimePassed extends HttpProblem {}
+
+/** Clocks of a client and of this service may differ by so much. */
+const skewMs = 60_000;
+
+/** Refuses a batch that was to start at a time that is over. */
+export function refusePast({ notBefore }: { notBefore?: string | undefined }, pointer = '/options/notBefore'): void {
+  if (notBefore === undefined || Date.parse(notBefore) >= Date.now() - skewMs) return;
+  throw new TimePassed(
+    'invalid',
+    'The batch was to start at a time that is over: leave notBefore out to start it now',
+    {
+      errors: [{ pointer, message: 'is in the past' }],
+    },
+  );
+}
 
 const stillRead = (): HttpProblem =>
   new HttpProblem('in-progress', 'A request with this Idempotency-Key is still being read', {

@@ -31,7 +31,7 @@ interface Came extends WhatCame {
   lines: Lines | null;
 }
 
-export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads' | 'admission'>;
+export type StreamDeps = Pick<HttpDeps, 'settings' | 'installation' | 'statements' | 'uploads'>;
 
 /** Reads all of a stream. `store` takes its chunks. */
 export async function readStream(
@@ -80,14 +80,23 @@ export type Finish = (came: Came & { chunks: number }) => NewBatch;
 export async function upload(
   deps: StreamDeps,
   stream: Stream,
-  given: { id: string; owner: string; key: string | null; hash: Hash | undefined; large: boolean; finish: Finish },
+  given: {
+    id: string;
+    owner: string;
+    key: string | null;
+    hash: Hash | undefined;
+    large: boolean;
+    /** Throws what is in the way before anything is read. */
+    admit: () => void;
+    finish: Finish;
+  },
 ): Promise<{ batch: NewBatch } | { receipt: Receipt }> {
   const { statements, settings } = deps;
   const { id, owner, key, large } = given;
   let live = false;
   try {
     const opened = await underKey(statements, { owner, key }, () => {
-      deps.admission.admit(1);
+      given.admit();
       return statements.openUpload({ id, owner, key, leaseMs: settings.leaseMs, large });
     });
     if ('receipt' in opened) return opened;
