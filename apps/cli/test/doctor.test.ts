@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { amountOf } from '../src/doctor/amounts.ts';
 import { bytesText } from '../src/text/numbers.ts';
 import type { Finding } from '../src/doctor/finding.ts';
+import { judgeKeys } from '../src/doctor/keys.ts';
 import { judgeConnections, judgeServer } from '../src/doctor/postgres.ts';
 import { judgeRedis } from '../src/doctor/redis.ts';
 import { judgeSession, judgeSettings } from '../src/doctor/settings.ts';
@@ -47,6 +48,7 @@ describe('doctor', () => {
       'postgres',
       'postgres session',
       'migrations',
+      'keys',
       'producer',
       'workers',
       'partitions',
@@ -240,6 +242,24 @@ describe('the verdict', () => {
       level: 'warn',
       remedy: 'pnpm worker',
     });
+  });
+
+  test('on keys: who can make another, and which end soon', () => {
+    const now = Date.parse('2026-11-29T12:00:00Z');
+    const key = (scopes: ('admin' | 'read')[], more: { expiresAt?: Date; revokedAt?: Date } = {}) => ({
+      id: 'one', hash: '', name: 'ops', owner: '', scopes, rate: null, createdAt: new Date(0), expiresAt: null, revokedAt: null, ...more,
+    }); // prettier-ignore
+    const days = (count: number): Date => new Date(now + count * 86_400_000);
+    expect(levels(judgeKeys([], now))).toEqual(['ok keys']);
+    expect(levels(judgeKeys([key(['admin']), key(['read'], { revokedAt: days(-1) })], now))).toEqual(['ok keys']);
+    expect(levels(judgeKeys([key(['admin'], { expiresAt: days(-1) }), key(['read'])], now))).toEqual(['bad keys']);
+    expect(levels(judgeKeys([key(['admin'], { revokedAt: days(-1) })], now))).toEqual(['bad keys']);
+    expect(
+      judgeKeys([key(['admin']), key(['read'], { expiresAt: days(2) }), key(['read'], { expiresAt: days(9) })], now),
+    ).toMatchObject([
+      { level: 'ok', found: '3 keys hold, 1 with the scope admin' },
+      { level: 'warn', found: '"ops" (one) ends at 2026-12-01T12:00:00.000Z' },
+    ]);
   });
 
   test('reads amounts as PostgreSQL writes them', () => {

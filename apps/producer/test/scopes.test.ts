@@ -1,4 +1,5 @@
 import { openApi, type Scope, scopes } from '@bullpen/api';
+import { createLog } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { ask, openApp, post, type TestApp, work } from './http-app.ts';
@@ -152,4 +153,29 @@ test('a key may ask so many times a second, and others are not held up by it', a
   });
   expect(limited[0]!.headers['retry-after']).toBe('1');
   expect((await ask(app, '/v1/workers', { headers: admin.headers })).status).toBe(200);
+});
+
+describe('the log', () => {
+  const refusedFrom = async (trustProxy: string[] | undefined): Promise<unknown> => {
+    const told: { from?: unknown }[] = [];
+    const quiet = createLog({ name: 'test', level: 'silent', pretty: false });
+    const log = Object.assign(Object.create(quiet) as typeof quiet, { warn: (facts: object) => void told.push(facts) });
+    const noted = await openApp({ log, settings: { trustProxy } });
+    try {
+      await keyFor(noted, ['admin']);
+      told.length = 0;
+      const forwarded = { 'x-forwarded-for': '198.51.100.9, 203.0.113.7' };
+      for (let n = 0; n < 50; n += 1) await ask(noted, '/v1/batches', { headers: forwarded });
+      expect(told).toHaveLength(1);
+      expect(JSON.stringify(told)).not.toMatch(/bp_[a-z0-9]/);
+      return told[0]!.from;
+    } finally {
+      await noted.close();
+    }
+  };
+
+  it('names who was refused, once in a while, and believes only proxies that are trusted', async () => {
+    expect(await refusedFrom(undefined)).toBe('127.0.0.1');
+    expect(await refusedFrom(['loopback'])).toBe('203.0.113.7');
+  });
 });

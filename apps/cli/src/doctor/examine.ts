@@ -17,6 +17,7 @@ import {
 import { checkQueues, createPublisher, inspectRedis, measureQueues, queueConnections } from '@bullpen/queue';
 import { recommendedPostgres, recommendedRedis, type Settings } from '@bullpen/runtime';
 import { bad, ok, warn, type Finding } from './finding.ts';
+import { judgeKeys } from './keys.ts';
 import { judgeMachine } from './machine.ts';
 import type { Place } from './place.ts';
 import { judgeConnections, judgeCounts, judgeMigrations, judgeServer, judgeWaits } from './postgres.ts';
@@ -81,6 +82,7 @@ async function examineWork(db: Database, server: ServerFacts, settings: Settings
   const audit = await auditCounts(db, { newest: limits.auditNewest, withinMs: limits.auditMs });
   return [
     ...judgeConnections(server, plan),
+    ...judgeKeys(await createStatements(db, { reconnectMs: 1000 }).apiKeys(), Date.now()),
     await examineProducer(place.producerUrl, producers > 0, facts.batchesRunning > 0),
     ...judgeWork(facts, await countLost(db, { installationId, partitions: facts.partitions }, place)),
     ...judgeCounts(audit, limits.auditMs),
