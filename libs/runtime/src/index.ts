@@ -7,3 +7,5 @@ export * from './listen.ts';
 export * from './loop.ts';
 export * from './services/index.ts';
 export * from './supervise.ts';
+export * from './tls/postgres-url.ts';
+export * from './tls/problem.ts';
