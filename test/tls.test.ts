@@ -49,6 +49,17 @@ describe('over TLS, with a CA of its own, a whole batch ends', () => {
   });
 });
 
+it('a start says so where nothing is verified', async () => {
+  const { url } = await databaseForTest();
+  const front = await tlsFront(url, createAuthority('another').issue({ names: ['other'] }));
+  const worker = await startApp('worker', {
+    DATABASE_URL: `${front.url()}?sslmode=no-verify`,
+    QUEUE_BACKEND: 'postgres',
+  });
+  onTestFinished(async () => void (await worker.end('SIGKILL')));
+  expect(worker.log()).toMatch(/"level":40[^\n]*sslmode=no-verify in DATABASE_URL: whoever is in between can read/);
+});
+
 describe.runIf(hasRedis)('a start is refused at once, with 78 and a line', () => {
   const start = (env: Record<string, string>): Promise<unknown> =>
     startApp('worker', { QUEUE_BACKEND: 'auto', ...env });

@@ -19,7 +19,7 @@ const failedMax = 1000;
 const patienceMs = 2000;
 
 const nowhereError = 'it cannot be made at the moment: the log of the producer says why';
-const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says why';
+const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says where';
 
 export type Summaries = ReturnType<typeof createSummaries>;
 
