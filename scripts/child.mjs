@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { ROOT } from './root.mjs';
 
 /** Runs this very Node in the root folder, on our terminal, and resolves with its exit code. */
-function runNode(args) {
+export function runNode(args) {
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
   const stopForwarding = forwardSignals(child);
   return new Promise((resolve) => {

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,8 @@ const note = (signal: string) => {
 };
 process.on('SIGINT', note).on('SIGTERM', note);
 console.log(process.argv.slice(2), process.env.FROM_FILE, process.env.IN_BOTH);
+// Loads the authorities that Node was started with, and says so of a file that there is not.
+if (process.env.NODE_EXTRA_CA_CERTS) (await import('node:tls')).createSecureContext();
 if (process.argv[2] === 'start') setInterval(() => {}, 1000);
 `;
 
@@ -63,7 +65,8 @@ afterAll(() => rmSync(parent, { recursive: true, force: true }));
 
 function begin(command: string[]) {
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { cwd: parent, env: { ...process.env, IN_BOTH: 'environment', CI: 'true' } });
+  const { NODE_EXTRA_CA_CERTS: _, ...inherited } = process.env;
+  const child = spawn(program, args, { cwd: parent, env: { ...inherited, IN_BOTH: 'environment', CI: 'true' } });
   const run = { child, out: '', err: '', ended: once(child, 'close') as Promise<[number | null]> };
   child.stdout.on('data', (bytes: Buffer) => (run.out += String(bytes)));
   child.stderr.on('data', (bytes: Buffer) => (run.err += String(bytes)));
@@ -85,6 +88,16 @@ it('installs once when two begin at the same time, and is quiet from then on', a
   const told = both.flatMap(({ err }) => err.split('\n')).filter((line) => line.startsWith('Installing'));
   expect(told).toHaveLength(1);
   expect(await run('bullpen', 'keys')).toEqual({ code: 0, out: "[ 'keys' ] file environment\n", err: '' });
+});
+
+it('starts Node anew where .env names the file of a CA', async () => {
+  const file = join(clone, '.env');
+  const before = readFileSync(file);
+  writeFileSync(file, 'NODE_EXTRA_CA_CERTS=/nowhere/ca.pem\nFROM_FILE=file\n');
+  const { code, out, err } = await run('bullpen', 'doctor');
+  writeFileSync(file, before);
+  expect({ code, out }).toEqual({ code: 0, out: "[ 'doctor' ] file environment\n" });
+  expect(err).toMatch(/^Warning: Ignoring extra certs from `\/nowhere\/ca.pem`/);
 });
 
 it.each(['SIGTERM', 'SIGINT'] as const)('hands on one %s and ends with the exit code', async (signal) => {

@@ -1,5 +1,5 @@
 import { ApiError, type ProblemError, UnreachableError } from '@bullpen/api';
-import { SettingsError } from '@bullpen/runtime';
+import { maskSecrets, SettingsError } from '@bullpen/runtime';
 import { CommanderError } from 'commander';
 
 /** How the program ends. Shown at the end of `--help`. */
@@ -18,8 +18,13 @@ export class Failure extends Error {
 /** Its words: anything may be thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** The lines for stderr and the exit code of whatever ended a command. */
+/** The lines for stderr, without keys and passwords, and the exit code of whatever ended a command. */
 export function explain(error: unknown): { lines: string[]; exitCode: number } {
+  const { lines, exitCode: code } = describe(error);
+  return { lines: lines.map(maskSecrets), exitCode: code };
+}
+
+function describe(error: unknown): { lines: string[]; exitCode: number } {
   // Commander has printed its own words, help included.
   if (error instanceof CommanderError) return { lines: [], exitCode: error.exitCode === 0 ? 0 : exitCode.usage };
   if (error instanceof SettingsError) return { lines: settingsLines(error), exitCode: error.exitCode };

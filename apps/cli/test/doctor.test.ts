@@ -1,7 +1,7 @@
 import type { WorkerFacts } from '@bullpen/db';
 import { recommendedPostgres, recommendedRedis, type Recommended } from '@bullpen/runtime';
 import { inspectRedis, type RedisFacts } from '@bullpen/queue';
-import { databaseForTest, startHouse, testRedisUrl } from '@bullpen/testkit';
+import { createAuthority, databaseForTest, startHouse, testRedisUrl, tlsFront } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { amountOf } from '../src/doctor/amounts.ts';
@@ -119,6 +119,21 @@ describe('doctor', () => {
       stdout: '',
       stderr: expect.stringMatching(/^No Bullpen runs on .*npm start/),
     });
+  });
+
+  test('tells of a certificate that does not verify, and of one that nobody verifies', async () => {
+    const { url } = await databaseForTest();
+    const certificate = createAuthority().issue();
+    const [postgres, redis] = [await tlsFront(url, certificate), await tlsFront(testRedisUrl(), certificate)];
+    const told = await doctor({ DATABASE_URL: `${postgres.url()}?sslmode=require`, REDIS_URL: redis.url() });
+    expect(told.code).toBe(1);
+    const unknown = { level: 'bad', found: expect.stringContaining('no known CA has signed') };
+    expect(found(told, 'postgres')).toMatchObject([unknown]);
+    expect(found(told, 'redis')).toMatchObject([unknown]);
+
+    const careless = await doctor({ DATABASE_URL: `${postgres.url()}?sslmode=no-verify`, REDIS_URL: testRedisUrl() });
+    expect(found(careless, 'postgres tls')).toMatchObject([{ level: 'warn', remedy: 'set sslmode=verify-full' }]);
+    expect(found(careless, 'redis tls')).toMatchObject([{ level: 'ok', found: expect.stringMatching(/^off/) }]);
   });
 
   test('a warning is nothing to be done, unless --strict', async () => {

@@ -2,13 +2,12 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createLog } from '@bullpen/runtime';
-import { eventually, isSigned, openReceiver, type Receiver } from '@bullpen/testkit';
+import { eventually, isSigned, openReceiver, type Receiver, selfSigned } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createSummaries } from '../src/http/summaries.ts';
 import { createTellings, type TellingDeps, waitMs } from '../src/webhook/tellings.ts';
 import { ask, openApp, openReducer, post, type TestApp, work } from './http-app.ts';
-import { selfSigned } from './self-signed.ts';
 
 const settings = { webhookAllowPrivate: true, leaseMs: 200 };
 const secret = 'a-secret-of-more-than-16';
@@ -302,7 +301,7 @@ describe('a receiver', () => {
 
   it('whose certificate nobody has signed gets nothing', async () => {
     let requests = 0;
-    const port = await serve(createTlsServer(selfSigned, (_req, res) => void ((requests += 1), res.end())));
+    const port = await serve(createTlsServer(selfSigned(), (_req, res) => void ((requests += 1), res.end())));
     tell({ limits: { patienceMs: 0 } });
     const id = await make(`https://127.0.0.1:${port}/`);
     await work(app.database);

@@ -1,5 +1,6 @@
 import { type Outcome, splitTexts } from '@bullpen/db';
 import { atOnce, encodeReduced, type Reduce, ReduceError, unknownReduced } from '@bullpen/handlers';
+import { placeOf } from '@bullpen/runtime';
 import { failOutputs, indexOfOutput, type Refusable } from './fail-outputs.ts';
 import { describeError, type ItemError } from './outputs.ts';
 import type { Plan } from './plans.ts';
@@ -36,7 +37,7 @@ function addPartial<Kind extends Refusable>(plan: Plan, settled: Kind, onEach?: 
     const kept = folded.refused.size === 0 ? settled : failOutputs(settled, texts, folded.refused);
     return { ...kept, partial: folded.refused.size === texts.length ? null : encodeReduced(folded.acc) };
   } catch (error) {
-    if (!told.has(plan)) plan.scope.log.error(describeError(error), 'reduce failed: the batch will have no summary');
+    if (!told.has(plan)) plan.scope.log.error(placeOf(error), 'reduce failed: the batch will have no summary');
     told.add(plan);
     return { ...settled, partial: unknownReduced };
   }

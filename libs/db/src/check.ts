@@ -1,3 +1,4 @@
+import { postgresPlace, Refusal, type ServerCheck, tlsOnlyProblem, tlsProblem } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { openDatabase } from './database.ts';
 import { codeOf, verdictOf } from './retry.ts';
@@ -8,7 +9,21 @@ import { codeOf, verdictOf } from './retry.ts';
  *
  * `connections`: what all pools of this start can open together. Ten are left to people and to other programs.
  */
-export async function checkDatabase(url: string, connections: number): Promise<{ problems: string[]; away: boolean }> {
+export async function checkDatabase(url: string, connections: number): Promise<ServerCheck> {
+  try {
+    const { mode } = postgresPlace(url);
+    const found = await look(url, connections);
+    return mode === 'no-verify' ? { ...found, warnings: [unverified] } : found;
+  } catch (error) {
+    if (error instanceof Refusal) return { problems: [error.message], away: false };
+    throw error;
+  }
+}
+
+const unverified =
+  'sslmode=no-verify in DATABASE_URL: whoever is in between can read and change everything; use verify-full';
+
+async function look(url: string, connections: number): Promise<{ problems: string[]; away: boolean }> {
   const { db, close } = openDatabase({ url, max: 1, name: 'bullpen check', durable: true });
   const { host, pathname, username } = new URL(url);
   try {
@@ -33,12 +48,24 @@ export async function checkDatabase(url: string, connections: number): Promise<{
       );
     return { problems, away: false };
   } catch (error) {
-    const code = codeOf(error);
-    const problem = unreachable(code, { host, database: pathname.slice(1), user: username });
-    return { problems: [problem], away: verdictOf(error) === 'reconnect' };
+    const problem = protection(error, host);
+    if (problem !== null) return { problems: [problem], away: false };
+    const place = { host, database: pathname.slice(1), user: username };
+    return { problems: [unreachable(codeOf(error), place)], away: verdictOf(error) === 'reconnect' };
   } finally {
     await close();
   }
+}
+
+/** How PostgreSQL, and some of the poolers and providers before one, say that they take TLS only. */
+const tlsOnlyWords = /no encryption|SSL off|(SSL|TLS)[^]*required|connection is insecure/i;
+
+/** What is wrong with TLS, or with its absence; null: that is not it. */
+function protection(error: unknown, host: string): string | null {
+  const cause = (error as { cause?: unknown }).cause ?? error;
+  const server = { name: 'PostgreSQL', host, setting: 'DATABASE_URL' } as const;
+  const isTlsOnly = /^(28000|08\w\w\w)$/.test(codeOf(error)) && tlsOnlyWords.test((cause as Error).message);
+  return isTlsOnly ? tlsOnlyProblem(server) : tlsProblem(cause, server);
 }
 
 function unreachable(code: string, { host, database, user }: { host: string; database: string; user: string }): string {

@@ -1,4 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net';
+import { noTlsCode, postgresPlace } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
@@ -41,9 +42,11 @@ const plansKept = {
   enable_mergejoin: 'off',
 };
 
+/** Throws a Refusal where the URL asks for a kind of TLS that there is not. */
 export function openDatabase(options: DatabaseOptions) {
   const sockets = createSockets();
-  const client = postgres(options.url, {
+  const { url, ssl } = postgresPlace(options.url);
+  const client = postgres(url, {
     max: options.max,
     fetch_types: false,
     connect_timeout: 5,
@@ -61,8 +64,8 @@ export function openDatabase(options: DatabaseOptions) {
       statement_timeout: statementTimeoutMs,
       synchronous_commit: options.durable ? 'on' : 'off',
     },
-    ...tls(options.url),
-    socket: (asked: Address) => sockets.add(openSocket(asked)),
+    ssl,
+    socket: (asked: Address) => sockets.add(openSocket(asked, ssl !== false)),
   } as postgres.Options<Record<string, postgres.PostgresType>>);
   const db = drizzle(client, { schema });
   const pool = { max: options.max, open: sockets.open };
@@ -105,13 +108,6 @@ async function measure(db: Queryable): Promise<number> {
 export type OpenDatabase = ReturnType<typeof openDatabase>;
 export type Database = OpenDatabase['db'];
 
-/** `sslmode` of the URL: `require` does not verify in postgres.js, so anything but `disable` and `no-verify` verifies here. */
-function tls(url: string): { ssl?: object | false } {
-  const mode = new URL(url).searchParams.get('sslmode');
-  if (mode === null || mode === 'disable') return {};
-  return { ssl: { rejectUnauthorized: mode !== 'no-verify' } };
-}
-
 interface Address {
   host: string[];
   port: number[];
@@ -133,11 +129,18 @@ function createSockets() {
 }
 
 /** Answers before it is connected: postgres.js would leak the connection if this failed, while it handles the socket's own errors. */
-function openSocket(options: Address): Socket {
+function openSocket(options: Address, withTls: boolean): Socket {
   const [host = '127.0.0.1'] = options.host;
   const [port = 5432] = options.port;
   const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });
   socket.setTimeout(silentSocketMs, () => socket.destroy(new Error('the server was silent for too long')));
+  if (withTls) socket.once('data', (answer: Buffer) => endWithoutTls(socket, answer));
   // postgres.js reads these two when it upgrades to TLS.
   return Object.assign(socket, { host, port });
+}
+
+/** The first byte answers whether the server speaks TLS. postgres.js goes on after a no, and all that is left of it is a lost connection. */
+function endWithoutTls(socket: Socket, answer: Buffer): void {
+  if (answer.toString('latin1', 0, 1) === 'S') return;
+  socket.destroy(Object.assign(new Error('the server speaks no TLS'), { code: noTlsCode }));
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isTlsCode } from '@bullpen/runtime';
 
 /**
  * What an error of a statement asks for. All statements here may be repeated, so what decides is only whether it helps.
@@ -6,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * | verdict | SQLSTATE | then |
  * |---|---|---|
  * | again | 40001 40P01 55P03 | the whole statement, at most 5 times, 20…500 ms apart |
- * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket | until the server is back, within the caller's patience |
+ * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket, a certificate that is refused | until the server is back, within the caller's patience |
  * | once | 57014 | one more time |
  * | pause | 53100 53200 | as reconnect, but slowly |
  * | value | 22* 54* | the caller looks for the guilty item |
@@ -66,6 +67,8 @@ export function verdictOf(error: unknown): Verdict {
   if (code === '40001' || code === '40P01' || code === '55P03') return 'again';
   if (socketCodes.has(code) || code.startsWith('08') || /^(57P0[1-3]|53300|25006|25P02)$/.test(code))
     return 'reconnect';
+  // A start refuses it. Who runs already waits: it may be a certificate that was renewed too late.
+  if (isTlsCode(code)) return 'reconnect';
   // 2200H: the sequence of batch numbers has reached the last partition. accept handles it.
   if (code === '57014') return 'once';
   if (code === '53100' || code === '53200') return 'pause';

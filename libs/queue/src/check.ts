@@ -1,6 +1,7 @@
-import { Redis } from 'ioredis';
-import { withDeadline } from './connection.ts';
+import { noTlsCode, type ServerCheck, tlsOnlyProblem, tlsProblem } from '@bullpen/runtime';
+import { createRedis, withDeadline } from './connection.ts';
 import { makeTables } from './postgres-connection.ts';
+import { speaksPlain, speaksTls } from './speaks.ts';
 import type { QueueBackend } from './backend.ts';
 
 /** Brings the server to where the queues can be opened: BullMQ's tables are made or upgraded; Redis needs nothing. */
@@ -8,19 +9,20 @@ export const prepareQueues = async ({ kind, url }: QueueBackend): Promise<void> 
   kind === 'postgres' ? makeTables(url) : undefined;
 
 /** Looks at the server of the queues. PostgreSQL is looked at as the database that it is, by libs/db. */
-export const checkQueues = async ({ kind, url }: QueueBackend): Promise<{ problems: string[]; away: boolean }> =>
+export const checkQueues = async ({ kind, url }: QueueBackend): Promise<ServerCheck> =>
   kind === 'redis' ? checkRedis(url) : { problems: [], away: false };
 
 /** Looks at a Redis or Valkey server before anything relies on it. Answers each problem as one line with the remedy, and whether it is only that the server is away. */
-async function checkRedis(url: string): Promise<{ problems: string[]; away: boolean }> {
+async function checkRedis(url: string): Promise<ServerCheck> {
   const { host, username } = new URL(url);
-  const redis = new Redis(url, {
+  const redis = createRedis(url, {
     lazyConnect: true,
     retryStrategy: () => null,
     connectTimeout: 5000,
     maxRetriesPerRequest: 0,
   });
-  redis.on('error', () => undefined);
+  let heard: unknown;
+  redis.on('error', (error) => (heard ??= error));
   try {
     await withDeadline(6000, 'connect', redis.connect());
     const problems: string[] = [];
@@ -43,7 +45,9 @@ async function checkRedis(url: string): Promise<{ problems: string[]; away: bool
         problems: [`Redis at ${host} refuses ${username || 'the password'}: check the password in REDIS_URL`],
         away: false,
       };
-    const code = (error as NodeJS.ErrnoException).code ?? 'no answer';
+    const problem = await protection(url, heard ?? error);
+    if (problem !== null) return { problems: [problem], away: false };
+    const code = ((heard ?? error) as NodeJS.ErrnoException).code ?? 'no answer';
     return {
       problems: [
         `Redis at ${host} cannot be reached (${code}): start it, check REDIS_URL, or unset it for an embedded one`,
@@ -53,6 +57,18 @@ async function checkRedis(url: string): Promise<{ problems: string[]; away: bool
   } finally {
     redis.disconnect();
   }
+}
+
+/**
+ * What is wrong with TLS, or with its absence; null: that is not it. A server that was asked for the other one than it speaks says
+ * nothing that could be told from noise, so it is asked for that.
+ */
+async function protection(url: string, error: unknown): Promise<string | null> {
+  const { host, protocol } = new URL(url);
+  const server = { name: 'Redis', host, setting: 'REDIS_URL' } as const;
+  if (protocol === 'redis:') return (await speaksTls(url)) ? tlsOnlyProblem(server) : null;
+  const isPlain = await speaksPlain(url);
+  return tlsProblem(isPlain ? { code: noTlsCode } : error, server);
 }
 
 function redacted(url: string): string {

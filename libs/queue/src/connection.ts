@@ -1,4 +1,19 @@
-import { Redis } from 'ioredis';
+import { isIP } from 'node:net';
+import { Redis, type RedisOptions } from 'ioredis';
+
+/** A client of a server, which does not connect before it is asked if it is `lazyConnect`. `rediss://` is verified, in any case. */
+export function createRedis(url: string, options: RedisOptions): Redis {
+  const place = new URL(url);
+  // ioredis takes options from the query too, before ours.
+  place.searchParams.delete('tls');
+  const host = place.hostname.replace(/^\[|\]$/g, '');
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const tls = place.protocol === 'rediss:' ? { tls: { rejectUnauthorized: true, ...name } } : {};
+  const redis = new Redis(place.href, { ...options, ...tls });
+  // Without a listener an error event ends the process; the callers see failed commands instead.
+  redis.on('error', () => undefined);
+  return redis;
+}
 
 /**
  * A connection to Redis. `role: 'producer'` fails at once while Redis is away, so that nothing is marked that cannot be
@@ -7,16 +22,12 @@ import { Redis } from 'ioredis';
  * Reconnects within 2 s; ioredis' own back-off would go to 20 s.
  */
 export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
-  const redis = new Redis(url, {
+  return createRedis(url, {
     maxRetriesPerRequest: role === 'consumer' ? null : 1,
     enableOfflineQueue: role === 'consumer',
     retryStrategy: (tries) => Math.min(50 * 2 ** tries, 2000),
     connectTimeout: 5000,
-    ...(url.startsWith('rediss:') ? { tls: { rejectUnauthorized: true } } : {}),
   });
-  // Without a listener an error event ends the process; the callers see failed commands instead.
-  redis.on('error', () => undefined);
-  return redis;
 }
 
 /** Rejects after `ms`: BullMQ can wait for ever for a server that is away. */

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { postgresPlace } from '@bullpen/runtime';
 import { PostgresConnection, type PostgresPoolConfig } from 'bullmq';
 import { statementConnections } from './backend.ts';
 
@@ -68,23 +69,19 @@ export async function makeTables(url: string): Promise<void> {
   }
 }
 
-const configOf = (url: string, max: number): PostgresPoolConfig => ({
-  connectionString: verified(url),
-  schema: queueSchema,
-  max,
-  application_name: 'bullpen queue',
-  // Also how long a statement may wait for one of the connections: on a busy machine they are all taken for seconds.
-  connectionTimeoutMillis: 15_000,
-  idleTimeoutMillis: 20_000,
-  query_timeout: silentMs,
-  // A wake-up that is lost in a server crash is found missing after 2 s, so no commit waits for the disk.
-  options: '-c synchronous_commit=off -c jit=off',
-});
-
-/** `sslmode=require` means verify here, as in the database's pool; node-postgres does so too, but warns on stderr. */
-function verified(url: string): string {
-  const parsed = new URL(url);
-  const mode = parsed.searchParams.get('sslmode');
-  if (mode !== null && mode !== 'disable' && mode !== 'no-verify') parsed.searchParams.set('sslmode', 'verify-full');
-  return parsed.href;
+function configOf(databaseUrl: string, max: number): PostgresPoolConfig {
+  const { url, ssl } = postgresPlace(databaseUrl);
+  return {
+    connectionString: url,
+    ssl,
+    schema: queueSchema,
+    max,
+    application_name: 'bullpen queue',
+    // Also how long a statement may wait for one of the connections: on a busy machine they are all taken for seconds.
+    connectionTimeoutMillis: 15_000,
+    idleTimeoutMillis: 20_000,
+    query_timeout: silentMs,
+    // A wake-up that is lost in a server crash is found missing after 2 s, so no commit waits for the disk.
+    options: '-c synchronous_commit=off -c jit=off',
+  };
 }

@@ -69,4 +69,4 @@ export function openPostgresLink(url: string): Link {
 
 /** Errors of BullMQ itself (a lock that was lost) have a number for a code; those of the server a text, or speak of the connection. */
 const isServerError = (error: Error): boolean =>
-  typeof (error as { code?: unknown }).code === 'string' || /terminat|timeout|queryable/i.test(error.message);
+  typeof (error as { code?: unknown }).code === 'string' || /terminat|timeout|queryable|SSL/i.test(error.message);

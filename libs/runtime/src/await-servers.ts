@@ -6,6 +6,8 @@ import type { Log } from './log.ts';
 export interface ServerCheck {
   problems: string[];
   away: boolean;
+  /** What works, and is less than it should be. */
+  warnings?: string[];
 }
 
 /** Servers that start beside us, or are started again, have this long. */
@@ -21,7 +23,10 @@ export async function awaitServers(
   for (let look = 0; ; look += 1) {
     const found = await Promise.all(checks.map((check) => check()));
     const problems = found.flatMap((each) => each.problems);
-    if (problems.length === 0) return;
+    if (problems.length === 0) {
+      for (const warning of found.flatMap((each) => each.warnings ?? [])) log.warn(warning);
+      return;
+    }
     const onlyAway = found.every((each) => each.away || each.problems.length === 0);
     if (!onlyAway || performance.now() > deadline) throw new Refusal(problems.join('\n'));
     if (look === 0) for (const problem of problems) log.warn(`${problem} (waiting up to ${withinMs / 1000} s)`);

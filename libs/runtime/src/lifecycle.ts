@@ -1,5 +1,5 @@
+import { errorFacts, isFailedQuery, placeOf } from './error-facts.ts';
 import type { Log } from './log.ts';
-import { errorFacts } from './log.ts';
 
 /** Expected trouble at start: the message is a whole sentence with the way out, the process ends with 78 (EX_CONFIG) and is not started again. */
 export class Refusal extends Error {
@@ -48,22 +48,19 @@ export async function runProcess(
     drain = started.drain;
     process.send?.({ type: 'ready', ...started.ready });
   } catch (error) {
-    die(log, error);
+    dieAtStart(log, error);
   }
 }
 
-function die(log: Log, error: unknown): never {
-  const exitCode = (error as { exitCode?: number })?.exitCode ?? 1;
-  if (exitCode === 78) for (const line of (error as Error).message.split('\n')) log.fatal(line);
-  else log.fatal({ ...errorFacts(error), at: framesOf(error) }, 'uncaught error');
-  process.exit(exitCode);
+/** What fails at the start has seen no inputs yet, and its words help. Later anybody's code may be behind it. */
+function dieAtStart(log: Log, error: unknown): never {
+  const { exitCode, message } = (error ?? {}) as { exitCode?: number; message?: string };
+  if (exitCode === 78) for (const line of String(message).split('\n')) log.fatal(line);
+  else log.fatal({ ...placeOf(error), ...errorFacts(error) }, 'the start failed');
+  process.exit(exitCode ?? 1);
 }
 
-/** Only the frames: the message of a database error holds parameters. */
-const framesOf = (error: unknown): string[] | undefined =>
-  error instanceof Error
-    ? error.stack
-        ?.split('\n')
-        .filter((line) => line.startsWith('    at '))
-        .slice(0, 8)
-    : undefined;
+function die(log: Log, error: unknown): never {
+  log.fatal({ ...placeOf(error), ...(isFailedQuery(error) ? errorFacts(error) : {}) }, 'uncaught error');
+  process.exit(1);
+}

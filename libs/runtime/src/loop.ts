@@ -1,4 +1,5 @@
-import { errorFacts, type Log } from './log.ts';
+import { errorFacts } from './error-facts.ts';
+import type { Log } from './log.ts';
 
 /**
  * Runs `once` again and again: `nextMs` after it answered, at once when nudged meanwhile, never twice at the same time.

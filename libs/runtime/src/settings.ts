@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { maskSecrets } from './mask.ts';
 
 /** One setting: what it means to people (`about`, `unit`, `bounds`) and how its text is read (`read`). */
 interface Setting<Value> {
@@ -199,10 +200,13 @@ const mebi = 1024 * kibi;
 export const settingTable = {
   PORT: whole(0, 65_535, 3000, 'TCP port', 'Where the producer listens; 0 takes a free one'),
   HOST: text('127.0.0.1', 'address', 'Address the producer listens on'),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'PostgreSQL 15 or newer; unset: an embedded server in DATA_DIR'),
+  DATABASE_URL: url(
+    ['postgres:', 'postgresql:'],
+    'PostgreSQL 15 or newer, with TLS by ?sslmode=verify-full; unset: an embedded server in DATA_DIR',
+  ),
   REDIS_URL: url(
     ['redis:', 'rediss:'],
-    'Redis 6.2 or newer, or Valkey, with noeviction; unset: an embedded server in DATA_DIR',
+    'Redis 6.2 or newer, or Valkey, with noeviction, with TLS by rediss://; unset: an embedded server in DATA_DIR',
   ),
   QUEUE_BACKEND: oneOf(
     ['auto', 'redis', 'postgres'],
@@ -364,8 +368,10 @@ export class SettingsError extends Error {
   readonly exitCode = 78;
   readonly problems: readonly string[];
   constructor(problems: readonly string[]) {
-    super(problems.join('\n'));
-    this.problems = problems;
+    // A value that is repeated may be a secret that stands under the wrong name.
+    const masked = problems.map(maskSecrets);
+    super(masked.join('\n'));
+    this.problems = masked;
     this.name = 'SettingsError';
   }
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createPublisher, jobId } from '@bullpen/queue';
+import { createPublisher, jobId, type QueueBackend } from '@bullpen/queue';
 import { openServices, type Services } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { hasRedis, testRedisUrl } from './backend.ts';
@@ -20,6 +20,8 @@ export interface HouseOptions {
   partitions?: number;
   /** Where its queues are; unset: in Redis where there is one. */
   queueBackend?: 'redis' | 'postgres';
+  /** What the processes are told in the place of a server's URL; the test itself goes there directly. */
+  through?: (url: string) => Promise<string>;
   /** Of all processes. */
   env?: Record<string, string>;
 }
@@ -33,7 +35,7 @@ export interface BatchAnswer {
 
 /** A whole Bullpen for a test: a database, a producer and workers, all real. */
 export async function startHouse(options: HouseOptions) {
-  const { queueBackend = hasRedis ? 'redis' : 'postgres' } = options;
+  const { queueBackend = hasRedis ? 'redis' : 'postgres', through = async (given) => given } = options;
   const servers = options.ownServers ? await openOwnServers(queueBackend) : null;
   const redisUrl = queueBackend === 'postgres' ? '' : (servers?.services.redisUrl ?? testRedisUrl());
   const database: TestDatabase = await createDatabase({
@@ -41,8 +43,8 @@ export async function startHouse(options: HouseOptions) {
     ...(servers === null ? {} : { serverUrl: servers.services.databaseUrl }),
   });
   const env = {
-    DATABASE_URL: database.url,
-    REDIS_URL: redisUrl,
+    DATABASE_URL: await through(database.url),
+    REDIS_URL: redisUrl && (await through(redisUrl)),
     QUEUE_BACKEND: queueBackend,
     PORT: '0',
     LEASE_MS: '1500',
@@ -117,7 +119,7 @@ export async function startHouse(options: HouseOptions) {
               where no in (select partition from chunks where state in ('queued', 'running'))`,
         )
         .catch(String);
-      const jobs = await jobStates(database.db, env).catch(String);
+      const jobs = await jobStates(database.db, { kind: queueBackend, url: redisUrl || database.url }).catch(String);
       const logs = [producer, ...workers].map((app) => `${app.app}: ${app.log().split('\n').slice(-6).join('\n  ')}`);
       return [...[counts, open, jobs, owners].map((facts) => JSON.stringify(facts)), ...logs].join('\n');
     },
@@ -143,15 +145,10 @@ export async function startHouse(options: HouseOptions) {
 }
 
 /** What BullMQ says of the jobs of chunks that stand as queued. */
-async function jobStates(
-  db: TestDatabase['db'],
-  env: { QUEUE_BACKEND: 'redis' | 'postgres'; REDIS_URL: string; DATABASE_URL: string },
-) {
+async function jobStates(db: TestDatabase['db'], backend: QueueBackend) {
   const queued = await db.execute<{ no: string; generation: number; partition: number; id: string }>(
     sql`select no, generation, partition, (select id from installation) from chunks where state = 'queued' limit 5`,
   );
-  const kind = env.QUEUE_BACKEND;
-  const backend = { kind, url: kind === 'redis' ? env.REDIS_URL : env.DATABASE_URL };
   const partitions = 1 + Math.max(0, ...queued.map((chunk) => chunk.partition));
   const publisher = createPublisher({
     backend,

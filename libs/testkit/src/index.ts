@@ -1,5 +1,6 @@
 export { createAttempts, forgive, type OrderFacts, readItems, readOrder } from './attempts.ts';
 export { hasRedis, testRedisUrl } from './backend.ts';
+export { type Authority, type Certificate, createAuthority, selfSigned } from './certificates.ts';
 export { createDatabase, databaseForTest, type TestDatabase } from './database.ts';
 export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
@@ -15,3 +16,4 @@ export { type App, type AppProcess, startApp } from './process.ts';
 export { isSigned, openReceiver, type Receiver } from './receiver.ts';
 export { redisCommand, redisPid } from './redis.ts';
 export { texts } from './texts.ts';
+export { tlsFront, type TlsFront } from './tls-front.ts';

@@ -23,6 +23,7 @@ import type { Place } from './place.ts';
 import { judgeConnections, judgeCounts, judgeMigrations, judgeServer, judgeWaits } from './postgres.ts';
 import { judgeRedis } from './redis.ts';
 import { judgeSession, judgeSettings, sessionSettings } from './settings.ts';
+import { judgePostgresTls, judgeRedisTls } from './tls.ts';
 import { judgeSpace, judgeWork } from './work.ts';
 
 /** Bounds of what is looked at, so that the doctor itself is no load: it ends within some 20 s on any database. */
@@ -55,6 +56,7 @@ async function examinePostgres(settings: Settings, place: Place): Promise<Findin
     const migrations = await migrationState(database.db);
     return [
       ...judgeServer(facts, roundTripMs, new URL(place.databaseUrl).host),
+      judgePostgresTls(place.databaseUrl),
       ...judgeSettings('postgres', facts.settings, recommendedPostgres),
       judgeSession(facts.settings),
       judgeMigrations(migrations),
@@ -149,14 +151,15 @@ async function countLost(
 async function examineQueues({ queue }: Place): Promise<Finding[]> {
   if (queue === null) return [warn('redis', 'REDIS_URL is not set, and no Bullpen runs on DATA_DIR', 'npm start')];
   if (queue.kind === 'postgres') return [ok('queues', 'are kept in PostgreSQL: no Redis is needed')];
-  const { problems, away } = await checkQueues(queue);
-  if (away) return problems.map(asFinding('redis'));
+  const { problems } = await checkQueues(queue);
+  if (problems.length > 0) return problems.map(asFinding('redis'));
   const facts = await inspectRedis(
     queue.url,
     recommendedRedis.map(({ name }) => name),
   );
   return [
     ...judgeRedis(facts, (await measureQueues(queue)) ?? 0, new URL(queue.url).host),
+    judgeRedisTls(queue.url),
     ...judgeSettings('redis', facts.settings, recommendedRedis),
   ];
 }

@@ -19,7 +19,7 @@ const failedMax = 1000;
 const patienceMs = 2000;
 
 const nowhereError = 'it cannot be made at the moment: the log of the producer says why';
-const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says why';
+const unknownError = 'a part of this batch could not be reduced: the log of a worker or of the producer says where';
 
 export type Summaries = ReturnType<typeof createSummaries>;
 
@@ -40,8 +40,10 @@ export function createSummaries(deps: { statements: Statements; handlers: Catalo
       const summary = JSON.parse(await reducer.ask({ handler, texts, summary: { params } })) as unknown;
       return { summary, summaryError: summary === null ? unknownError : null };
     } catch (error) {
-      const summaryError = error instanceof ReduceFailed ? error.message : nowhereError;
-      log.error({ batchId: id, handler, ...errorFacts(error) }, 'a summary cannot be made');
+      const isHandlers = error instanceof ReduceFailed;
+      const summaryError = isHandlers ? error.message : nowhereError;
+      const facts = isHandlers ? error.place : errorFacts(error);
+      log.error({ batchId: id, handler, ...facts }, 'a summary cannot be made');
       failed.set(id, summaryError);
       return { summary: null, summaryError };
     }

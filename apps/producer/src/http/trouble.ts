@@ -1,5 +1,5 @@
 import { codeOf, verdictOf } from '@bullpen/db';
-import { errorFacts, type Log } from '@bullpen/runtime';
+import { errorFacts, type Log, placeOf } from '@bullpen/runtime';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { sendProblem } from './answer.ts';
 import { HttpProblem, NoAnswer } from './problem.ts';
@@ -19,15 +19,16 @@ export function answerErrors(log: Log): ErrorRequestHandler {
     }
     const problem = problemFor(error);
     if (problem.status >= 500 && !(error instanceof HttpProblem)) {
-      log.error(
-        { method: req.method, path: req.path, status: problem.status, ...errorFacts(error) },
-        'a request failed',
-      );
+      log.error({ method: req.method, path: req.path, status: problem.status, ...factsOf(error) }, 'a request failed');
     }
     if (res.headersSent) res.destroy();
     else sendProblem(req, res, problem);
   };
 }
+
+/** Of a server the words; of anything else, which has the request at hand, only where it came from. */
+const factsOf = (error: unknown): object =>
+  verdictOf(error) !== 'bug' || /^[0-9A-Z]{5}$/.test(codeOf(error)) ? errorFacts(error) : placeOf(error);
 
 export function problemFor(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error;

@@ -1,6 +1,6 @@
 import type { Statements, Unfolded } from '@bullpen/db';
 import { type Catalog, unknownReduced } from '@bullpen/handlers';
-import { errorFacts, type Log } from '@bullpen/runtime';
+import type { Log } from '@bullpen/runtime';
 import type { Reducer } from '../reduce/reducer.ts';
 import { ReduceFailed } from '../reduce/thread-link.ts';
 
@@ -26,7 +26,7 @@ export function createFold({ statements, handlers, reducer, log }: FoldDeps) {
       return await reducer.ask({ handler, texts: folded === null ? partials : [folded, ...partials] });
     } catch (error) {
       if (!(error instanceof ReduceFailed)) throw error;
-      log.error({ batch, handler, ...errorFacts(error) }, 'reduce failed: the batch will have no summary');
+      log.error({ batch, handler, ...error.place }, 'reduce failed: the batch will have no summary');
       return unknownReduced;
     }
   }

@@ -76,7 +76,7 @@ function createLane({ folders, limitMs = 10_000, keepMs = 60_000, file = threadF
         throw error;
       });
     } catch (error) {
-      throw error instanceof ThreadLost ? new ReduceFailed(error.message) : error;
+      throw error instanceof ThreadLost ? new ReduceFailed(error.message, { error: 'the thread was lost' }) : error;
     } finally {
       idle = setTimeout(() => void close(), keepMs).unref();
     }

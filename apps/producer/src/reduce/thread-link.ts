@@ -1,12 +1,19 @@
 import { Worker } from 'node:worker_threads';
+import type { ErrorFacts } from '@bullpen/runtime';
 import type { Asked } from './reducer.ts';
 
 /** What goes to the thread, and what it answers to the request of that number. */
 export type Request = Asked & { id: number };
-export type Answer = { id: number; text: string } | { id: number; error: string };
+export type Answer = { id: number; text: string } | { id: number; error: string; place: ErrorFacts };
 
-/** `reduce` of a handler failed: threw, did not end in time, or ended its thread. */
-export class ReduceFailed extends Error {}
+/** `reduce` of a handler failed: threw, did not end in time, or ended its thread. Its words may hold outputs; `place` is for the log. */
+export class ReduceFailed extends Error {
+  readonly place: ErrorFacts;
+  constructor(message: string, place: ErrorFacts) {
+    super(message);
+    this.place = place;
+  }
+}
 /** The thread is of no use any more. */
 export class ThreadLost extends Error {}
 
@@ -40,7 +47,7 @@ export function openThread(file: URL, folders: readonly string[]): Thread {
       const answer = (await heard(worker, 'message')) as Answer | null;
       // A handler can post messages of its own.
       if (answer?.id !== id) continue;
-      if ('error' in answer) throw new ReduceFailed(answer.error);
+      if ('error' in answer) throw new ReduceFailed(answer.error, answer.place);
       return answer.text;
     }
   }

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Handler, loadHandlers, mergeReduced, summaryOf } from '@bullpen/handlers';
+import { placeOf } from '@bullpen/runtime';
 import type { Answer, Request } from './thread-link.ts';
 
 /** Runs what handlers say under `reduce`: one request at a time, each answered by a text. */
@@ -21,7 +22,7 @@ parentPort!.on('message', (request: Request) => {
   try {
     answer = { id, text: reduced(request) };
   } catch (error) {
-    answer = { id, error: messageOf(error) };
+    answer = { id, error: messageOf(error), place: placeOf(error) };
   }
   parentPort!.postMessage(answer);
 });

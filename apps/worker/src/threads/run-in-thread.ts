@@ -51,8 +51,9 @@ export async function runAtMostTwice(place: Place, task: Task): Promise<Ending> 
 
 function tellLoss({ held, plan }: Task, { item, error, inDoubt }: Lost): void {
   const { log } = plan.scope;
+  // The code alone: the message has the words that the handler died with.
   log.warn(
-    { chunk: held.no, item: item < 0 ? undefined : item, ...error, inDoubt },
+    { chunk: held.no, item: item < 0 ? undefined : item, code: error.code, inDoubt },
     'a thread was lost with its chunk',
   );
 }
