@@ -1,52 +1,23 @@
 import { createServer } from 'node:http';
 import { setFlagsFromString } from 'node:v8';
-import {
-  checkDatabase,
-  checkSameQueue,
-  createStatements,
-  createTraffic,
-  install,
-  migrate,
-  openDatabase,
-  processName,
-} from '@bullpen/db';
+import { checkSameQueue, createStatements, createTraffic } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { createMetrics } from '@bullpen/metrics';
-import {
-  checkQueues,
-  createPublisher,
-  prepareQueues,
-  publishParallelism,
-  publishQueueSize,
-  queueConnections,
-  queueBackend,
-} from '@bullpen/queue';
-import {
-  awaitServers,
-  closeServer,
-  createLag,
-  createLog,
-  createLoop,
-  listen,
-  loadSettings,
-  Refusal,
-  runProcess,
-} from '@bullpen/runtime';
-import { openAccess } from './http/open-access.ts';
+import { closeServer, createLag, createLog, createLoop, listen, loadSettings, runProcess } from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
+import { openAccess } from './http/open-access.ts';
+import { tuneServer } from './http/server.ts';
 import { createSummaries } from './http/summaries.ts';
 import { createAdmission } from './intake/admission.ts';
 import { createUploads } from './intake/uploads.ts';
-import { tuneServer } from './http/server.ts';
 import { createCensus } from './metrics/census.ts';
 import { addProducerMetrics } from './metrics/metrics.ts';
 import { timeAccepts } from './metrics/time-accepts.ts';
+import { openServers } from './open.ts';
 import { createClean } from './publish/clean.ts';
 import { createFigures } from './publish/figures.ts';
 import { createFold, foldRound } from './publish/fold.ts';
-import { createMend } from './publish/mend.ts';
-import { publishOnce } from './publish/publish.ts';
-import { createReport } from './publish/report.ts';
+import { startPublishing } from './publish/start.ts';
 import { createReducer } from './reduce/reducer.ts';
 import { createTellings } from './webhook/tellings.ts';
 
@@ -56,78 +27,38 @@ setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
 const log = createLog({ name: 'producer', level: settings.logLevel });
-/** Processes that were stopped just now are seen no more within this time. */
-const goneMs = 3000;
 
 await runProcess(log, settings.drainTimeoutMs, async () => {
-  const { databaseUrl, leaseMs } = settings;
-  if (databaseUrl === undefined) throw new Refusal('set DATABASE_URL, or start with: npm start, pnpm producer');
-  const backend = queueBackend({ ...settings, databaseUrl });
-  if (backend === null)
-    throw new Refusal('set REDIS_URL or QUEUE_BACKEND=postgres, or start with: npm start, pnpm producer');
-  const handlers = await loadHandlers(settings.handlers.split(','));
-  const pools = (settings.databasePoolMax + queueConnections(backend.kind)) * (settings.workers + 1);
-  await awaitServers([() => checkDatabase(databaseUrl, pools), () => checkQueues(backend)], log);
-  await migrate(databaseUrl);
-  const database = openDatabase({
-    url: databaseUrl,
-    max: settings.databasePoolMax,
-    name: processName('producer', backend.kind),
-    durable: true,
-    keepsPlans: true,
-  });
-  await awaitServers([() => checkSameQueue(database.db, backend.kind)], log, goneMs);
-  await prepareQueues(backend);
-  const installation = await install(database.db, settings.partitions ?? null);
-  // A client waits: it is told 503 after 4 s. The loops go on by themselves.
+  const { leaseMs, metricsWindowMs } = settings;
+  const folders = settings.handlers.split(',');
+  const handlers = await loadHandlers(folders);
+  const { databaseUrl, backend, database, installation } = await openServers(settings, log);
   const traffic = createTraffic();
   const metrics = createMetrics();
   const figures = createFigures(metrics.phases(['accept', 'mark', 'publish']));
+  // A client waits: it is told 503 after 4 s. The loops go on by themselves.
   const statements = timeAccepts(createStatements(database.db, { reconnectMs: 4000, traffic }), figures);
 
-  const parallelism = publishParallelism({ cpus: settings.cpus, override: settings.publishParallelism });
-  const queueSize = publishQueueSize({ parallelism, batchSize: settings.publishChunkSize * settings.chunkSize });
-  const publisher = createPublisher({
-    backend,
-    installationId: installation.id,
-    partitions: installation.partitions,
-    parallelism,
-    jobsPerCall: settings.publishChunkSize,
-  });
-  const report = createReport(log, { parallelism, queueSize, windowMs: settings.metricsWindowMs });
-  const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, figures, log };
-  const publish = createLoop({
-    name: 'publish',
-    log,
-    once: async () => {
-      const nextMs = await publishOnce(deps);
-      report.flush();
-      return nextMs;
-    },
-  });
-  const mendOnce = createMend(deps);
-  const reducer = createReducer({ folders: settings.handlers.split(',') });
+  const publishing = startPublishing({ statements, settings, backend, installation, figures, log });
+  const { publisher } = publishing;
+  const reducer = createReducer({ folders });
   const foldOnce = createFold({ statements, handlers, reducer, log });
   const fold = createLoop({ name: 'fold', log, once: () => foldRound(foldOnce) });
-  const mend = createLoop({ name: 'mend', log, once: async () => (await mendOnce(), Math.min(1000, leaseMs / 5)) });
-
-  const summaries = createSummaries({ statements, handlers, reducer, log });
-  const tellings = createTellings({ statements, summaries, settings, log });
-
+  const tellings = createTellings({
+    statements,
+    summaries: createSummaries({ statements, handlers, reducer, log }),
+    settings,
+    log,
+  });
   const uploads = createUploads({ statements, settings });
   const keep = createLoop({ name: 'keep uploads', log, once: () => uploads.keepOnce() });
   const clean = createLoop({ name: 'clean up', log, once: createClean({ statements, settings, log }) });
-
-  const admission = createAdmission({
-    statements,
-    settings,
-    redisUrl: backend.kind === 'redis' ? backend.url : null,
-    databaseUrl,
-    log,
-  });
+  const redisUrl = backend.kind === 'redis' ? backend.url : null;
+  const admission = createAdmission({ statements, settings, redisUrl, databaseUrl, log });
   const admit = createLoop({ name: 'admission', log, once: () => admission.once() });
+
   const lag = createLag();
-  setInterval(() => lag.close(), settings.metricsWindowMs).unref();
+  setInterval(() => lag.close(), metricsWindowMs).unref();
   const census = createCensus({ statements, log });
   addProducerMetrics(metrics, { figures, census, lag, traffic, pool: database.pool, leaseMs });
 
@@ -136,11 +67,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
       ? (await checkSameQueue(database.db, backend.kind)).problems
       : [`${publisher.backendName} takes no jobs`];
   const stopping = new AbortController();
-  const access = await openAccess({ statements, settings, log });
   const app = createApp({
     stopping: stopping.signal,
     statements,
-    access,
+    access: await openAccess({ statements, settings, log }),
     handlers,
     reducer,
     uploads,
@@ -150,22 +80,15 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
     queues: publisher.queues,
     metrics,
-    onAccepted: () => publish.nudge(),
+    onAccepted: () => publishing.nudge(),
     onDeleted: () => clean.nudge(),
     readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),
   });
-  const server = createServer(app);
-  tuneServer(server);
+  const server = tuneServer(createServer(app));
   const url = await listen(server, { ...settings, setting: 'PORT', command: 'npm start' });
+  const { partitions } = installation;
   log.info(
-    {
-      url,
-      queues: publisher.backendName,
-      partitions: installation.partitions,
-      parallelism,
-      queueSize,
-      handlers: handlers.size,
-    },
+    { url, queues: publisher.backendName, partitions, ...publishing.sizes, handlers: handlers.size },
     'producer is ready',
   );
   return {
@@ -173,18 +96,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     drain: async () => {
       stopping.abort();
       const answered = closeServer(server);
-      await Promise.all([
-        publish.stop(),
-        mend.stop(),
-        fold.stop(),
-        clean.stop(),
-        admit.stop(),
-        tellings.stop(),
-        answered,
-      ]);
+      await Promise.all([publishing, fold, clean, admit, tellings].map((each) => each.stop()));
+      await answered;
       // Not before: uploads that are read to their end have to be kept until then.
       await keep.stop();
-      report.flush(true);
       await Promise.all([publisher.close(), reducer.close()]);
       await database.close();
     },
