@@ -21,7 +21,7 @@ const runs = (id: string, done = 0): Promise<unknown> =>
 /** Backends answer for a moment when their server is gone already, and its file still names it. */
 async function killPostgres(): Promise<boolean> {
   try {
-    return process.kill(await house.postmaster(), 'SIGKILL');
+    return process.kill(await house.servers.pidOf('postgres'), 'SIGKILL');
   } catch {
     return false;
   }

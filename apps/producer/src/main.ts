@@ -22,8 +22,10 @@ import {
   queueBackend,
 } from '@bullpen/queue';
 import {
+  armCrash,
   awaitServers,
   closeServer,
+  crashPoint,
   createLag,
   createLog,
   createLoop,
@@ -54,7 +56,10 @@ import { createTellings } from './webhook/tellings.ts';
 setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
+armCrash(settings.testCrashAt);
 const log = createLog({ name: 'producer', level: settings.logLevel });
+if (settings.testing.length > 0)
+  log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');
 /** Processes that were stopped just now are seen no more within this time. */
 const goneMs = 3000;
 
@@ -92,6 +97,7 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     partitions: installation.partitions,
     parallelism,
     jobsPerCall: settings.publishChunkSize,
+    onAdded: () => crashPoint('between-adds'),
   });
   const report = createReport(log, { parallelism, queueSize, windowMs: settings.metricsWindowMs });
   const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, figures, log };
@@ -147,7 +153,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
     queues: publisher.queues,
     metrics,
-    onAccepted: () => publish.nudge(),
+    onAccepted: () => {
+      crashPoint('after-accept');
+      publish.nudge();
+    },
     onDeleted: () => clean.nudge(),
     readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),
   });

@@ -12,7 +12,7 @@ import {
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
-import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import { armCrash, awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
 import { openHealth } from './health.ts';
 import { startWorker } from './worker.ts';
 
@@ -21,6 +21,7 @@ import { startWorker } from './worker.ts';
 setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
+armCrash(settings.testCrashAt);
 const log = createLog({ name: settings.workerId, level: settings.logLevel });
 if (settings.testing.length > 0)
   log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');

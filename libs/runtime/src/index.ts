@@ -1,4 +1,5 @@
 export * from './await-servers.ts';
+export * from './crash-point.ts';
 export * from './settings.ts';
 export * from './lag.ts';
 export * from './log.ts';

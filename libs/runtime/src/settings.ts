@@ -2,6 +2,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { crashPlaces } from './crash-point.ts';
 
 /** One setting: what it means to people (`about`, `unit`, `bounds`) and how its text is read (`read`). */
 interface Setting<Value> {
@@ -283,6 +284,7 @@ export const testSettingTable = {
     'nothing',
     'What workers leave out of all that keeps the items of a group in order',
   ),
+  TEST_CRASH_AT: oneOf(['nothing', ...crashPlaces], 'nothing', 'Where a process dies when it first comes by'),
 } satisfies Record<string, Setting<unknown>>;
 
 const allSettings = { ...settingTable, ...testSettingTable };

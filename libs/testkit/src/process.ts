@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { createLogRate } from './faults/log-rate.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -12,6 +13,8 @@ export interface AppProcess {
   pid: () => number;
   /** What it said last, for a failing test. */
   log: () => string;
+  /** Lines that it said more than ten times in some second, and how often. */
+  loud: () => [string, number][];
   facts: () => Record<string, unknown>;
   signal: (signal: NodeJS.Signals) => void;
   /** Sends the signal and waits for the end. Answers the exit code, null after a kill. */
@@ -33,6 +36,7 @@ export async function startApp(app: App, env: Record<string, string>, supervised
   let over = false;
   let facts: Record<string, unknown> = {};
   const lines: string[] = [];
+  const rate = createLogRate();
 
   async function start(): Promise<void> {
     child = spawn(process.execPath, entryOf(app), {
@@ -42,7 +46,9 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     });
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
-        lines.push(...text.split('\n').filter(Boolean));
+        const said = text.split('\n').filter(Boolean);
+        for (const line of said) rate.add(line);
+        lines.push(...said);
         lines.splice(0, Math.max(0, lines.length - 300));
       });
     }
@@ -60,6 +66,7 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     app,
     pid: () => child.pid!,
     log: () => lines.join('\n'),
+    loud: rate.loud,
     facts: () => facts,
     signal: (signal) => void child.kill(signal),
     end: async (signal) => {
