@@ -19,7 +19,10 @@ export interface AppProcess {
   signal: (signal: NodeJS.Signals) => void;
   /** Sends the signal and waits for the end. Answers the exit code, null after a kill. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
-  restart: () => Promise<void>;
+  /** Waits until it has ended by itself. */
+  over: () => Promise<number | null>;
+  /** With these settings beside its own. */
+  restart: (more?: Record<string, string>) => Promise<void>;
 }
 
 /** The built app under `npm test`, its sources where vitest was called by hand. */
@@ -38,10 +41,10 @@ export async function startApp(app: App, env: Record<string, string>, supervised
   const lines: string[] = [];
   const rate = createLogRate();
 
-  async function start(): Promise<void> {
+  async function start(more: Record<string, string> = {}): Promise<void> {
     child = spawn(process.execPath, entryOf(app), {
       cwd: root,
-      env: { ...process.env, LOG_LEVEL: 'info', ...env },
+      env: { ...process.env, LOG_LEVEL: 'info', ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!]) {
@@ -61,6 +64,12 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     [facts] = (await Promise.race([once(child, 'message'), exited])) as [Record<string, unknown>];
   }
 
+  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  async function waitForEnd(): Promise<number | null> {
+    if (!isOver()) await once(child, 'exit');
+    return child.exitCode;
+  }
+
   await start();
   return {
     app,
@@ -71,12 +80,10 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     signal: (signal) => void child.kill(signal),
     end: async (signal) => {
       over = true;
-      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-      const ended = once(child, 'exit');
-      child.kill(signal);
-      const [code] = (await ended) as [number | null];
-      return code;
+      if (!isOver()) child.kill(signal);
+      return await waitForEnd();
     },
+    over: waitForEnd,
     restart: start,
   };
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import type { House } from '../house.ts';
 import { eventually } from '../eventually.ts';
 import { checkAll } from './check.ts';
@@ -15,6 +15,8 @@ export interface Work {
   /** Items have this many keys in turn, and each key is kept in order. */
   keys?: number;
   text?: string;
+  /** One process stands still for so long. */
+  stallMs?: number;
   options?: Record<string, unknown>;
 }
 
@@ -23,8 +25,8 @@ export function openTrial(house: House) {
   const file = join(tmpdir(), `bullpen-runs-${randomUUID()}`);
   const client = openClient(house.url);
 
-  function bodyOf({ count, ms = 0, keys, text = '', options = {} }: Work) {
-    const params = { file, ms, text };
+  function bodyOf({ count, ms = 0, keys, text = '', stallMs = 0, options = {} }: Work) {
+    const params = { file, ms, text, stallMs };
     if (keys === undefined) return { handler: 'journaled', count, params, options };
     const inputs = Array.from({ length: count }, (_, index) => ({ key: `k${index % keys}` }));
     return { handler: 'journaled', inputs, params, options: { groupBy: 'key', ordered: true, ...options } };
@@ -34,6 +36,13 @@ export function openTrial(house: House) {
     client,
     executions: (): Promise<Execution[]> => readExecutions(file),
     submit: (work: Work): Promise<string> => client.submit(bodyOf(work)),
+
+    /** Pid of the process that stands still. */
+    stalled: (): Promise<number> =>
+      eventually(
+        'one stands still',
+        async () => Number(await readFile(`${file}.stalled`, 'utf8').catch(() => 0)) || null,
+      ),
 
     /** Waits until so many items have started. */
     started: (items: number): Promise<unknown> =>
@@ -49,7 +58,7 @@ export function openTrial(house: House) {
         return [`I5 ${(error as Error).message}`, ...places];
       }
       const faults = await checkAll(house, { client, file, repeatsMax });
-      await rm(file, { force: true });
+      for (const each of [file, `${file}.stalled`]) await rm(each, { force: true });
       return faults;
     },
   };
