@@ -12,7 +12,16 @@ import {
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
-import { armCrash, awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import {
+  armCrash,
+  awaitServers,
+  createLog,
+  createQuiet,
+  errorFacts,
+  loadSettings,
+  Refusal,
+  runProcess,
+} from '@bullpen/runtime';
 import { openHealth } from './health.ts';
 import { startWorker } from './worker.ts';
 
@@ -54,11 +63,14 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
   const traffic = createTraffic();
+  const sayRetry = createQuiet((facts) => log.warn(facts, 'statement will be tried again'));
   const patience: Patience = {
     reconnectMs: Infinity,
     traffic,
-    onRetry: (verdict, error, tries) =>
-      tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
+    onRetry: (verdict, error, tries) => {
+      const facts = errorFacts(error);
+      sayRetry(`${verdict} ${facts.code}`, { verdict, tries, ...facts });
+    },
   };
   const statements = createStatements(database.db, patience);
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);

@@ -6,5 +6,6 @@ export * from './log.ts';
 export * from './lifecycle.ts';
 export * from './listen.ts';
 export * from './loop.ts';
+export * from './quiet.ts';
 export * from './services/index.ts';
 export * from './supervise.ts';

@@ -1,5 +1,5 @@
 import { codeOf, verdictOf } from '@bullpen/db';
-import { errorFacts, type Log } from '@bullpen/runtime';
+import { createQuiet, errorFacts, type Log } from '@bullpen/runtime';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { sendProblem } from './answer.ts';
 import { HttpProblem, NoAnswer } from './problem.ts';
@@ -11,6 +11,7 @@ export const answerNotFound: RequestHandler = (req, res) => {
 
 /** Whatever a route threw, as a problem without stack, SQL or parameters. After the first byte only a cut tells the client. */
 export function answerErrors(log: Log): ErrorRequestHandler {
+  const sayFailed = createQuiet((facts) => log.error(facts, 'a request failed'));
   return (error: unknown, req, res, _next) => {
     if (error instanceof NoAnswer) {
       log.error({ batchId: error.batchId, ...errorFacts(error) }, 'an accept was not confirmed: its connection is cut');
@@ -19,10 +20,13 @@ export function answerErrors(log: Log): ErrorRequestHandler {
     }
     const problem = problemFor(error);
     if (problem.status >= 500 && !(error instanceof HttpProblem)) {
-      log.error(
-        { method: req.method, path: req.path, status: problem.status, ...errorFacts(error) },
-        'a request failed',
-      );
+      const facts = errorFacts(error);
+      sayFailed(`${problem.status} ${facts.code}`, {
+        method: req.method,
+        path: req.path,
+        status: problem.status,
+        ...facts,
+      });
     }
     if (res.headersSent) res.destroy();
     else sendProblem(req, res, problem);
