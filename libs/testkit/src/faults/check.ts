@@ -91,7 +91,7 @@ async function checkRuns(
   repeatsMax: number,
 ): Promise<string[]> {
   const rows = await house.database.db.execute<Kept>(sql`
-    select b.id as batch, r.index::float8 as index, r.output->>'run' as run, r.output->>'key' as key
+    select b.id as batch, r.index::float8 as index, r.output->>'run' as run, case when b.keyed then r.output->>'key' end as key
     from results r join batches b on b.no = r.batch where b.handler = 'journaled' and r.status = 1 order by b.no, r.index`);
   const kept = rows.filter(({ batch }) => ids.has(batch));
   const byRun = new Map(executions.map((execution) => [execution.run, execution]));

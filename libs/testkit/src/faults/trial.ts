@@ -12,8 +12,11 @@ export interface Work {
   count: number;
   /** Of each item. */
   ms?: number;
-  /** Items have this many keys in turn, and each key is kept in order. */
+  /** Items have this many keys in turn, and each key is kept in order unless `ordered` is false. */
   keys?: number;
+  ordered?: boolean;
+  /** What keys begin with: a word in inputs and outputs. */
+  label?: string;
   text?: string;
   /** One process stands still for so long. */
   stallMs?: number;
@@ -25,11 +28,12 @@ export function openTrial(house: House) {
   const file = join(tmpdir(), `bullpen-runs-${randomUUID()}`);
   const client = openClient(house.url);
 
-  function bodyOf({ count, ms = 0, keys, text = '', stallMs = 0, options = {} }: Work) {
+  function bodyOf({ count, ms = 0, keys, ordered = true, label = 'k', text = '', stallMs = 0, options = {} }: Work) {
     const params = { file, ms, text, stallMs };
     if (keys === undefined) return { handler: 'journaled', count, params, options };
-    const inputs = Array.from({ length: count }, (_, index) => ({ key: `k${index % keys}` }));
-    return { handler: 'journaled', inputs, params, options: { groupBy: 'key', ordered: true, ...options } };
+    const inputs = Array.from({ length: count }, (_, index) => ({ key: `${label}${index % keys}` }));
+    const groups = ordered ? { groupBy: 'key', ordered } : {};
+    return { handler: 'journaled', inputs, params, options: { ...groups, ...options } };
   }
 
   return {
