@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import postgres from 'postgres';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { openSmallDisk } from '../support/small-disk.ts';
 
 const leaseMs = 1500;
 
@@ -106,6 +108,34 @@ describe('PostgreSQL', () => {
     expect(await trial.outcome({ repeatsMax: inHands })).toEqual([]);
   });
 
+  it('X17 frozen as a whole for 4 leases, with no word to anybody: I1, I2, I3, I4, I5, I7, I11', async () => {
+    // A producer judges nobody before it has watched for a lease.
+    await sleep(2 * leaseMs);
+    await begin();
+    const ofWorkers = new Set(
+      (
+        await openSession()<{ pid: number }[]>`select pid from pg_stat_activity
+      where application_name like 'bullpen worker%' and datname = current_database()`
+      ).map(({ pid }) => pid),
+    );
+    const thaw = await house.servers.freeze('postgres');
+    const late = trial.submit({ count: 50 });
+    const { answers } = trial.client.calls.at(-1)!;
+    await sleep(4 * leaseMs);
+    // A client does not wait for longer than 5 s, and is told nothing that has not happened.
+    expect(answers.length).toBeGreaterThan(0);
+    expect(answers.map(({ status }) => status)).not.toContain(202);
+    // What waits for the server runs in any order: here the producer's statements first, which repair what is under workers that are gone.
+    thaw((pid) => !ofWorkers.has(pid));
+    await sleep(300);
+    thaw();
+    await late;
+    // What ran until the workers knew no more whether they may.
+    expect(await trial.outcome({ repeatsMax: inHands })).toEqual([]);
+    // Nobody is judged by the time that the server slept through.
+    expect(await trial.crashes()).toBe(0);
+  });
+
   it('X18 that gives up statements for others: 40001, 40P01, 55P03, 57014: I1, I2, I3, I4, I5, I7', async () => {
     const [{ name }] = (await house.database.db.execute(sql`select current_database() as name`)) as unknown as [
       { name: string },
@@ -162,5 +192,33 @@ describe('PostgreSQL', () => {
     await Promise.all(sessions.map((session) => session.end({ timeout: 1 })));
     await isBack();
     expect(await trial.outcome({ repeatsMax: inHands })).toEqual([]);
+  });
+
+  it('X19 whose disk is full: I1, I2, I4, I5, I7, I11', async (context) => {
+    const disk = openSmallDisk(40);
+    // Only root may mount one.
+    if (disk === null) return context.skip();
+    onTestFinished(() => disk.close());
+    const server = openSession();
+    await server.unsafe(`create tablespace small location '${disk.path}'`);
+    for (const { table } of await server<{ table: string }[]>`
+      select c.oid::regclass::text as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'bullpen' and c.relkind = 'r' and (c.relname ~ '^(results|inputs)' or c.relispartition)`)
+      await server.unsafe(`alter table ${table} set tablespace small`);
+    const id = await trial.submit({
+      count: 6000,
+      ms: 1,
+      text: randomBytes(8000).toString('base64'),
+      options: { chunkSize: 20 },
+    });
+    await eventually('workers wait for room', () =>
+      house.workers.some((worker) => worker.log().includes('"code":"53100"')),
+    );
+    const { succeeded } = (await trial.client.read(id))!.counts;
+    expect(succeeded).toBeLessThan(6000);
+    const { status } = await house.request('/livez');
+    expect(status).toBe(200);
+    disk.grow(1000);
+    expect(await trial.outcome({ repeatsMax: inHands, withinMs: 60_000 })).toEqual([]);
   });
 });

@@ -49,11 +49,11 @@ export async function openOwnServers(queueBackend: 'redis' | 'postgres') {
         return server === 'postgres' || (await redisCommand(services.redisUrl!, 'PING').catch(() => null)) === 'PONG';
       }),
 
-    /** Stops all of its processes as they are. Answers how to let them go on. */
-    async freeze(server: ServerName): Promise<() => void> {
+    /** Stops all of its processes as they are. Answers how to let them go on, or some of them. */
+    async freeze(server: ServerName): Promise<(isMeant?: (pid: number) => boolean) => void> {
       const pids = await pidsOf(server);
       for (const pid of pids) sent(pid, 'SIGSTOP');
-      return () => pids.forEach((pid) => sent(pid, 'SIGCONT'));
+      return (isMeant = () => true) => pids.filter(isMeant).forEach((pid) => sent(pid, 'SIGCONT'));
     },
 
     async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFile, rm } from 'node:fs/promises';
+import { sql } from 'drizzle-orm';
 import type { House } from '../house.ts';
 import { eventually } from '../eventually.ts';
 import { checkAll } from './check.ts';
@@ -51,6 +52,14 @@ export function openTrial(house: House) {
     /** Waits until so many items have started. */
     started: (items: number): Promise<unknown> =>
       eventually(`${items} items have started`, async () => (await readExecutions(file)).length >= items),
+
+    /** Most workers that died, or seemed to, with one of its chunks. */
+    async crashes(): Promise<number> {
+      const keys = client.calls.map(({ key }) => key).join(',');
+      const [row] = await house.database.db.execute<{ crashes: number }>(sql`
+        select coalesce(max(crashes), 0)::int as crashes from chunks c join batches b on b.no = c.batch where b.name = any(string_to_array(${keys}::text, ','))`);
+      return row!.crashes;
+    },
 
     /** All that was accepted ends in time (I5). Answers a line for each thing that must not be. */
     async outcome({ repeatsMax = 0, withinMs = 30_000 } = {}): Promise<string[]> {
