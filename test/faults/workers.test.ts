@@ -93,6 +93,22 @@ describe('a worker', () => {
     expect(await trial.outcome({ repeatsMax })).toEqual([]);
   });
 
+  it('X33 in which something rejects that nobody listens to ends, and another goes on: I1, I2, I5', async () => {
+    const worker = await house.addWorker();
+    const body = {
+      handler: 'misbehave',
+      count: 20,
+      params: { does: { rejectLater: [5] } },
+      options: { chunkSize: 10 },
+    };
+    const id = await house.submit(body);
+    expect(await worker.over()).toBe(1);
+    await house.addWorker();
+    const { counts } = await house.ended(id);
+    expect(counts.succeeded + counts.failed).toBe(20);
+    expect(await trial.outcome()).toEqual([]);
+  });
+
   it('X37 told twice to stop, with work that never ends, stops at once: I2, I5', async () => {
     const worker = await house.addWorker();
     const id = await trial.submit({ count: 30, ms: 3_600_000, options: { chunkSize: 10 } });
