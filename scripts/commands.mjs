@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
 import { ROOT } from './root.mjs';
+import { testFaults } from './test-faults.mjs';
 import { testOrder } from './test-order.mjs';
 
 /** A subcommand of the program in apps/cli. */
@@ -40,6 +41,10 @@ export const commands = {
     what: 'plays random histories of faults against groups in order (test:order --help)',
     run: (args) => testOrder(args, buildForTests),
   },
+  'test:faults': {
+    what: 'provokes every fault, or plants bugs that must be seen (test:faults --help)',
+    run: (args) => testFaults(args, buildForTests),
+  },
   bench: { what: 'measures it on this machine beside what else does such work (bench --help)', run: bench },
   check: { what: 'format, lint, types, unused code', run: check },
   fix: { what: 'formats, and repairs what the linter can', run: fix },
@@ -61,7 +66,7 @@ function sources() {
   return [...folders, ...readdirSync(ROOT).filter((name) => name.endsWith('.ts'))];
 }
 
-const buildForTests = () => build([...handlerFolders(), 'libs/testkit/handlers']);
+const buildForTests = (plant) => build([...handlerFolders(), 'libs/testkit/handlers'], plant);
 
 async function test(args) {
   process.env.BULLPEN_BUILD = await buildForTests();

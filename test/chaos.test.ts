@@ -85,7 +85,7 @@ const faults: Record<string, (dice: Dice) => Promise<void>> = {
     kill(await redisPid(house.redisUrl).catch(() => null));
   },
   'postgres killed': async () => {
-    kill(await house.postmaster().catch(() => null));
+    kill(await house.servers.pidOf('postgres').catch(() => null));
   },
 };
 

@@ -36,7 +36,7 @@ let crashes = 0;
 
 async function crashPostgres(): Promise<void> {
   crashes += 1;
-  process.kill(await house.postmaster(), 'SIGKILL');
+  process.kill(await house.servers.pidOf('postgres'), 'SIGKILL');
   await eventually('PostgreSQL is back', () => rowsOf().then(() => true, () => false)); // prettier-ignore
 }
 

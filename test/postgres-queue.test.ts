@@ -37,7 +37,7 @@ describe('with the queues in PostgreSQL a batch ends with every index exactly on
     const id = await house.submit(work);
     for (const share of [0.1, 0.4]) {
       await reaches(id, work.count * share);
-      process.kill(await house.postmaster(), 'SIGKILL');
+      process.kill(await house.servers.pidOf('postgres'), 'SIGKILL');
     }
     await endsWhole(id);
     // The same processes: none of them has died of it.

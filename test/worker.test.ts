@@ -66,38 +66,6 @@ describe('a worker', () => {
     expect(left[0]).toEqual({ workers: 0, owned: 0, open: 0, connections: 0 });
   });
 
-  it('killed in its chunks repeats at most what was in flight', async () => {
-    house = await startHouse({ workers: 1, env: { WORKER_CONCURRENCY: '4', HANDLERS: handlers } });
-    await witness();
-    const id = await house.submit({ handler: 'witness', count: 1000, params: { ms: 400 } });
-    await eventually('40 items are done', async () => (await house.batch(id)).counts.succeeded >= 40);
-    await house.workers[0]!.end('SIGKILL');
-    await house.addWorker({ WORKER_CONCURRENCY: '250' });
-    expect((await house.ended(id)).counts).toMatchObject({ succeeded: 1000, failed: 0 });
-    const { all, items } = await starts();
-    expect(items).toBe(1000);
-    expect(all - items).toBeLessThanOrEqual(4 * 4);
-    expect(await checkLedger(house.database)).toEqual([]);
-  });
-
-  it('frozen beyond its lease and back writes nothing that others did meanwhile', async () => {
-    house = await startHouse({ workers: 2, env: { HANDLERS: handlers, WORKER_CONCURRENCY: '8' } });
-    await witness();
-    const id = await house.submit({ handler: 'witness', count: 400, params: { ms: 100 } });
-    await eventually('it runs', async () => (await house.batch(id)).counts.succeeded > 20);
-    house.workers[0]!.signal('SIGSTOP');
-    const { counts } = await house.ended(id);
-    house.workers[0]!.signal('SIGCONT');
-    expect(counts).toMatchObject({ succeeded: 400 });
-    await eventually(
-      'it works again',
-      async () => (await house.request<{ items: unknown[] }>('/v1/workers')).body.items.length === 2,
-    );
-    expect(await checkLedger(house.database)).toEqual([]);
-    await house.ended(await house.submit({ handler: 'echo', count: 1000 }));
-    expect(await checkLedger(house.database)).toEqual([]);
-  });
-
   it('stops a batch that is paused or cancelled within a second, and keeps what was done', async () => {
     house = await startHouse({ workers: 2, env: { WORKER_CONCURRENCY: '4' } });
     const id = await house.submit({ handler: 'sleep', count: 2000, params: { ms: 20 }, options: { chunkSize: 1000 } });
@@ -181,17 +149,5 @@ describe('a worker', () => {
       return items.reduce((a, b) => a + b, 0) === 2000 ? items : null;
     });
     for (const items of done) expect(items).toBeGreaterThan(300);
-  });
-
-  it('claims only what it has a handler for', async () => {
-    house = await startHouse({ workers: 0, env: { HANDLERS: handlers } });
-    await witness();
-    const worker = await house.addWorker({ HANDLERS: 'libs/handlers/src' });
-    const id = await house.submit({ handler: 'witness', count: 50, params: { ms: 1 } });
-    await house.ended(await house.submit({ handler: 'echo', count: 50 }));
-    expect((await house.batch(id)).counts.pending).toBe(50);
-    await house.addWorker();
-    expect((await house.ended(id)).counts.succeeded).toBe(50);
-    expect(worker.log()).not.toMatch(/witness/);
   });
 });

@@ -3,7 +3,17 @@ import { setFlagsFromString } from 'node:v8';
 import { checkSameQueue, createStatements, createTraffic } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { createMetrics } from '@bullpen/metrics';
-import { closeServer, createLag, createLog, createLoop, listen, loadSettings, runProcess } from '@bullpen/runtime';
+import {
+  armCrash,
+  closeServer,
+  crashPoint,
+  createLag,
+  createLog,
+  createLoop,
+  listen,
+  loadSettings,
+  runProcess,
+} from '@bullpen/runtime';
 import { createApp } from './http/app.ts';
 import { openAccess } from './http/open-access.ts';
 import { tuneServer } from './http/server.ts';
@@ -26,7 +36,10 @@ import { createTellings } from './webhook/tellings.ts';
 setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
+armCrash(settings.testCrashAt);
 const log = createLog({ name: 'producer', level: settings.logLevel });
+if (settings.testing.length > 0)
+  log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');
 
 await runProcess(log, settings.drainTimeoutMs, async () => {
   const { leaseMs, metricsWindowMs } = settings;
@@ -80,7 +93,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     log,
     queues: publisher.queues,
     metrics,
-    onAccepted: () => publishing.nudge(),
+    onAccepted: () => {
+      crashPoint('after-accept');
+      publishing.nudge();
+    },
     onDeleted: () => clean.nudge(),
     readiness: async () => (await Promise.all([database.ping(), lookAtQueues()])).flat(),
   });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claimed, Statements } from '@bullpen/db';
+import { crashPoint } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 
 /** A chunk in this worker's hands. */
@@ -50,6 +51,7 @@ export function createClaims(deps: ClaimsDeps) {
       const { workerId: worker, handlers } = deps;
       const batches = batchesOf(batch);
       const rows = await deps.statements.claim({ nos, batches, claim, worker, handlers, alone });
+      if (rows.length > 0) crashPoint('after-claim');
       deps.figures.claimed(rows.length, performance.now() - started);
       const byNo = new Map(rows.map((row) => [row.no, row]));
       for (const { no, resolve } of batch) {

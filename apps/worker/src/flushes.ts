@@ -1,4 +1,5 @@
 import { type Settled, type Statements, verdictOf } from '@bullpen/db';
+import { crashPoint } from '@bullpen/runtime';
 import type { Figures, FlushFigures } from './figures.ts';
 import { withoutGuilty } from './guilty.ts';
 
@@ -88,7 +89,9 @@ export function createFlushes(deps: FlushesDeps) {
   async function settle(batch: readonly Waiting[]): Promise<void> {
     const started = performance.now();
     try {
+      crashPoint('before-flush');
       const rows = await deps.statements.flush(batch.map((each) => each.settled));
+      crashPoint('after-flush');
       const mine = new Set(rows.map((row) => row.no));
       const ms = performance.now() - started;
       times.push(ms);

@@ -13,7 +13,16 @@ import {
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
-import { awaitServers, createLog, errorFacts, loadSettings, Refusal, runProcess } from '@bullpen/runtime';
+import {
+  armCrash,
+  awaitServers,
+  createLog,
+  createQuiet,
+  errorFacts,
+  loadSettings,
+  Refusal,
+  runProcess,
+} from '@bullpen/runtime';
 import { openHealth } from './health.ts';
 import { startWorker } from './worker.ts';
 
@@ -22,6 +31,7 @@ import { startWorker } from './worker.ts';
 setFlagsFromString('--heap-growing-percent=50');
 
 const settings = loadSettings();
+armCrash(settings.testCrashAt);
 const log = createLog({ name: settings.workerId, level: settings.logLevel });
 if (settings.testing.length > 0)
   log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');
@@ -54,11 +64,14 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
   await prepareQueues(backend);
   const installation = await install(database.db, settings.partitions ?? null);
   const traffic = createTraffic();
+  const sayRetry = createQuiet((facts) => log.warn(facts, 'statement will be tried again'));
   const patience: Patience = {
     reconnectMs: Infinity,
     traffic,
-    onRetry: (verdict, error, tries) =>
-      tries % 20 === 1 && log.warn({ verdict, tries, ...errorFacts(error) }, 'statement will be tried again'),
+    onRetry: (verdict, error, tries) => {
+      const facts = errorFacts(error);
+      sayRetry(`${verdict} ${facts.code}`, { verdict, tries, ...facts });
+    },
   };
   const statements = createStatements(database.db, patience);
   const [redis, postgres] = await Promise.all([measureQueues(backend), database.measure()]);

@@ -55,12 +55,12 @@ export function createOwnership(deps: OwnershipDeps) {
   /** What is mine by the database, but others' by my books or the other way round. */
   function follow({ mine }: Owned): void {
     const owned = new Set(mine.map(({ no }) => no));
-    for (const partition of kept) {
-      if (owned.has(partition)) continue;
+    const lost = [...kept].filter((partition) => !owned.has(partition));
+    for (const partition of lost) {
       kept.delete(partition);
       void serving.close(partition);
-      log.warn({ partition }, 'lost a partition: its lease had expired');
     }
+    if (lost.length > 0) log.warn({ partitions: lost }, 'lost partitions: their leases had expired');
     const taken = [...owned].filter((no) => !kept.has(no) && !leaving.has(no) && !releasing.has(no));
     for (const partition of taken) {
       // It may still be closing since it was lost: the next renewal starts it.

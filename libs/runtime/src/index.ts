@@ -1,5 +1,6 @@
 export * from './await-servers.ts';
 export * from './error-facts.ts';
+export * from './crash-point.ts';
 export * from './settings.ts';
 export * from './lag.ts';
 export * from './log.ts';
@@ -7,6 +8,7 @@ export * from './lifecycle.ts';
 export * from './listen.ts';
 export * from './loop.ts';
 export * from './mask.ts';
+export * from './quiet.ts';
 export * from './services/index.ts';
 export * from './supervise.ts';
 export * from './tls/postgres-url.ts';

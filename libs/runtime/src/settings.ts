@@ -2,6 +2,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import type { z } from 'zod';
+import { crashPlaces } from './crash-point.ts';
 import { maskSecrets } from './mask.ts';
 import {
   apiKey,
@@ -170,6 +171,7 @@ export const testSettingTable = {
     'nothing',
     'What workers leave out of all that keeps the items of a group in order',
   ),
+  TEST_CRASH_AT: oneOf(['nothing', ...crashPlaces], 'nothing', 'Where a process dies when it first comes by'),
 } satisfies Record<string, Setting<unknown>>;
 
 const allSettings = { ...settingTable, ...testSettingTable };

@@ -1,12 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createPublisher, jobId, type QueueBackend } from '@bullpen/queue';
-import { openServices, type Services } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { hasRedis, testRedisUrl } from './backend.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
+import { openProxy } from './faults/proxy.ts';
+import { openOwnServers } from './faults/servers.ts';
 import { type AppProcess, startApp } from './process.ts';
 import { dropKeys, redisCommand } from './redis.ts';
 
@@ -16,6 +14,8 @@ export interface HouseOptions {
   supervised?: boolean;
   /** Servers of its own, which the test may kill; they are started again by themselves. */
   ownServers?: boolean;
+  /** A proxy stands before each server, for all processes. */
+  proxied?: boolean;
   /** 12 when unset. */
   partitions?: number;
   /** Where its queues are; unset: in Redis where there is one. */
@@ -37,14 +37,17 @@ export interface BatchAnswer {
 export async function startHouse(options: HouseOptions) {
   const { queueBackend = hasRedis ? 'redis' : 'postgres', through = async (given) => given } = options;
   const servers = options.ownServers ? await openOwnServers(queueBackend) : null;
-  const redisUrl = queueBackend === 'postgres' ? '' : (servers?.services.redisUrl ?? testRedisUrl());
+  const redisUrl = queueBackend === 'postgres' ? '' : (servers?.redisUrl ?? testRedisUrl());
   const database: TestDatabase = await createDatabase({
     ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
-    ...(servers === null ? {} : { serverUrl: servers.services.databaseUrl }),
+    ...(servers === null ? {} : { serverUrl: servers.databaseUrl }),
   });
+  const proxies = options.proxied
+    ? { postgres: await openProxy(database.url), redis: redisUrl === '' ? null : await openProxy(redisUrl) }
+    : null;
   const env = {
-    DATABASE_URL: await through(database.url),
-    REDIS_URL: redisUrl && (await through(redisUrl)),
+    DATABASE_URL: await through(proxies?.postgres.url ?? database.url),
+    REDIS_URL: redisUrl && (await through(proxies?.redis?.url ?? redisUrl)),
     QUEUE_BACKEND: queueBackend,
     PORT: '0',
     LEASE_MS: '1500',
@@ -69,6 +72,10 @@ export async function startHouse(options: HouseOptions) {
   return {
     database,
     redisUrl,
+    /** Of a house with servers of its own. */
+    servers: servers!,
+    /** Of a house that was asked for proxies. There is none before Redis where the queues are in PostgreSQL. */
+    proxies: proxies!,
     producer,
     workers,
     url,
@@ -131,13 +138,10 @@ export async function startHouse(options: HouseOptions) {
       else await database.db.execute(sql`truncate bullpen_queue.job, bullpen_queue.event cascade`);
     },
 
-    /** Pid of the PostgreSQL of a house with servers of its own. */
-    postmaster: async (): Promise<number> =>
-      Number((await readFile(join(servers!.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]),
-
     async stop(): Promise<void> {
       for (const app of workers) app.signal('SIGCONT');
       await Promise.all([...workers, producer].map((app) => app.end('SIGKILL')));
+      await Promise.all([proxies?.postgres.close(), proxies?.redis?.close()]);
       await database.drop();
       await servers?.close();
     },
@@ -176,15 +180,3 @@ async function jobStates(db: TestDatabase['db'], backend: QueueBackend) {
 }
 
 export type House = Awaited<ReturnType<typeof startHouse>>;
-
-async function openOwnServers(
-  queueBackend: 'redis' | 'postgres',
-): Promise<{ services: Services; dataDir: string; close: () => Promise<void> }> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'bullpen-house-'));
-  const services = await openServices({ dataDir, mode: 'own', queueBackend, say: () => undefined });
-  const close = async (): Promise<void> => {
-    await services.stop();
-    await rm(dataDir, { recursive: true, force: true });
-  };
-  return { services, dataDir, close };
-}

@@ -5,6 +5,9 @@ export { createDatabase, databaseForTest, type TestDatabase } from './database.t
 export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
+export { type Execution, repeatsOf } from './faults/executions.ts';
+export { openProxy, type Proxy } from './faults/proxy.ts';
+export { openTrial, type Trial } from './faults/trial.ts';
 export { freePort } from './free-port.ts';
 export { type BatchAnswer, type House, type HouseOptions, startHouse } from './house.ts';
 export { idleFacts } from './idle-facts.ts';

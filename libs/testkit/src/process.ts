@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { createLogRate } from './faults/log-rate.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -12,11 +13,16 @@ export interface AppProcess {
   pid: () => number;
   /** What it said last, for a failing test. */
   log: () => string;
+  /** Lines that it said more than ten times in some second, and how often. */
+  loud: () => [string, number][];
   facts: () => Record<string, unknown>;
   signal: (signal: NodeJS.Signals) => void;
   /** Sends the signal and waits for the end. Answers the exit code, null after a kill. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
-  restart: () => Promise<void>;
+  /** Waits until it has ended by itself. */
+  over: () => Promise<number | null>;
+  /** With these settings beside its own. */
+  restart: (more?: Record<string, string>) => Promise<void>;
 }
 
 /** The built app under `npm test`, its sources where vitest was called by hand. */
@@ -33,16 +39,19 @@ export async function startApp(app: App, env: Record<string, string>, supervised
   let over = false;
   let facts: Record<string, unknown> = {};
   const lines: string[] = [];
+  const rate = createLogRate();
 
-  async function start(): Promise<void> {
+  async function start(more: Record<string, string> = {}): Promise<void> {
     child = spawn(process.execPath, entryOf(app), {
       cwd: root,
-      env: { ...process.env, LOG_LEVEL: 'info', ...env },
+      env: { ...process.env, LOG_LEVEL: 'info', ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
-        lines.push(...text.split('\n').filter(Boolean));
+        const said = text.split('\n').filter(Boolean);
+        for (const line of said) rate.add(line);
+        lines.push(...said);
         lines.splice(0, Math.max(0, lines.length - 300));
       });
     }
@@ -55,21 +64,26 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     [facts] = (await Promise.race([once(child, 'message'), exited])) as [Record<string, unknown>];
   }
 
+  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  async function waitForEnd(): Promise<number | null> {
+    if (!isOver()) await once(child, 'exit');
+    return child.exitCode;
+  }
+
   await start();
   return {
     app,
     pid: () => child.pid!,
     log: () => lines.join('\n'),
+    loud: () => rate.loud(),
     facts: () => facts,
     signal: (signal) => void child.kill(signal),
     end: async (signal) => {
       over = true;
-      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-      const ended = once(child, 'exit');
-      child.kill(signal);
-      const [code] = (await ended) as [number | null];
-      return code;
+      if (!isOver()) child.kill(signal);
+      return await waitForEnd();
     },
+    over: waitForEnd,
     restart: start,
   };
 }

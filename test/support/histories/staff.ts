@@ -63,7 +63,7 @@ export function createStaff(house: House) {
     },
     forget: () => house.forgetJobs().then(() => true, () => false), // prettier-ignore
     redis: () => withServer('redis', async () => hasRedis && kill(await redisPid(house.redisUrl).catch(() => null))),
-    postgres: () => withServer('postgres', async () => kill(await house.postmaster().catch(() => null))),
+    postgres: () => withServer('postgres', async () => kill(await house.servers.pidOf('postgres').catch(() => null))),
   };
 
   return kills;

@@ -1,5 +1,5 @@
 import { codeOf, verdictOf } from '@bullpen/db';
-import { errorFacts, type Log, placeOf } from '@bullpen/runtime';
+import { createQuiet, type ErrorFacts, errorFacts, type Log, placeOf } from '@bullpen/runtime';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { sendProblem } from './answer.ts';
 import { HttpProblem, NoAnswer } from './problem.ts';
@@ -11,6 +11,7 @@ export const answerNotFound: RequestHandler = (req, res) => {
 
 /** Whatever a route threw, as a problem without stack, SQL or parameters. After the first byte only a cut tells the client. */
 export function answerErrors(log: Log): ErrorRequestHandler {
+  const sayFailed = createQuiet((facts) => log.error(facts, 'a request failed'));
   return (error: unknown, req, res, _next) => {
     if (error instanceof NoAnswer) {
       log.error({ batchId: error.batchId, ...errorFacts(error) }, 'an accept was not confirmed: its connection is cut');
@@ -19,7 +20,13 @@ export function answerErrors(log: Log): ErrorRequestHandler {
     }
     const problem = problemFor(error);
     if (problem.status >= 500 && !(error instanceof HttpProblem)) {
-      log.error({ method: req.method, path: req.path, status: problem.status, ...factsOf(error) }, 'a request failed');
+      const facts = factsOf(error);
+      sayFailed(`${problem.status} ${facts.code}`, {
+        method: req.method,
+        path: req.path,
+        status: problem.status,
+        ...facts,
+      });
     }
     if (res.headersSent) res.destroy();
     else sendProblem(req, res, problem);
@@ -27,7 +34,7 @@ export function answerErrors(log: Log): ErrorRequestHandler {
 }
 
 /** Of a server the words; of anything else, which has the request at hand, only where it came from. */
-const factsOf = (error: unknown): object =>
+const factsOf = (error: unknown): ErrorFacts =>
   verdictOf(error) !== 'bug' || /^[0-9A-Z]{5}$/.test(codeOf(error)) ? errorFacts(error) : placeOf(error);
 
 export function problemFor(error: unknown): HttpProblem {

@@ -25,7 +25,9 @@ export function createMend(deps: PublishDeps) {
   }
 
   async function repairGone(): Promise<void> {
-    const repaired = await deps.statements.repair({ leaseMs });
+    const askedAt = await deps.statements.clock();
+    if (!watchedForALease()) return;
+    const repaired = await deps.statements.repair({ leaseMs, askedAt });
     if (repaired.length === 0) return;
     deps.figures.repaired(repaired);
     const failed = repaired.filter(({ fate }) => fate === 'failed').length;
@@ -48,7 +50,7 @@ export function createMend(deps: PublishDeps) {
   }
 
   return async function mendOnce(): Promise<void> {
-    if (watchedForALease()) await repairGone();
+    await repairGone();
     await repairLost();
     await deps.statements.extend();
     if (performance.now() - forgotAt < forgetEveryMs) return;

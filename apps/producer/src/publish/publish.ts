@@ -1,6 +1,6 @@
 import type { Marked, Statements } from '@bullpen/db';
 import type { ChunkJob, Publisher } from '@bullpen/queue';
-import { errorFacts, type Log, type Settings } from '@bullpen/runtime';
+import { crashPoint, errorFacts, type Log, type Settings } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 import type { createReport } from './report.ts';
 import { findRoom, type Room } from './room.ts';
@@ -42,6 +42,7 @@ export async function publishOnce(deps: PublishDeps): Promise<number> {
     const startedAt = performance.now();
     const marked = await markInto(deps, room, linesWait);
     if (marked.length === 0) continue;
+    crashPoint('after-mark');
     if (room.slots.length > held) next = nextMs.low;
     const markedAt = performance.now();
     const failed = await addJobs(deps, marked);

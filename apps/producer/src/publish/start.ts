@@ -1,6 +1,6 @@
 import type { Installation, Statements } from '@bullpen/db';
 import { createPublisher, publishParallelism, publishQueueSize, type queueBackend } from '@bullpen/queue';
-import { createLoop, type Log, type Settings } from '@bullpen/runtime';
+import { crashPoint, createLoop, type Log, type Settings } from '@bullpen/runtime';
 import type { Figures } from './figures.ts';
 import { createMend } from './mend.ts';
 import { publishOnce } from './publish.ts';
@@ -26,6 +26,7 @@ export function startPublishing({ statements, settings, backend, installation, f
     partitions: installation.partitions,
     parallelism,
     jobsPerCall: settings.publishChunkSize,
+    onAdded: () => crashPoint('between-adds'),
   });
   const report = createReport(log, { parallelism, queueSize, windowMs });
   const deps = { statements, publisher, settings: { leaseMs }, queueSize, report, figures, log };

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Statements } from '@bullpen/db';
+import { crashPoint } from '@bullpen/runtime';
 import type { Claims } from '../claims.ts';
 import type { Figures } from '../figures.ts';
 import { placesOf } from './elements.ts';
@@ -60,6 +61,7 @@ export function createClaiming(held: Held, deps: ClaimingDeps) {
     const asked = { batch, line: no, lease, after, rows, claim, worker, handlers };
     const sentAt = performance.now();
     const claimed = await deps.statements.claimLine(asked);
+    if (claimed.length > 0) crashPoint('after-claim');
     deps.figures.claimed(claimed.length, performance.now() - sentAt);
     return claimed;
   }

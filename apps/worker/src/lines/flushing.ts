@@ -1,4 +1,5 @@
 import { type LineFlush, type SettledRow, type Statements, suspectFrom, verdictOf } from '@bullpen/db';
+import { crashPoint } from '@bullpen/runtime';
 import { indexOfOutput } from '../fail-outputs.ts';
 import type { Figures, FlushFigures } from '../figures.ts';
 import { withoutGuilty } from '../guilty.ts';
@@ -75,7 +76,10 @@ export function createFlushing(held: Held, letGo: (isOver: (row: Row) => boolean
     const proof = last ?? asItIs(held.rows[0]!);
     const send = async (rows: readonly SettledRow[]): Promise<readonly SettledRow[] | null> => {
       const sent = { line: line.line, lease: line.lease, rows, last: proof, keep, waitMs };
-      return (await deps.statements.flushLine(sent)) ? rows : null;
+      crashPoint('before-flush');
+      const isWritten = await deps.statements.flushLine(sent);
+      crashPoint('after-flush');
+      return isWritten ? rows : null;
     };
     try {
       return await send(await reduceAll(rows));

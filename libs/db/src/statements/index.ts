@@ -8,6 +8,7 @@ import { prepareAbortUpload, prepareCleanUploads } from './clean-uploads.ts';
 import { prepareCharge } from './charge.ts';
 import { prepareClaim } from './claim.ts';
 import { prepareClaimLine } from './claim-line.ts';
+import { prepareClock } from './clock.ts';
 import { prepareBacklog } from './backlog.ts';
 import { prepareCancel, prepareClose, preparePause, prepareResume, prepareRetry } from './control.ts';
 import { prepareBatches, prepareCounts, prepareEnded, preparePlan, prepareProgress, prepareReduced } from './counts.ts';
@@ -105,6 +106,7 @@ export function createStatements(db: Database, patience: Patience) {
     help: again(prepareHelp),
     retire: again(prepareRetire),
     leave: again(prepareLeave),
+    clock: again(prepareClock),
     repair: again(prepareRepair),
     abandon: again(prepareAbandon),
     holding: again(prepareHolding),

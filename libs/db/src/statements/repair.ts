@@ -28,7 +28,9 @@ const failsFrom = suspectFrom + 2;
  *
  * A worker is gone when it was not seen for a lease. A server that was down says nothing about the workers: time counts
  * from its start at the earliest. The caller runs this only after its own loop has run for a lease without a gap, for
- * a process that was stopped and goes on would else judge by what it slept through.
+ * a process that was stopped and goes on would else judge by what it slept through. A server may be stopped too, as a
+ * machine is that moves, with this statement on its way: it takes nothing half a lease after `askedAt`, the
+ * database's time a moment before it was sent. Null: it is not looked at.
  *
  * At two crashes a chunk is a suspect and runs alone. At three a worker has died with it alone: a chunk of several
  * items is replaced by one chunk for each, which are suspects anew. At four a single item has twice killed the worker
@@ -43,9 +45,12 @@ const failsFrom = suspectFrom + 2;
  * One statement, since a chunk that waits unsplit between two of them would be published, and kill once more.
  */
 export function prepareRepair(db: Database) {
-  const gone = sql`(w.id is null or greatest(w.seen, pg_postmaster_start_time()) < clock_timestamp() - make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000))`;
+  const lease = sql`make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)`;
+  const isLate = sql`clock_timestamp() > to_timestamp(${sql.placeholder('askedAt')}::float8 / 1000) + ${lease} / 2`;
+  const gone = sql`(w.id is null or greatest(w.seen, pg_postmaster_start_time()) < clock_timestamp() - ${lease}) and (${isLate}) is not true`;
   const query = prepareTake(db, 'repair', gone, sql`1`);
-  return (request: { leaseMs: number }): Promise<Repaired[]> => query.execute({ ...request, ...buried });
+  return ({ leaseMs, askedAt = null }: { leaseMs: number; askedAt?: number | null }): Promise<Repaired[]> =>
+    query.execute({ leaseMs, askedAt, ...buried });
 }
 
 /**

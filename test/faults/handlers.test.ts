@@ -58,7 +58,7 @@ const brief = ({ index, attempts, output, error }: Result): unknown[] =>
 
 describe('a handler that misbehaves fails alone', () => {
   it(
-    'by what it throws, answers or never answers, in a process that lives on',
+    'X26 by what it throws, X27 answers, X28 never answers, X33 or rejects twice, in a process that lives on: I1, I2, I5',
     async () => {
       house = await startHouse({ workers: 2, env });
       const pids = house.workers.map((worker) => worker.pid());
@@ -96,7 +96,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'by killing its worker each time, in whatever way, and neither neighbours nor other batches fail with it',
+    'X29, X30, X31, X32, X33 by a loop, too much memory, an exit, a kill, a late rejection, and neither neighbours nor other batches fail with it: I1, I2, I5',
     async () => {
       const small = { ...env, LEASE_MS: '2000', NODE_OPTIONS: '--max-old-space-size=120' };
       house = await startHouse({ workers: 3, supervised: true, env: small });
@@ -133,7 +133,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'in a line, of which all other items run in their order',
+    'X26 to X32 in a line, of which all other items run in their order: I1, I2, I5',
     async () => {
       house = await startHouse({ workers: 2, env, supervised: true });
       const does = { throwText: [1], nul: [2], bigint: [3], never: [4], poison: [11], loop: [16], exit: [24] };
@@ -158,7 +158,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'in threads by losing one each time, in a process that lives on',
+    'X28 to X33 in threads by losing one each time, in a process that lives on: I1, I2, I5',
     async () => {
       // A worker that a busy machine starves for a lease has crashed, to others.
       house = await startHouse({ workers: 2, env: { ...env, LEASE_MS: '5000' } });
@@ -195,7 +195,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'in threads too where it kills: its suspects run in processes of their own',
+    'X32 in threads too where it kills: its suspects run in processes of their own: I1, I2',
     async () => {
       house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '5000' } });
       const pid = house.workers[0]!.pid();
@@ -209,7 +209,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'and one that is only slow is run once, though it keeps its process busy for two leases',
+    'X21 and one that is only slow is run once, though it keeps its process busy for two leases: I7',
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));
       onTestFinished(() => rm(folder, { recursive: true }));
@@ -227,7 +227,7 @@ describe('a handler that misbehaves fails alone', () => {
   );
 
   it(
-    'also beside an item that never ends: a suspect waits for nobody, kills nobody, and nobody waits for it',
+    'X32 also beside an item that never ends: a suspect waits for nobody, kills nobody, and nobody waits for it: I1, I2, I5',
     async () => {
       house = await startHouse({ workers: 0, env: { ...env, LEASE_MS: '2000' } });
       const never = await house.submit({ handler: 'misbehave', count: 1, params: { does: { never: [0] } } });
@@ -264,7 +264,7 @@ describe('a handler that misbehaves fails alone', () => {
     patience,
   );
 
-  it('and one that outlasts a drain goes back at once, and nothing is held against it', async () => {
+  it('X37 and one that outlasts a drain goes back at once, and nothing is held against it: I2', async () => {
     house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '600000', DRAIN_TIMEOUT_MS: '300' } });
     const id = await house.submit({ handler: 'misbehave', count: 3, params: { does: { never: [0, 1, 2] } } });
     await eventually('it runs', async () => (await house.batch(id)).counts.running === 3);

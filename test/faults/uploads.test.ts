@@ -15,7 +15,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 let house: House;
 afterEach(() => house.stop());
 
-/** Kills of the producer in the middle of an upload; 30 and more by hand: `UPLOAD_KILLS=30 npm test -- test/uploads`. */
+/** Kills of the producer in the middle of an upload; 30 and more by hand: `UPLOAD_KILLS=30 npm test -- test/faults/uploads`. */
 const kills = Number(process.env['UPLOAD_KILLS'] ?? 5);
 const lines = 60_000;
 const body = Array.from({ length: lines }, (_, a) => `{"a":${a},"b":1}\n`).join('');
@@ -62,7 +62,7 @@ const untilTold = (key: string, name: string, url?: string): Promise<string> =>
 
 describe('an upload whose producer is killed', () => {
   it(
-    `at ${kills} random moments is one batch with all of its lines, once it is sent again under its key`,
+    `X5 at ${kills} random moments (I1, I2, I4, I5) is one batch with all of its lines, once it is sent again under its key`,
     async () => {
       const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
       const dice = createDice(seed);
@@ -101,7 +101,7 @@ describe('an upload whose producer is killed', () => {
 });
 
 describe('an upload whose producer is frozen', () => {
-  it('is free for another producer after a lease, and its late end changes nothing', async () => {
+  it('X36 (I1, I2, I4, I5) is free for another producer after a lease, and its late end changes nothing', async () => {
     house = await startHouse({ workers: 1 });
     const { database, redisUrl } = house;
     const first = upload('frozen', 'frozen');

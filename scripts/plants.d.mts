@@ -1,0 +1,1 @@
+export const plants: Record<string, { what: string; file: string; from: string; to: string; caught: string }>;

@@ -1,0 +1,162 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { createDice, eventually, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { seed } from './seed.ts';
+
+const leaseMs = 1500;
+
+let house: House;
+let trial: Trial;
+beforeAll(async () => {
+  const env = {
+    HANDLERS: 'libs/handlers/src,libs/testkit/handlers',
+    LEASE_MS: String(leaseMs),
+    WORKER_CONCURRENCY: '20',
+  };
+  house = await startHouse({ workers: 2, env });
+});
+afterAll(() => house.stop());
+beforeEach(() => void (trial = openTrial(house)));
+
+describe('batches', () => {
+  it(`X41 that are cancelled, paused, resumed and retried at random moments (seed ${seed}): I1, I2, I3, I4, I5, I7, I8`, async () => {
+    const dice = createDice(seed);
+    const cancelledAt = new Map<string, number>();
+    const ids: string[] = [];
+    for (let batch = 0; batch < 10; batch += 1)
+      ids.push(
+        await trial.submit({ count: 400, ms: 20, ...(batch % 2 ? { keys: 20 } : {}), options: { chunkSize: 20 } }),
+      );
+    for (let step = 0; step < 60; step += 1) {
+      const id = ids[dice.below(ids.length)]!;
+      const action = (['pause', 'pause', 'resume', 'resume', 'resume', 'retry', 'cancel'] as const)[dice.below(7)]!;
+      const isDone = await trial.client.control(id, action);
+      if (action === 'cancel' && isDone && !cancelledAt.has(id)) cancelledAt.set(id, Date.now());
+      await dice.wait(80);
+    }
+    for (const id of ids) await trial.client.control(id, 'resume');
+    await trial.client.settle();
+    const executions = await trial.executions();
+    for (const [id, at] of cancelledAt) {
+      const late = executions.filter(({ batch, startedAt }) => batch === id && startedAt > at + 2000);
+      expect(late).toEqual([]);
+    }
+    expect(cancelledAt.size).toBeGreaterThan(0);
+    expect(await trial.outcome()).toEqual([]);
+  });
+});
+
+/** A client that reads as slowly as the test wants: nothing by itself. */
+async function request(path: string): Promise<Socket> {
+  const { hostname, port } = new URL(house.url());
+  const socket = connect(Number(port), hostname);
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAccept: application/x-ndjson\r\n\r\n`);
+  return socket;
+}
+
+const residentMb = async (): Promise<number> =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${house.producer.pid()}/status`, 'utf8'))![1]) / 1024;
+
+/** Connections of the producer on which something is under way. */
+const busyConnections = async (): Promise<number> => {
+  const rows = await house.database.db.execute(sql`select from pg_stat_activity
+    where application_name like 'bullpen producer%' and datname = current_database() and state <> 'idle' and query like '%results%'`);
+  return rows.length;
+};
+
+describe('clients', () => {
+  it('X42 of which 50 read 1 kB a second keep nobody else waiting: I1, I2, I4, I5, I9', async () => {
+    const id = await trial.submit({ count: 20_000, text: 'x'.repeat(500), options: { chunkSize: 500 } });
+    await trial.client.settle();
+    const before = await residentMb();
+    const slow = await Promise.all(Array.from({ length: 50 }, () => request(`/v1/batches/${id}/results`)));
+    for (const socket of slow) await once(socket, 'readable');
+    const reading = setInterval(() => slow.forEach((socket) => socket.read(1024)), 1000);
+    onTestFinished(() => clearInterval(reading));
+    await trial.submit({ count: 500, ms: 5 });
+    await trial.client.settle();
+    expect(await busyConnections()).toBe(0);
+    // 50 answers of 12 MB would be 600.
+    expect((await residentMb()) - before).toBeLessThan(200);
+    for (const socket of slow) socket.destroy();
+    expect(await trial.outcome()).toEqual([]);
+  });
+
+  it('X43 that leave in the middle of an upload or an answer leave nothing behind: I4, I9, I10', async () => {
+    const { hostname, port } = new URL(house.url());
+    const line = '{"key":"k"}\n';
+    for (let leaver = 0; leaver < 5; leaver += 1) {
+      const socket = connect(Number(port), hostname);
+      await once(socket, 'connect');
+      const head = `POST /v1/batches?handler=journaled&name=left HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/x-ndjson\r\n`;
+      socket.write(`${head}Bullpen-Options: {"params":{"file":"/dev/null"}}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+      const lines = line.repeat(20_000);
+      socket.write(`${lines.length.toString(16)}\r\n${lines}\r\n`, () => socket.destroy());
+      await once(socket, 'close');
+    }
+    const id = await trial.submit({ count: 5000, text: 'x'.repeat(500), options: { chunkSize: 500 } });
+    await trial.client.settle();
+    for (let leaver = 0; leaver < 20; leaver += 1) {
+      const socket = await request(`/v1/batches/${id}/results`);
+      await once(socket, 'readable');
+      socket.destroy();
+    }
+    await eventually('nothing is left of the uploads', async () => {
+      const rows = await house.database.db.execute<{
+        n: number;
+      }>(sql`select (select count(*) from uploads)::int + (select count(*) from batches where name = 'left')::int
+        + (select count(*) from inputs i where not exists (select from batches b where b.no = i.batch))::int as n`);
+      return rows[0]!.n === 0;
+    });
+    await eventually('nothing is left of the answers', async () => (await busyConnections()) === 0);
+    expect(await trial.outcome()).toEqual([]);
+  });
+
+  it('X43 that read what is deleted see that it broke off: I10', async () => {
+    const id = await trial.submit({ count: 20_000, text: 'x'.repeat(500), options: { chunkSize: 500 } });
+    await trial.client.settle();
+    expect(await trial.outcome()).toEqual([]);
+    const socket = await request(`/v1/batches/${id}/results`);
+    await once(socket, 'readable');
+    expect((await fetch(`${house.url()}/v1/batches/${id}`, { method: 'DELETE' })).status).toBe(204);
+    let text = '';
+    socket.setEncoding('latin1').on('data', (part: string) => void (text += part));
+    await once(socket, 'close');
+    // The last chunk of HTTP is the sign that an answer is whole.
+    expect(text.endsWith('0\r\n\r\n')).toBe(false);
+    const rows = [...text.matchAll(/^\{"index":(\d+),.*\}\n/gm)].map(([, index]) => Number(index));
+    expect(rows.length).toBeLessThan(20_000);
+    // A row that a chunk of HTTP ends in is not among them.
+    expect(rows.every((index, at) => at === 0 || index > rows[at - 1]!)).toBe(true);
+  });
+
+  it('X42 that go on after the last whole line of an answer that was cut see each result once: I10', async () => {
+    const id = await trial.submit({ count: 5000, text: 'x'.repeat(100), options: { chunkSize: 500 } });
+    await trial.client.settle();
+    const seen: number[] = [];
+    while (seen.length < 5000) {
+      const response = await fetch(
+        `${house.url()}/v1/batches/${id}/results${seen.length === 0 ? '' : `?after=${seen.at(-1)}`}`,
+        {
+          headers: { accept: 'application/x-ndjson' },
+        },
+      );
+      const reader = response.body!.getReader();
+      let text = '';
+      // Each answer breaks off after a part.
+      for (let part = await reader.read(); !part.done && text.length < 200_000; part = await reader.read())
+        text += Buffer.from(part.value).toString();
+      await reader.cancel();
+      const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+      for (const line of whole.split('\n').filter(Boolean)) seen.push((JSON.parse(line) as { index: number }).index);
+    }
+    expect(seen).toEqual(Array.from({ length: 5000 }, (_, index) => index));
+    expect(await trial.outcome()).toEqual([]);
+  });
+});
