@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { build, keep } from './build.mjs';
 import { runBin, runHere } from './child.mjs';
 import { ROOT } from './root.mjs';
+import { soak } from './soak.mjs';
 import { testFaults } from './test-faults.mjs';
 import { testOrder } from './test-order.mjs';
 
@@ -44,6 +45,10 @@ export const commands = {
   'test:faults': {
     what: 'provokes every fault, or plants bugs that must be seen (test:faults --help)',
     run: (args) => testFaults(args, buildForTests),
+  },
+  soak: {
+    what: 'random faults for minutes, then the ledger (soak --help)',
+    run: (args) => soak(args, buildForTests),
   },
   bench: { what: 'measures it on this machine beside what else does such work (bench --help)', run: bench },
   check: { what: 'format, lint, types, unused code', run: check },

@@ -37,9 +37,8 @@ importers:
 `;
 
 beforeAll(() => {
-  for (const name of ['run', 'main', 'root', 'commands', 'child', 'build', 'install', 'install-lock', 'test-order']) {
-    cpSync(join(root, `scripts/${name}.mjs`), join(clone, `scripts/${name}.mjs`));
-  }
+  const isScript = (path: string): boolean => !path.includes(join(root, 'scripts', 'test'));
+  cpSync(join(root, 'scripts'), join(clone, 'scripts'), { recursive: true, filter: isScript });
   mkdirSync(join(clone, 'libs'));
   for (const app of ['producer', 'worker', 'cli']) {
     mkdirSync(join(clone, `apps/${app}/src`), { recursive: true });

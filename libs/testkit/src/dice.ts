@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** mulberry32: the same history for the same seed, as far as the servers allow. */
 /** A seeded die: the same history for the same seed, as far as the servers allow. */
 export function createDice(seed: number) {
   let state = seed;
