@@ -37,7 +37,7 @@ importers:
 `;
 
 beforeAll(() => {
-  const isScript = (path: string): boolean => !path.includes(join(root, 'scripts', 'test'));
+  const isScript = (path: string): boolean => path !== join(root, 'scripts', 'test');
   cpSync(join(root, 'scripts'), join(clone, 'scripts'), { recursive: true, filter: isScript });
   mkdirSync(join(clone, 'libs'));
   for (const app of ['producer', 'worker', 'cli']) {

@@ -63,8 +63,9 @@ export function startLoad({ client, submit }: Trial, seed: number, itemsPerSecon
   const bulk = async (dice: Dice): Promise<number> => {
     const count = Math.round(itemsPerSecond * 8 * (0.5 + dice.roll()));
     const id = await client.submit({ handler: 'echo', count }, patienceMs);
-    if (dice.chance(0.1)) await sleep(dice.roll() * 1000).then(() => client.control(id, 'cancel'));
-    else if (dice.chance(0.1)) await pauseFor(id, dice.roll() * 3000);
+    const [what, ms] = [dice.roll(), dice.roll() * 3000];
+    if (what < 0.1) await sleep(ms / 3).then(() => client.control(id, 'cancel'));
+    else if (what < 0.2) await pauseFor(id, ms);
     return count;
   };
 
