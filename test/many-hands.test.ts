@@ -62,7 +62,7 @@ function tell(moves: readonly Move[]): void {
 
 describe('many hands', () => {
   it(
-    '1 → 6 → 2 workers in one batch, with kills and freezes: one owner at a time, every item once',
+    'X38 1 → 6 → 2 workers in one batch, with kills and freezes: one owner at a time, every item once: I1, I2, I7',
     async () => {
       house = await startHouse({ workers: 1, env: { WORKER_CONCURRENCY: '20', LEASE_MS: String(leaseMs) } });
       await recordLeases(house.database);
