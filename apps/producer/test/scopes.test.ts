@@ -1,5 +1,6 @@
 import { openApi, type Scope, scopes } from '@bullpen/api';
 import { createLog } from '@bullpen/runtime';
+import { eventually } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { ask, openApp, post, type TestApp, work } from './http-app.ts';
@@ -153,6 +154,26 @@ test('a key may ask so many times a second, and others are not held up by it', a
   });
   expect(limited[0]!.headers['retry-after']).toBe('1');
   expect((await ask(app, '/v1/workers', { headers: admin.headers })).status).toBe(200);
+});
+
+test('what is being read ends within 2 s when its key is revoked, and what other keys read goes on', async () => {
+  const { body } = await post(app, { handler: 'echo', count: 1 }, admin.headers);
+  const following = async (key: TestKey) => {
+    const response = await fetch(`${app.url}/v1/batches/${body.id}/events`, { headers: key.headers });
+    const reader = response.body!.getReader();
+    await reader.read();
+    let isOpen = true;
+    const over = (): void => void (isOpen = false);
+    const read = async (): Promise<void> => ((await reader.read()).done ? over() : read());
+    void read().catch(over);
+    return { isOpen: () => isOpen, leave: () => reader.cancel() };
+  };
+  const key = await keyFor(app, ['read']);
+  const [revoked, other] = [await following(key), await following(admin)];
+  await ask(app, `/v1/keys/${key.id}`, { method: 'DELETE', headers: admin.headers });
+  await eventually('it is cut', () => !revoked.isOpen(), 3000);
+  expect(other.isOpen()).toBe(true);
+  await other.leave();
 });
 
 describe('the log', () => {

@@ -56,6 +56,9 @@ export function createAccess({ statements, hosts }: AccessOptions) {
       return withKey(asked, fromBrowser);
     },
 
+    /** Whether a key that was let in, by its id, still holds. */
+    holds: (keyId: string) => keyring.holds(keyId),
+
     /** What this process has just changed of the keys holds at once. */
     forget: () => keyring.forget(),
   };

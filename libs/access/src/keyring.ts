@@ -75,8 +75,14 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
       if (!rows.has(id)) await refresh(againMs);
       const row = rows.get(id);
       if (row === undefined || !isKeyOf(key, row)) return null;
-      const isOver = row.revokedAt !== null || (row.expiresAt !== null && row.expiresAt.getTime() <= Date.now());
-      return isOver ? null : row;
+      return isOver(row) ? null : row;
+    },
+
+    /** Whether a key that was let in before still holds. */
+    async holds(id: string): Promise<boolean> {
+      await refresh(staleMs);
+      const row = rows.get(id);
+      return row !== undefined && !isOver(row);
     },
 
     /** What this process has just changed holds at once. */
@@ -86,3 +92,6 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
     },
   };
 }
+
+const isOver = ({ revokedAt, expiresAt }: ApiKeyRow): boolean =>
+  revokedAt !== null || (expiresAt !== null && expiresAt.getTime() <= Date.now());

@@ -1,7 +1,7 @@
 import { type Access, type Caller, whyForbidden } from '@bullpen/access';
 import type { RouteSpec } from '@bullpen/api';
 import type { Log } from '@bullpen/runtime';
-import type { Request, RequestHandler } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import { HttpProblem } from './problem.ts';
 
@@ -26,11 +26,13 @@ export const isKnown = (req: Request): boolean => callers.has(req);
 /** Finds out who asks, and refuses who may not ask at all. With keys `/readyz` is open, for probes that have none. */
 export function guardAccess({ access, log }: { access: Access; log: Log }): RequestHandler {
   const note = createNote(log);
-  return async (req, _res, next) => {
+  const watch = watchKeys(access);
+  return async (req, res, next) => {
     const page = isPage(req);
     const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, page);
     if (!('slug' in found)) {
       callers.set(req, found);
+      if (found.keyId !== null) watch(res, found.keyId);
       return next();
     }
     const hasKeys = !(await access.isKeyless());
@@ -39,6 +41,29 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
     const challenge = hasKeys && page ? `Bearer, ${forBrowsers}` : 'Bearer';
     const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge } : {};
     throw new HttpProblem(found.slug, found.detail, { headers });
+  };
+}
+
+const watchEveryMs = 1000;
+
+/** Cuts what is still being answered, or sent, when its key holds no more: a stream of events may last for days. */
+function watchKeys(access: Pick<Access, 'holds'>): (res: Response, keyId: string) => void {
+  const open = new Map<Response, string>();
+  let timer: NodeJS.Timeout | null = null;
+
+  async function look(): Promise<void> {
+    for (const keyId of new Set(open.values())) {
+      // Without an answer nobody knows; what needs the database finds out by itself.
+      if (await access.holds(keyId).catch(() => true)) continue;
+      for (const [res, each] of open) if (each === keyId) res.destroy();
+    }
+    timer = open.size > 0 ? setTimeout(() => void look(), watchEveryMs).unref() : null;
+  }
+
+  return (res, keyId) => {
+    open.set(res, keyId);
+    res.once('close', () => open.delete(res));
+    timer ??= setTimeout(() => void look(), watchEveryMs).unref();
   };
 }
 
