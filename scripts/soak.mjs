@@ -3,10 +3,12 @@ import { runBin } from './child.mjs';
 import { plants } from './plants.mjs';
 
 const usage = `Usage: npm run soak -- [--minutes N] [--seed S] [--rate R] [--plant NAME]
+       npm run soak -- --recovery
 
 Random faults of all kinds for N minutes (20), while several clients hand over work of several handlers, R items a second (7000). Then
 all must have ended, each item once. What happens when follows from the seed; ends with 1, and names it, when anything was lost,
 doubled or stuck. --plant builds the processes with a bug in them, to see that it is noticed (test:faults --help names them).
+--recovery provokes each kind once, and prints the items a second before it and from 10 s after it on.
 
 Examples:
   npm run soak -- --minutes 5
@@ -17,6 +19,7 @@ const options = /** @type {const} */ ({
   seed: { type: 'string', default: '' },
   rate: { type: 'string', default: '7000' },
   plant: { type: 'string', default: '' },
+  recovery: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 });
 
@@ -41,10 +44,14 @@ export async function soak(args, build) {
   if (values.help) return console.log(usage) ?? 0;
   const fault = faultOf(values);
   if (fault !== null) return refuse(fault);
+  process.env.BULLPEN_BUILD = await build(plants[values.plant]);
+  if (values.recovery) {
+    process.env.SOAK_RECOVERY = '1';
+    return runBin('vitest', ['run', 'test/soak/recovery', '--disable-console-intercept']);
+  }
   const seed = values.seed || String(Date.now() % 1_000_000_000);
   Object.assign(process.env, { SOAK_MINUTES: values.minutes, SOAK_SEED: seed, SOAK_RATE: values.rate });
-  process.env.BULLPEN_BUILD = await build(plants[values.plant]);
-  const code = await runBin('vitest', ['run', 'test/soak', '--disable-console-intercept']);
+  const code = await runBin('vitest', ['run', 'test/soak/soak', '--disable-console-intercept']);
   if (code !== 0) console.error(`npm run soak -- --minutes ${values.minutes} --seed ${seed}   plays it again`);
   return code;
 }

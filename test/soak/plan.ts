@@ -1,7 +1,7 @@
 import { createDice } from '@bullpen/testkit';
 
 /** What goes wrong in a soak. */
-const faultKinds = [
+export const faultKinds = [
   'worker killed', 'worker frozen', 'worker restarted', 'worker joins and leaves',
   'producer killed', 'producer frozen', 'producer restarted',
   'redis killed', 'redis frozen', 'redis emptied',

@@ -28,6 +28,7 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
   const note = createNote(log);
   const watch = watchKeys(access);
   return async (req, res, next) => {
+    refuseHosts(req);
     const page = isPage(req);
     const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, page);
     if (!('slug' in found)) {
@@ -42,6 +43,12 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
     const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge } : {};
     throw new HttpProblem(found.slug, found.detail, { headers });
   };
+}
+
+/** Of two the one that is looked at here might not be the one that a proxy looks at. */
+function refuseHosts({ rawHeaders }: Request): void {
+  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length > 1) throw new HttpProblem('malformed', 'The request has several headers Host');
 }
 
 const watchEveryMs = 1000;
