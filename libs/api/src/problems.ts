@@ -14,7 +14,7 @@ export const problemTable = {
   'method-not-allowed': { status: 405, title: 'This method is not allowed here' },
   'not-acceptable': { status: 406, title: 'This cannot be answered in that form' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
-  'invalid-state': { status: 409, title: 'The batch is in no state for this' },
+  'invalid-state': { status: 409, title: 'It is in no state for this' },
   'in-progress': { status: 409, title: 'The same request is being read' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'A body of this type is not taken' },
