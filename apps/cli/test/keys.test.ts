@@ -134,6 +134,8 @@ test('the first key locks the door, and bullpen keys does the rest', async () =>
     'its metrics are closed',
     async () => (await statusOf('/metrics', {}, '127.0.0.1', workerPort)) === 401,
   );
+  const refused = await fetch(`http://127.0.0.1:${workerPort}/metrics`);
+  expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer, Basic realm=/);
   expect(await statusOf('/metrics', { Authorization: `Bearer ${admin}` }, '127.0.0.1', workerPort)).toBe(200);
   expect(await statusOf('/readyz', {}, '127.0.0.1', workerPort)).toBe(200);
   expect(await statusOf('/readyz', { 'X-Forwarded-For': '203.0.113.7' })).toBe(200);

@@ -138,6 +138,15 @@ describe('single items', () => {
     expect(await app.client.result(none.body.batchId, none.body.index)).toMatchObject({ status: 'succeeded' });
   });
 
+  it('are taken while their batch is paused, and wait until it resumes', async () => {
+    const { batchId } = (await job({ a: 1 })).body;
+    await app.client.pauseBatch(batchId);
+    expect(await job({ a: 2 })).toMatchObject({ status: 202, body: { batchId } });
+    expect(await work(app.database)).toBe(0);
+    await app.client.resumeBatch(batchId);
+    expect(await work(app.database)).toBe(2);
+  });
+
   it('wait for the end of those that return nothing, too', async () => {
     const waiting = job({ a: 1 }, {}, '?wait=20');
     const done = async (): Promise<number> => work(app.database, { acknowledge: true });

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Access, type Refused, whyForbidden } from '@bullpen/access';
+import { type Access, type Caller, challenge, type Refused, whyForbidden } from '@bullpen/access';
 import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
 import { closeServer, listen, type Settings } from '@bullpen/runtime';
 
@@ -24,8 +24,9 @@ export interface Health {
 }
 
 /**
- * Answers `/livez`, `/readyz` and, to whom the producer would too, `/metrics` on WORKER_PORT, in the words of the producer. It listens before the worker looks for its
- * servers, so that a supervisor sees one that waits as alive and not ready; a port that is taken is refused at once.
+ * Answers `/livez`, `/readyz` and, to whom the producer would too, `/metrics` on WORKER_PORT, in the words of the producer. What is in
+ * the way of readiness is told to the same alone. It listens before the worker looks for its servers, so that a supervisor sees one
+ * that waits as alive and not ready; a port that is taken is refused at once.
  */
 export async function openHealth(
   { host, workerPort }: Pick<Settings, 'host' | 'workerPort'>,
@@ -36,7 +37,7 @@ export async function openHealth(
   let access: Access | null = null;
   const look = oneAtATime(() => within(readinessMs, readiness()));
   const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, (req, res) => {
-    void answer(req, res, { look, metrics, access });
+    answer(req, res, { look, metrics, access }).catch(() => res.destroy());
   });
   await listen(server, { host, port: workerPort, setting: 'WORKER_PORT', command: 'pnpm worker' });
   return {
@@ -65,18 +66,25 @@ async function answer(
   if (path === '/livez') return sendJson(res, 200, { status: 'alive' });
   if (path === '/metrics' && access !== null) {
     const refused = await whyRefused(access, req);
+    if (refused?.slug === 'unauthorized')
+      res.setHeader('WWW-Authenticate', challenge(!(await access.isKeyless()), true));
     if (refused !== null) return refuse(req, res, refused.slug, refused.detail);
     return send(res, 200, metrics.contentType, await metrics.text());
   }
   const problems = await look();
   if (problems.length === 0) return sendJson(res, 200, { status: 'ready' });
   res.setHeader('Retry-After', '2');
-  refuse(req, res, 'not-ready', problems.join('; '), problems);
+  const isKnown = access === null || (await whoAsks(access, req).then((who) => !('slug' in who), () => false)); // prettier-ignore
+  const shown = isKnown ? problems : ['with a key it is said here what is in the way'];
+  refuse(req, res, 'not-ready', shown.join('; '), shown);
 }
+
+const whoAsks = (access: Access, req: IncomingMessage): Promise<Caller | Refused> =>
+  access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, true);
 
 /** What a worker does says as much as what the producer does. */
 async function whyRefused(access: Access, req: IncomingMessage): Promise<Refused | null> {
-  const caller = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, true);
+  const caller = await whoAsks(access, req);
   return 'slug' in caller ? caller : whyForbidden(caller, 'read');
 }
 
@@ -90,7 +98,6 @@ function refuse(
   const [instance = '/'] = (req.url ?? '/').split('?', 1);
   const errors = problems.map((message) => ({ message }));
   const { status } = problemTable[slug];
-  if (status === 401) res.setHeader('WWW-Authenticate', 'Bearer');
   sendJson(res, status, problemOf(slug, { detail, instance, errors }), 'application/problem+json');
 }
 

@@ -31,8 +31,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const ask = async (port: number, path: string, method = 'GET') => {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+const ask = async (port: number, path: string, method = 'GET', headers: Record<string, string> = {}) => {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers });
   const text = await response.text();
   return { status: response.status, allow: response.headers.get('allow'), body: text === '' ? null : JSON.parse(text) };
 };
@@ -70,6 +70,11 @@ describe('WORKER_PORT', () => {
     expect(late).toMatchObject({
       type: '/problems/not-ready',
       errors: [{ message: 'the heartbeat is late' }, { message: 'the leases of its partitions are not renewed' }],
+    });
+    // Who may not ask is not told.
+    expect(await ask(port, '/readyz', 'GET', { 'X-Forwarded-For': '203.0.113.7' })).toMatchObject({
+      status: 503,
+      body: { errors: [{ message: 'with a key it is said here what is in the way' }] },
     });
     expect(await statusOf(port, '/livez')).toBe(200);
     await database.db.execute('alter table away rename to workers');

@@ -87,6 +87,12 @@ const callerOf = ({ id, name, owner, rate, scopes }: ApiKeyRow): Caller => ({
   scopes: scopes.includes('admin') ? everyScope : scopes,
 });
 
+const forBrowsers = 'Basic realm="Bullpen: the key is the password", charset="UTF-8"';
+
+/** `WWW-Authenticate` of a 401: how a key may come. */
+export const challenge = (hasKeys: boolean, fromBrowser: boolean): string =>
+  hasKeys && fromBrowser ? `Bearer, ${forBrowsers}` : 'Bearer';
+
 /** Why a caller may not do what needs this; null: it may. */
 export function whyForbidden({ scopes }: Caller, needs: RouteSpec['needs']): Refused | null {
   if (needs === 'key' || needs === 'nothing' || scopes.includes(needs)) return null;

@@ -1,2 +1,2 @@
-export { createAccess, type Access, type Asked, type Caller, type Refused, whyForbidden } from './access.ts';
+export { createAccess, type Access, type Asked, type Caller, challenge, type Refused, whyForbidden } from './access.ts';
 export { makeKey, rowOfKey } from './key.ts';

@@ -49,11 +49,12 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
   async function refresh(maxAgeMs: number): Promise<void> {
     if (ageMs() === Infinity) return read();
     if (ageMs() <= Math.min(freshMs, maxAgeMs)) return;
-    const quietly = read().catch(() => undefined);
+    const asked = read();
+    const quietly = asked.catch(() => undefined);
     if (ageMs() <= maxAgeMs || isLate) return;
     const late = new AbortController();
     const waited = sleep(patienceMs, true, { signal: late.signal }).catch(() => false);
-    isLate = (await Promise.race([quietly, waited])) === true && reading !== null;
+    if ((await Promise.race([quietly, waited])) === true && reading === asked) isLate = true;
     late.abort();
   }
 
@@ -88,6 +89,7 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
     /** What this process has just changed holds at once. */
     forget(): void {
       reading = null;
+      isLate = false;
       readAt = Math.min(readAt, performance.now() - staleMs - 1);
     },
   };

@@ -138,6 +138,11 @@ describe('with keys', () => {
     access.forget();
     for (let asked = 0; asked < 20; asked += 1)
       expect(await access.caller(far(`Bearer ${key}`), false)).toMatchObject({ owner: '' });
+    // With the database back it is asked again, and what has just changed here is waited for.
+    away = false;
+    await database.statements.revokeApiKey(key.split('_')[1]!);
+    access.forget();
+    expect(await access.caller(far(`Bearer ${key}`), false)).toMatchObject({ slug: 'unauthorized' });
     const never = createAccess({ statements: { apiKeys: () => Promise.reject(new Error('away')) }, hosts: null });
     await expect(never.caller(far(`Bearer ${key}`), false)).rejects.toThrow('away');
   });

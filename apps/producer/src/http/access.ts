@@ -1,4 +1,4 @@
-import { type Access, type Caller, whyForbidden } from '@bullpen/access';
+import { type Access, type Caller, challenge, whyForbidden } from '@bullpen/access';
 import type { RouteSpec } from '@bullpen/api';
 import type { Log } from '@bullpen/runtime';
 import type { Request, RequestHandler, Response } from 'express';
@@ -8,8 +8,6 @@ import { HttpProblem } from './problem.ts';
 /** Pages that a browser asks for by itself, with what its user has typed in as a password. What changes anything is none of them. */
 const isPage = ({ method, path }: Request): boolean =>
   (method === 'GET' || method === 'HEAD') && !path.startsWith('/v1/');
-
-const forBrowsers = 'Basic realm="Bullpen: the key is the password", charset="UTF-8"';
 
 const callers = new WeakMap<Request, Caller>();
 
@@ -31,6 +29,8 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
     refuseHosts(req);
     const page = isPage(req);
     const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, page);
+    // Who has left meanwhile is heard of no more.
+    if (res.destroyed) return;
     if (!('slug' in found)) {
       callers.set(req, found);
       if (found.keyId !== null) watch(res, found.keyId);
@@ -39,8 +39,7 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
     const hasKeys = !(await access.isKeyless());
     if (hasKeys && req.path === '/readyz') return next();
     note(req, found.detail);
-    const challenge = hasKeys && page ? `Bearer, ${forBrowsers}` : 'Bearer';
-    const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge } : {};
+    const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge(hasKeys, page) } : {};
     throw new HttpProblem(found.slug, found.detail, { headers });
   };
 }

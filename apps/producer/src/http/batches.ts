@@ -114,6 +114,7 @@ export const isSettled = (batch: Pick<BatchRow, 'state' | 'running'>): boolean =
 /** Aborted when the client has left. */
 export function leftSignal(res: Response): AbortSignal {
   const left = new AbortController();
-  res.once('close', () => left.abort());
+  if (res.destroyed) left.abort();
+  else res.once('close', () => left.abort());
   return left.signal;
 }

@@ -25,7 +25,11 @@ export function addBoard(app: Express, { queues, statements, settings }: BoardDe
   const board: RequestHandler = (req, res, next) => {
     // Loaded when somebody first looks: it would be a quarter of what each start loads.
     pages ??= import('./board-pages.ts').then(({ createPages }) => createPages(boardPath, queues, describe));
-    void pages.then((all) => all(req, res, next), next);
+    const failed = (error: unknown): void => {
+      pages = undefined;
+      next(error);
+    };
+    void pages.then((all) => all(req, res, next), failed);
   };
   app.use(boardPath, requires('admin'), guardBoard, owners.refresh, board);
 }

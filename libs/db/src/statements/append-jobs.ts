@@ -24,7 +24,7 @@ export interface Placed {
 
 /**
  * Append jobs: a group of single items as one chunk of the rolling batch, which numbers them. Those whose key is known are
- * left out and answered as they were. Null: the batch takes no more, roll. `owner` is whose keys they are, and whose batch.
+ * left out and answered as they were. One that is paused takes items that wait. Null: the batch takes no more, roll. `owner` is whose keys they are, and whose batch.
  *
  * Repeatable: the group has a key of its own under which its first index is kept. Keys of two groups at once: as in append.
  * No key may stand in a group twice.
@@ -49,7 +49,7 @@ export function prepareAppendJobs(db: Database) {
   const n = sql`(select count(*) from fresh)::int`;
   const b = db.$with('b', { no: batches.no, first: sql<number>`first`.as('first') }).as(sql`
     update batches set total = total + ${n}
-    where id = ${id} and not sealed and state = 'running' and created_at >= ${today} and total < ${rollingMax} and ${n} > 0
+    where id = ${id} and not sealed and state in ('running', 'paused') and created_at >= ${today} and total < ${rollingMax} and ${n} > 0
     returning no, (total - ${n})::float8 as first`);
   const stored = db.$with('stored', {}).as(sql`
     insert into ${inputs} (batch, first, items) select b.no, b.first, '[' || (select string_agg(item, ',' order by at) from fresh) || ']' from b`);
