@@ -24,6 +24,36 @@ export const plants = {
     to: 'where c.no = any(${nos}) order',
     caught: 'network X20 .*a flush',
   },
+  'two-statement-flush': {
+    what: 'a flush writes results in one statement and settles their chunks in the next, and its worker dies between the two',
+    file: 'libs/db/src/statements/flush.ts',
+    from: `const query = db
+    .with(fin, back, locked, counted, done, rest, reduced, inserted)
+    .select({ no: fin.no, batch: fin.batch })
+    .from(fin)
+    .prepare('flush');`,
+    to: `const first = db
+    .with(fin, back, locked, counted, rest, reduced, inserted)
+    .select({ no: fin.no, batch: fin.batch })
+    .from(fin)
+    .prepare('flush');
+  const query = { execute: async (given) => {
+    const rows = await first.execute(given);
+    if (process.env.TEST_CRASH_AT === 'after-flush') process.kill(process.pid, 'SIGKILL');
+    await db.execute(sql\`update chunks c set state = 'done', size = u.succeeded + u.failed, picks = null
+      from unnest(\${given.nos}::bigint[], \${given.succeeded}::int[], \${given.failed}::int[]) u(no, succeeded, failed) where c.no = u.no\`);
+    return rows;
+  } };
+  void done;`,
+    caught: 'workers X4',
+  },
+  'ack-before-flush': {
+    what: 'a job is acknowledged, and its slot free, before its results are in the database',
+    file: 'apps/worker/src/process-chunk.ts',
+    from: 'await deps.flushes.flush(settled, reduce, order, held.attempt);',
+    to: 'void deps.flushes.flush(settled, reduce, order, held.attempt);',
+    caught: 'workers X1',
+  },
   'new-claim-id-on-retry': {
     what: 'a claim that is repeated after a lost reply is not known again',
     file: 'libs/db/src/statements/claim.ts',
