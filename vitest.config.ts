@@ -9,5 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Whoever plants a bug looks in the message for what it broke.
+    chaiConfig: { truncateThreshold: process.env['BULLPEN_PLANT'] === undefined ? 40 : 2000 },
   },
 });

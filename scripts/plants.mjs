@@ -9,6 +9,7 @@ export const plants = {
     from: 'join chunks c on c.no = u.no and c.claim = u.claim',
     to: 'join chunks c on c.no = u.no',
     caught: 'workers X22',
+    says: /XXX/,
   },
   'counter-for-claim-id': {
     what: 'claim ids are counted by each worker instead of drawn',
@@ -16,6 +17,7 @@ export const plants = {
     from: 'const claim = randomUUID();',
     to: "const claim = `00000000-0000-4000-8000-${String((globalThis.claims = (globalThis.claims ?? 0) + 1)).padStart(12, '0')}`; void randomUUID;",
     caught: 'workers X22',
+    says: /XXX/,
   },
   'flush-settles-twice': {
     what: 'a flush that is repeated settles again what is done',
@@ -23,6 +25,7 @@ export const plants = {
     from: "where c.no = any(${nos}) and c.state || '' = 'running' order",
     to: 'where c.no = any(${nos}) order',
     caught: 'network X20 .*a flush',
+    says: /XXX/,
   },
   'two-statement-flush': {
     what: 'a flush writes results in one statement and settles their chunks in the next, and its worker dies between the two',
@@ -46,6 +49,7 @@ export const plants = {
   } };
   void done;`,
     caught: 'workers X4',
+    says: /XXX/,
   },
   'ack-before-flush': {
     what: 'a job is acknowledged, and its slot free, before its results are in the database',
@@ -53,6 +57,7 @@ export const plants = {
     from: 'await deps.flushes.flush(settled, reduce, order, held.attempt);',
     to: 'void deps.flushes.flush(settled, reduce, order, held.attempt);',
     caught: 'workers X1',
+    says: /XXX/,
   },
   'new-claim-id-on-retry': {
     what: 'a claim that is repeated after a lost reply is not known again',
@@ -60,6 +65,7 @@ export const plants = {
     from: "and (c.state = 'queued' or (c.state = 'running' and c.claim = ${claim}))",
     to: "and c.state = 'queued'",
     caught: 'network X20 .*a claim',
+    says: /XXX/,
   },
   'no-orphan-rule': {
     what: 'a heartbeat frees nothing that runs under its worker and is not in hand',
@@ -67,6 +73,7 @@ export const plants = {
     from: "const orphaned = sql`state = 'running' and",
     to: "const orphaned = sql`false and state = 'running' and",
     caught: 'full-rate X15',
+    says: /XXX/,
   },
   'no-repair': {
     what: 'nobody looks for workers that are gone',
@@ -74,6 +81,7 @@ export const plants = {
     from: 'await repairGone();\n    await repairLost();',
     to: 'void repairGone; await repairLost();',
     caught: 'workers X1',
+    says: /XXX/,
   },
   'repair-without-grace': {
     what: 'a server or producer that was away judges workers by the time that it slept through',
@@ -81,6 +89,7 @@ export const plants = {
     from: 'if (!watchedForALease()) return;',
     to: 'watchedForALease();',
     caught: 'postgres X17 frozen as a whole',
+    says: /XXX/,
   },
   'completion-by-not-exists': {
     what: 'a batch completes when the flush sees no other unfinished chunk',
@@ -88,6 +97,7 @@ export const plants = {
     from: "const ends = sql`b.state = 'running' and b.sealed and b.succeeded + s.succeeded + b.failed + s.failed = b.total`;",
     to: "const ends = sql`b.state = 'running' and b.sealed and not exists (select from chunks c where c.batch = b.no and c.state <> 'done' and c.no not in (select no from fin))`;",
     caught: 'workers X1',
+    says: /XXX/,
   },
   'async-completion': {
     what: 'the commit that completes a batch does not wait for the disk',
@@ -95,6 +105,7 @@ export const plants = {
     from: "set_config('synchronous_commit', 'on', true)",
     to: "set_config('synchronous_commit', 'off', true)",
     caught: 'postgres X15',
+    says: /XXX/,
   },
   'constant-job-id': {
     what: 'a chunk that is published again has the job id that it had',
@@ -102,6 +113,7 @@ export const plants = {
     from: '`c-${chunk}-${generation}`',
     to: '`c-${chunk}${generation < 0 ? 0 : ""}`',
     caught: 'workers X1',
+    says: /XXX/,
   },
   'answer-before-commit': {
     what: '202 is answered while the accept is on its way',
@@ -109,6 +121,7 @@ export const plants = {
     from: 'await confirmed(batch.id, deps.statements.acceptCount(batch, size));',
     to: 'void confirmed(batch.id, deps.statements.acceptCount(batch, size)).catch(() => undefined);',
     caught: 'postgres X17 frozen as a whole',
+    says: /XXX/,
   },
   'lost-jobs-stay-lost': {
     what: 'a key in Redis is taken for a job that will run',
@@ -116,6 +129,7 @@ export const plants = {
     from: 'if (!alive.has(state) ||',
     to: "if ((!alive.has(state) && state !== 'completed' && state !== 'failed' && state !== 'unknown') ||",
     caught: 'redis X10',
+    says: /XXX/,
   },
   'retry-by-own-code': {
     what: 'the code of an error is looked for where the driver puts it, and not where Drizzle does',
@@ -123,6 +137,7 @@ export const plants = {
     from: 'const found = cause?.code ?? code;',
     to: 'const found = cause === undefined ? code : code;',
     caught: 'postgres X16',
+    says: /XXX/,
   },
   'survives-uncaught': {
     what: 'an uncaught error is logged, and the process goes on',
@@ -130,6 +145,7 @@ export const plants = {
     from: "process.on('unhandledRejection', (error) => die(log, error));",
     to: "process.on('unhandledRejection', (error) => log.error(errorFacts(error), 'unhandled'));",
     caught: 'workers X33',
+    says: /XXX/,
   },
   'hot-loop': {
     what: 'a worker asks a Redis that refuses again at once',
@@ -137,6 +153,7 @@ export const plants = {
     from: 'if (!link.isHot(error) || cooling !== null) return;',
     to: 'if (cooling !== null || link.isHot(error)) return;',
     caught: 'redis X13',
+    says: /XXX/,
   },
   'no-barrier': {
     what: 'items of a group do not wait for each other',
@@ -144,6 +161,7 @@ export const plants = {
     from: "hasBarrier: settings.testBreakOrder !== 'barrier',",
     to: 'hasBarrier: false,',
     caught: 'workers .*in groups X2',
+    says: /XXX/,
   },
   'loud-retries': {
     what: 'each statement that is tried again says so',
@@ -151,6 +169,7 @@ export const plants = {
     from: 'if (last !== undefined && now() - last.at < everyMs) {',
     to: 'if (now() < 0 && last !== undefined) {',
     caught: 'postgres X18',
+    says: /XXX/,
   },
   'no-idempotency': {
     what: 'a request under a key that was used is a new one',
@@ -158,6 +177,7 @@ export const plants = {
     from: 'key === null ? undefined : { key, hash: digest! }',
     to: 'key === null ? undefined : undefined',
     caught: 'producers X6 killed after the commit',
+    says: /XXX/,
   },
   'deaf-to-cancel': {
     what: 'a worker goes on with what it has of a batch that was cancelled',
@@ -165,5 +185,6 @@ export const plants = {
     from: 'for (const { no, state } of stopped) deps.plans.stop(no, state);',
     to: 'void stopped;',
     caught: 'clients X41',
+    says: /XXX/,
   },
 };

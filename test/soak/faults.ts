@@ -1,21 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AppProcess, eventually, type House, type Proxy, type ServerName } from '@bullpen/testkit';
+import { type AppProcess, eventually, type House, type Proxy, type ServerName, type Window } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import type { FaultKind, PlannedFault } from './plan.ts';
 
-/** A time in which something was wrong, by the machine's clock. */
-export interface Window {
+/** `to` is Infinity while it lasts. */
+export interface FaultTime extends Window {
   kind: FaultKind;
-  from: number;
-  /** Infinity: it lasts. */
-  to: number;
+  /** False: it met somebody who was away, or came or went meanwhile. */
+  isWhole: boolean;
 }
 
-type Fault = (forMs: number, which: number) => Promise<unknown>;
+type Fault = (forMs: number, which: number, time: FaultTime) => Promise<unknown>;
 
 /** Does what a plan says to a house with servers and proxies of its own. Whoever is ill already is left alone, and another one is taken. */
 export function createFaults(house: House) {
-  const windows: Window[] = [];
+  const windows: FaultTime[] = [];
   const ill = new Set<unknown>();
 
   /** Only one thing at a time happens to each. False: nobody is well. */
@@ -28,8 +27,11 @@ export function createFaults(house: House) {
     return true;
   }
 
-  const worker = (what: (worker: AppProcess, forMs: number) => Promise<unknown>): Fault => (forMs, which) =>
-    to(house.workers, which, (whom) => what(whom, forMs)); // prettier-ignore
+  const worker = (what: (worker: AppProcess, forMs: number) => Promise<unknown>): Fault => (forMs, which, time) =>
+    to(house.workers, which, (whom) => {
+      time.pid = whom.pid();
+      return what(whom, forMs);
+    }); // prettier-ignore
   const producer = (what: (producer: AppProcess, forMs: number) => Promise<unknown>): Fault => (forMs) =>
     to([house.producer], 0, (whom) => what(whom, forMs)); // prettier-ignore
   const server = (name: ServerName, what: (forMs: number) => Promise<unknown>): Fault => (forMs) =>
@@ -99,12 +101,13 @@ export function createFaults(house: House) {
     windows,
     /** Resolves when it is over, whether it could be done or not. */
     async provoke({ kind, forMs, which }: PlannedFault): Promise<void> {
-      const window: Window = { kind, from: Date.now(), to: Infinity };
-      windows.push(window);
+      const time: FaultTime = { kind, from: Date.now(), to: Infinity, isWhole: false };
+      windows.push(time);
       // A server that is away already, or comes and goes meanwhile, is what this is about.
-      const isDone = await faults[kind](forMs, which).catch(() => true);
-      window.to = Date.now();
-      if (isDone === false) windows.splice(windows.indexOf(window), 1);
+      const isDone = await faults[kind](forMs, which, time).then((done) => done !== false, () => null); // prettier-ignore
+      time.to = Date.now();
+      time.isWhole = isDone === true;
+      if (isDone === false) windows.splice(windows.indexOf(time), 1);
     },
   };
 }

@@ -101,6 +101,12 @@ export function startLoad({ client, submit }: Trial, seed: number, itemsPerSecon
     return call.total;
   };
 
+  /** One that asks once and never again: what it is refused must not be there. */
+  const hasty = async (dice: Dice): Promise<number> => {
+    const count = 1 + dice.below(50);
+    return (await client.tryOnce({ handler: 'echo', count })) === 202 ? count : 0;
+  };
+
   const single = async (): Promise<number> => {
     const { batchId, index } = await post('/v1/jobs/echo', 1);
     singles.push({ key: String(singles.length), batchId, index });
@@ -112,13 +118,28 @@ export function startLoad({ client, submit }: Trial, seed: number, itemsPerSecon
     return work.count;
   };
 
+  /** A pause that was held up on its way may have come after the client had left. */
+  async function resumeAll(): Promise<void> {
+    for (const { id } of client.calls)
+      if (id !== null && (await client.read(id))?.state === 'paused') await client.control(id, 'resume');
+  }
+
   const dice = (n: number): Dice => createDice(seed * 97 + n);
-  const [one, two, three, four, five, six] = [dice(1), dice(2), dice(3), dice(4), dice(5), dice(6)] as const;
+  const [one, two, three, four, five, six, seven] = [1, 2, 3, 4, 5, 6, 7].map(dice) as [
+    Dice,
+    Dice,
+    Dice,
+    Dice,
+    Dice,
+    Dice,
+    Dice,
+  ];
   const clients = [
     again(8000, one, () => bulk(one)),
     again(3000, two, () => failing(two)),
     again(3000, three, () => growing(three)),
     again(200, four, single),
+    again(1000, seven, () => hasty(seven)),
     again(4000, five, () => run({ count: 100 + five.below(400), ms: five.below(20) })),
     again(4000, six, () => run({ count: 100 + six.below(300), ms: six.below(10), keys: 1 + six.below(40) })),
   ];
@@ -129,6 +150,7 @@ export function startLoad({ client, submit }: Trial, seed: number, itemsPerSecon
     async stop(): Promise<void> {
       isOver = true;
       await Promise.all(clients);
+      await resumeAll();
     },
   };
 }

@@ -5,7 +5,7 @@ export { createDatabase, databaseForTest, type TestDatabase } from './database.t
 export { dropReplyTo } from './drop-proxy.ts';
 export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
-export { type Execution, repeatsOf } from './faults/executions.ts';
+export { type Execution, isIn, repeatsOf, type Window } from './faults/executions.ts';
 export { openProxy, type Proxy } from './faults/proxy.ts';
 export { type ServerName } from './faults/servers.ts';
 export { openTrial, type Trial } from './faults/trial.ts';

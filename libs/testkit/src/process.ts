@@ -16,6 +16,8 @@ export interface AppProcess {
   /** Lines that it said more than ten times in some second, and how often. */
   loud: () => [string, number][];
   facts: () => Record<string, unknown>;
+  /** How it ended where nobody had asked for it, since it was asked last: neither by a signal nor by waiting for its end. */
+  deaths: () => string[];
   signal: (signal: NodeJS.Signals) => void;
   /** Sends the signal and waits for the end. Answers the exit code, null after a kill. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
@@ -37,16 +39,21 @@ function entryOf(app: App): string[] {
 export async function startApp(app: App, env: Record<string, string>, supervised = false): Promise<AppProcess> {
   let child: ChildProcess;
   let over = false;
+  /** Whether its end was asked for. */
+  let isAsked = false;
+  const deaths: string[] = [];
   let facts: Record<string, unknown> = {};
   const lines: string[] = [];
   const rate = createLogRate();
 
   async function start(more: Record<string, string> = {}): Promise<void> {
-    child = spawn(process.execPath, entryOf(app), {
+    [over, isAsked] = [false, false];
+    const mine = (child = spawn(process.execPath, entryOf(app), {
       cwd: root,
       env: { ...process.env, LOG_LEVEL: 'info', ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    });
+    }));
+    mine.once('exit', (code, signal) => !isAsked && deaths.push(`ended with ${signal ?? code}`));
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         const said = text.split('\n').filter(Boolean);
@@ -66,8 +73,9 @@ export async function startApp(app: App, env: Record<string, string>, supervised
 
   const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
   async function waitForEnd(): Promise<number | null> {
-    if (!isOver()) await once(child, 'exit');
-    return child.exitCode;
+    const ending = child;
+    if (!isOver()) await once(ending, 'exit');
+    return ending.exitCode;
   }
 
   await start();
@@ -77,13 +85,21 @@ export async function startApp(app: App, env: Record<string, string>, supervised
     log: () => lines.join('\n'),
     loud: () => rate.loud(),
     facts: () => facts,
-    signal: (signal) => void child.kill(signal),
+    deaths: () => deaths.splice(0),
+    signal: (signal) => {
+      isAsked ||= !['SIGSTOP', 'SIGCONT'].includes(signal);
+      child.kill(signal);
+    },
     end: async (signal) => {
-      over = true;
+      [over, isAsked] = [true, true];
       if (!isOver()) child.kill(signal);
       return await waitForEnd();
     },
-    over: waitForEnd,
+    over: async () => {
+      const code = await waitForEnd();
+      deaths.length = 0;
+      return code;
+    },
     restart: start,
   };
 }

@@ -20,23 +20,50 @@ export interface RoundTimes {
 
 /** A batch that nothing was published of for this long has been published. */
 const quietMs = 1000;
+/** Lines within a second: of many small batches the rest is counted in the next line, as `unsaid`. */
+const linesMax = 10;
 
 /**
  * One log line per published batch, and one each window while a long one is being published: items scheduled, items
  * whose job could not be added (they are tried again), and items that had been scheduled before. `markMs` is its part of
- * the time in PostgreSQL, `addMs` in BullMQ.
+ * the time in PostgreSQL, `addMs` in BullMQ; `unsaid` is the number of batches that had no line.
  */
 export function createReport(log: Log, facts: { parallelism: number; queueSize: number; windowMs: number }) {
   const open = new Map<string, Published>();
+  /** Of the last lines. */
+  let times: number[] = [];
+  let unsaid = 0;
 
   function write(batchId: string, batch: Published): void {
+    const now = performance.now();
+    times = times.filter((at) => now - at < 1000);
+    if (times.length >= linesMax) {
+      unsaid += 1;
+      return;
+    }
+    times.push(now);
     const durationMs = Math.max(1, Math.round(batch.last - batch.started));
     const { handler, scheduled, failed, already } = batch;
     const itemsPerSec = Math.round((scheduled / durationMs) * 1000);
     const [markMs, addMs] = [batch.markMs, batch.addMs].map((ms) => Math.round(ms * 10) / 10);
     const { parallelism, queueSize } = facts;
+    const left = unsaid > 0 ? { unsaid } : {};
+    unsaid = 0;
     log.info(
-      { batchId, handler, scheduled, failed, already, durationMs, markMs, addMs, itemsPerSec, parallelism, queueSize },
+      {
+        batchId,
+        handler,
+        scheduled,
+        failed,
+        already,
+        durationMs,
+        markMs,
+        addMs,
+        itemsPerSec,
+        parallelism,
+        queueSize,
+        ...left,
+      },
       'published',
     );
   }

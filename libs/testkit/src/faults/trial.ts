@@ -6,7 +6,7 @@ import { sql } from 'drizzle-orm';
 import type { House } from '../house.ts';
 import { eventually } from '../eventually.ts';
 import { checkAll } from './check.ts';
-import { type Execution, readExecutions } from './executions.ts';
+import { type Execution, readExecutions, type Window } from './executions.ts';
 import { openClient } from './journal.ts';
 
 export interface Work {
@@ -42,6 +42,9 @@ export function openTrial(house: House) {
     executions: (): Promise<Execution[]> => readExecutions(file),
     submit: (work: Work): Promise<string> => client.submit(bodyOf(work)),
 
+    /** Asks once. What is refused must not be there in the end. */
+    tryOnce: (work: Work): Promise<number> => client.tryOnce(bodyOf(work)),
+
     /** Pid of the process that stands still. */
     stalled: (): Promise<number> =>
       eventually(
@@ -62,7 +65,10 @@ export function openTrial(house: House) {
     },
 
     /** All that was accepted ends in time (I5). Answers a line for each thing that must not be. */
-    async outcome({ repeatsMax = 0, withinMs = 30_000 } = {}): Promise<string[]> {
+    async outcome({
+      withinMs = 30_000,
+      ...repeats
+    }: { withinMs?: number; repeatsMax?: number; during?: readonly Window[] } = {}): Promise<string[]> {
       try {
         await client.settle(withinMs);
       } catch (error) {
@@ -70,7 +76,7 @@ export function openTrial(house: House) {
         const places = await Promise.all(open.slice(0, 2).map(({ id }) => house.describe(id!)));
         return [`I5 ${(error as Error).message}`, ...places];
       }
-      const faults = await checkAll(house, { client, file, repeatsMax });
+      const faults = await checkAll(house, { client, file, ...repeats });
       for (const each of [file, `${file}.stalled`]) await rm(each, { force: true });
       return faults;
     },
