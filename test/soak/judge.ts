@@ -19,7 +19,7 @@ export interface Judged {
 
 /** By all other faults no run is lost: what is in hand is finished, or is asked again under its claim. */
 const losing: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'worker killed', 'worker frozen', 'postgres killed', 'postgres stopped fast', 'postgres stopped at once', 'postgres frozen',
+  'worker killed', 'worker frozen', 'postgres killed', 'postgres stopped fast', 'postgres stopped at once', 'postgres frozen', 'postgres sessions ended',
   'way to postgres: hole', 'way to postgres: refused',
 ]); // prettier-ignore
 
