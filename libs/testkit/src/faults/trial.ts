@@ -74,7 +74,10 @@ export function openTrial(house: House) {
       } catch (error) {
         const open = client.calls.filter(({ id, ended }) => id !== null && ended === null);
         const places = await Promise.all(open.slice(0, 2).map(({ id }) => house.describe(id!)));
-        return [`I5 ${(error as Error).message}`, ...places];
+        const deaths = [house.producer, ...house.workers].flatMap((app) =>
+          app.deaths().map((how) => `a ${app.app} ${how}`),
+        );
+        return [`I5 ${(error as Error).message}`, ...deaths, ...places];
       }
       const faults = await checkAll(house, { client, file, ...repeats });
       for (const each of [file, `${file}.stalled`]) await rm(each, { force: true });
