@@ -50,10 +50,8 @@ export const mayHaveCommitted = (error: unknown): boolean => unsure.has(Object(e
 
 const leavesUnsure = (error: unknown): boolean => {
   const code = codeOf(error);
-  return (socketCodes.has(code) && !unsentCodes.has(code)) || isSilence(error);
+  return socketCodes.has(code) && !unsentCodes.has(code);
 };
-
-const isSilence = (error: unknown): boolean => /the server was silent/.test(String((error as Error)?.cause ?? error));
 
 /** The SQLSTATE or socket code; Drizzle puts the driver's error into `cause`. */
 export function codeOf(error: unknown): string {
@@ -73,7 +71,6 @@ export function verdictOf(error: unknown): Verdict {
   if (code === '57014') return 'once';
   if (code === '53100' || code === '53200') return 'pause';
   if ((code.startsWith('22') && code !== '2200H') || code.startsWith('54')) return 'value';
-  if (isSilence(error)) return 'reconnect';
   return 'bug';
 }
 
