@@ -12,6 +12,10 @@ import { isTlsCode } from '@bullpen/runtime';
  * | pause | 53100 53200 | as reconnect, but slowly |
  * | value | 22* 54* | the caller looks for the guilty item |
  * | bug | 23* 42* and all else | thrown |
+ *
+ * Tries are counted by verdict: an outage uses up none of those for a conflict. A caller whose patience has no end gets no `again` and no
+ * `once` either: from then on the statement is tried each second. A worker that ended for a lock that somebody holds would have
+ * its death charged to all that it has in hand.
  */
 export type Verdict = 'again' | 'reconnect' | 'once' | 'pause' | 'value' | 'bug';
 
@@ -77,7 +81,7 @@ export function verdictOf(error: unknown): Verdict {
 /** Statements of a process: those on their way or waiting for a connection, and how often one was tried again, by verdict. */
 export interface Traffic {
   inFlight: number;
-  retries: Record<Exclude<Verdict, 'value' | 'bug'>, number>;
+  retries: Record<Repeated, number>;
 }
 
 export const createTraffic = (): Traffic => ({
@@ -88,33 +92,51 @@ export const createTraffic = (): Traffic => ({
 export interface Patience {
   /** How long to wait for a server that is gone; Infinity for a process that has nothing else to do. */
   reconnectMs: number;
-  /** Told of each repetition, for logs and counters. */
+  /** Told of each repetition, for logs and counters: which it is of its verdict. */
   onRetry?: (verdict: Verdict, error: unknown, tries: number) => void;
   /** Where they are counted. */
   traffic?: Traffic;
 }
 
-const triesMax = { again: 5, once: 1, reconnect: Infinity, pause: Infinity, value: 0, bug: 0 } as const;
+/** Of those that a caller with an end to its patience gets to see. */
+const triesMax = { again: 5, once: 1 } as const;
 
 /** Runs a statement, again where that helps. Throws the last error. */
 export async function withRetry<Result>(run: () => Promise<Result>, patience: Patience): Promise<Result> {
   const started = performance.now();
+  const tries = { again: 0, reconnect: 0, once: 0, pause: 0 };
   let sent = false;
-  for (let tries = 1; ; tries += 1) {
+  for (;;) {
     try {
       return await counted(run, patience.traffic);
     } catch (error) {
       const verdict = verdictOf(error);
       sent ||= leavesUnsure(error);
-      const waited = performance.now() - started;
-      const out = tries > triesMax[verdict] || (triesMax[verdict] === Infinity && waited > patience.reconnectMs);
-      if (out && sent) unsure.add(Object(error));
-      if (out) throw error;
-      if (patience.traffic && verdict !== 'value' && verdict !== 'bug') patience.traffic.retries[verdict] += 1;
-      patience.onRetry?.(verdict, error, tries);
-      await sleep(pauseMs(verdict, tries));
+      if (isOver(verdict, tries, performance.now() - started, patience)) {
+        if (sent) unsure.add(Object(error));
+        throw error;
+      }
+      tries[verdict] += 1;
+      if (patience.traffic) patience.traffic.retries[verdict] += 1;
+      patience.onRetry?.(verdict, error, tries[verdict]);
+      await sleep(pauseMs(verdict, tries[verdict]));
     }
   }
+}
+
+type Repeated = Exclude<Verdict, 'value' | 'bug'>;
+
+/** After so many tries of each kind before this one. */
+function isOver(
+  verdict: Verdict,
+  tries: Record<Repeated, number>,
+  waitedMs: number,
+  { reconnectMs }: Patience,
+): verdict is 'value' | 'bug' {
+  if (verdict === 'value' || verdict === 'bug') return true;
+  if (reconnectMs === Infinity) return false;
+  if (verdict === 'again' || verdict === 'once') return tries[verdict] >= triesMax[verdict];
+  return waitedMs > reconnectMs;
 }
 
 async function counted<Result>(run: () => Promise<Result>, traffic: Traffic | undefined): Promise<Result> {
@@ -127,6 +149,8 @@ async function counted<Result>(run: () => Promise<Result>, traffic: Traffic | un
   }
 }
 
-/** 20…500 ms with jitter, growing with the tries; a full server gets 1 s. */
-const pauseMs = (verdict: Verdict, tries: number): number =>
-  verdict === 'pause' ? 1000 : Math.min(500, 20 * 2 ** Math.min(tries, 5)) * (0.5 + Math.random() / 2);
+/** 20…500 ms with jitter, growing with the tries; a full server gets 1 s, and so does what others are in the way of for long. */
+function pauseMs(verdict: Repeated, tries: number): number {
+  if (verdict === 'pause' || ((verdict === 'again' || verdict === 'once') && tries > triesMax[verdict])) return 1000;
+  return Math.min(500, 20 * 2 ** Math.min(tries, 5)) * (0.5 + Math.random() / 2);
+}
