@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStatements, createTraffic, openDatabase, verdictOf, withRetry } from '@bullpen/db';
+import { createStatements, createTraffic, mayHaveCommitted, openDatabase, verdictOf, withRetry } from '@bullpen/db';
 import { databaseForTest, eventually, openProxy, type TestDatabase } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -67,4 +67,34 @@ it('an outage uses up no tries for a conflict', async () => {
   await withRetry(run, { reconnectMs: 20_000, onRetry });
   expect(verdicts['reconnect']).toBeGreaterThan(5);
   expect(verdicts['again']).toBe(3);
+});
+
+describe('an error of the connection', () => {
+  const fault = (code: string, syscall?: string): Error =>
+    Object.assign(new Error(code), { code, ...(syscall !== undefined && { syscall }) });
+  const ofDrizzle = (cause: Error): Error => new Error('Failed query', { cause });
+  const several = Object.assign(new AggregateError([fault('EHOSTUNREACH', 'connect')]), { code: 'EHOSTUNREACH' });
+
+  it.each([
+    [fault('ENETDOWN'), true],
+    [fault('EHOSTDOWN'), true],
+    [fault('EADDRNOTAVAIL', 'connect'), false],
+    [fault('EPERM', 'write'), true],
+    [fault('EACCES', 'connect'), false],
+    [fault('ECONNABORTED', 'read'), true],
+    [fault('EMFILE'), false],
+    [fault('EAI_FAIL', 'getaddrinfo'), false],
+    [fault('ENOENT', 'connect'), false],
+    [fault('ENOBUFS', 'write'), true],
+    [fault('EHOSTUNREACH', 'connect'), false],
+    [fault('EHOSTUNREACH', 'read'), true],
+    [several, false],
+    [fault('57P05'), false],
+  ])('%s is waited out, and says whether it may have been done: %s', async (error, isUnsure) => {
+    for (const each of [error, ofDrizzle(error)]) {
+      expect(verdictOf(each)).toBe('reconnect');
+      const said = await withRetry(() => Promise.reject(each), { reconnectMs: -1 }).catch((last: unknown) => last);
+      expect([said, mayHaveCommitted(said)]).toEqual([each, isUnsure]);
+    }
+  });
 });
