@@ -14,6 +14,11 @@ export interface SocketsOptions {
 }
 
 const lookMs = 500;
+/**
+ * So long a connection may be without a first byte: a server whose packets were lost is found this soon after its return. The whole way
+ * to the first statement may take longer (connect_timeout): with TLS that is seven round trips, over 4 s by satellite.
+ */
+const firstByteMs = 2000;
 
 /** A connection, and whether it speaks TLS by now. */
 interface Line {
@@ -45,6 +50,7 @@ function openLine(options: Address, withTls: boolean): Line {
   const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });
   const line = { socket, isUpgraded: false };
   if (withTls) socket.once('data', (answer: Buffer) => lookForTls(line, answer));
+  socket.once('end', () => refuseUnheard(socket));
   // postgres.js reads these two when it upgrades to TLS.
   Object.assign(socket, { host, port });
   return line;
@@ -56,6 +62,20 @@ function lookForTls(line: Line, answer: Buffer): void {
   if (line.isUpgraded) return;
   line.socket.destroy(Object.assign(new Error('the server speaks no TLS'), { code: noTlsCode }));
 }
+
+/**
+ * Something that takes connections and closes them without a word, as a balancer does that has no server: postgres.js would open the
+ * next one at once, again and again, and the statement would never end. It is as good as refused.
+ */
+function refuseUnheard(socket: Socket): void {
+  if (socket.bytesRead > 0) return;
+  socket.destroy(
+    Object.assign(new Error('the server closed the connection before it said anything'), { code: 'ECONNREFUSED' }),
+  );
+}
+
+const saysNothing = (): Error =>
+  Object.assign(new Error('the server says nothing to a new connection'), { code: 'CONNECT_TIMEOUT' });
 
 /**
  * Ends a line that has been of use, so that all that was asked on it fails with CONNECTION_CLOSED. It is told no reason: of what is asked
@@ -77,7 +97,8 @@ function endLine({ socket, isUpgraded }: Line): void {
  */
 function watchSilence(line: Line, silentMs: number): void {
   const { socket } = line;
-  let since = performance.now();
+  const openedAt = performance.now();
+  let since = openedAt;
   let seen = { heard: 0, sent: 0, queued: 0 };
   let isAsked = false;
   const look = (): void => {
@@ -90,8 +111,9 @@ function watchSilence(line: Line, silentMs: number): void {
     if (isHeard || isNew) since = now;
     isAsked = !isHeard && (isAsked || isNew);
     seen = next;
-    // Before the first byte it is postgres.js' connect_timeout that ends it.
-    if (next.heard > 0 && now - since >= silentMs) endLine(line);
+    // With a reason the statement that opens the connection is told; without one postgres.js would just open the next.
+    if (next.heard === 0 && now - openedAt >= firstByteMs) socket.destroy(saysNothing());
+    else if (next.heard > 0 && now - since >= silentMs) endLine(line);
   };
   const timer = setInterval(look, lookMs).unref();
 }

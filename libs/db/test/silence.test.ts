@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mayHaveCommitted, openDatabase, verdictOf, withRetry } from '@bullpen/db';
 import { createAuthority, openProxy, type Proxy, tlsFront } from '@bullpen/testkit';
@@ -16,6 +18,27 @@ function open(url: string) {
   const { db, close } = openDatabase({ url, max: 1, name: 'silence', durable: true, silentMs });
   onTestFinished(close);
   return db;
+}
+
+/** Stands before the run's server; answers its URL. */
+async function standIn(accept: (client: Socket, count: number, upstream: () => Socket) => void): Promise<string> {
+  const url = new URL(inject('databaseUrl'));
+  const sockets = new Set<Socket>();
+  let count = 0;
+  const keep = (socket: Socket): Socket => {
+    sockets.add(socket.on('error', () => undefined));
+    return socket;
+  };
+  const target = { host: url.hostname, port: Number(url.port) };
+  const server = createServer((client) => accept(keep(client), (count += 1), () => keep(connect(target))));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  url.port = String((server.address() as AddressInfo).port);
+  return url.href;
 }
 
 /** How a statement ended, and after how long. */
@@ -77,5 +100,30 @@ describe('a server that says nothing', () => {
     const { ms, error } = await endOf(db.execute(sql`select length(${long}::text)`));
     expect(error === null ? null : verdictOf(error)).toBeNull();
     expect(ms).toBeGreaterThan(2 * silentMs);
+  });
+});
+
+describe('a new connection', () => {
+  it.each(['plain text', 'TLS'])('that is closed without a word is refused: %s', async (how) => {
+    let opened = 0;
+    const url = await standIn((client, count) => {
+      opened = count;
+      client.end();
+    });
+    const db = open(how === 'TLS' ? `${url}?sslmode=no-verify` : url);
+    const { ms, error } = await endOf(withRetry(() => db.execute(sql`select 1`), { reconnectMs: 1000 }));
+    expect([verdictOf(error), mayHaveCommitted(error)]).toEqual(['reconnect', false]);
+    expect(ms).toBeLessThan(4000);
+    expect(opened).toBeLessThan(20);
+  });
+
+  it('whose packets were lost is given up after 2 s', async () => {
+    const url = await standIn((client, count, upstream) => {
+      if (count > 1) client.pipe(upstream()).pipe(client);
+    });
+    const db = open(url);
+    const { ms, error } = await endOf(withRetry(() => db.execute(sql`select 1`), { reconnectMs: Infinity }));
+    expect(error).toBeNull();
+    expect(ms).toBeLessThan(4000);
   });
 });
