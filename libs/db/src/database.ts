@@ -70,6 +70,7 @@ export function openDatabase(options: DatabaseOptions) {
     socket: (asked: Address) => sockets.add(asked),
   } as postgres.Options<Record<string, postgres.PostgresType>>);
   const db = drizzle(client, { schema });
+  renewals.set(db, sockets.renew);
   const pool = { max: options.max, open: sockets.open };
   return {
     db,
@@ -80,6 +81,11 @@ export function openDatabase(options: DatabaseOptions) {
     measure: () => measure(db),
   };
 }
+
+const renewals = new WeakMap<object, () => void>();
+
+/** Ends the connections of its pool, but those that were opened just now. For what is wrong with a session and not with its statement. */
+export const renewConnections = (db: Database): void => renewals.get(db)?.();
 
 type Queryable = { execute: (query: ReturnType<typeof sql>) => PromiseLike<unknown> };
 

@@ -7,7 +7,7 @@ import { isTlsCode } from '@bullpen/runtime';
  * | verdict | SQLSTATE | then |
  * |---|---|---|
  * | again | 40001 40P01 55P03 | the whole statement, at most 5 times, 20…500 ms apart |
- * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket, a certificate that is refused | until the server is back, within the caller's patience |
+ * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket, a certificate that is refused | until the server is back, within the caller's patience; after 25* on a new connection |
  * | once | 57014 | one more time |
  * | pause | 53100 53200 | as reconnect, but slowly |
  * | value | 22* 54* | the caller looks for the guilty item |
@@ -43,6 +43,9 @@ const unsentCodes = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
 ]);
+
+/** A session keeps these: a pool would go on with it when the server takes writes again. */
+const staleCodes = new Set(['25006', '25P02']);
 
 const unsure = new WeakSet<object>();
 
@@ -94,6 +97,8 @@ export interface Patience {
   reconnectMs: number;
   /** Told of each repetition, for logs and counters: which it is of its verdict. */
   onRetry?: (verdict: Verdict, error: unknown, tries: number) => void;
+  /** Makes the next try one on a new connection: of a session that may only read, or whose transaction has failed. */
+  renew?: () => void;
   /** Where they are counted. */
   traffic?: Traffic;
 }
@@ -118,6 +123,7 @@ export async function withRetry<Result>(run: () => Promise<Result>, patience: Pa
       }
       tries[verdict] += 1;
       if (patience.traffic) patience.traffic.retries[verdict] += 1;
+      if (staleCodes.has(codeOf(error))) patience.renew?.();
       patience.onRetry?.(verdict, error, tries[verdict]);
       await sleep(pauseMs(verdict, tries[verdict]));
     }

@@ -20,9 +20,13 @@ const lookMs = 500;
  */
 const firstByteMs = 2000;
 
+/** A line that is younger is new enough: what it is of is what there is now. */
+const freshMs = 1000;
+
 /** A connection, and whether it speaks TLS by now. */
 interface Line {
   socket: Socket;
+  openedAt: number;
   isUpgraded: boolean;
 }
 
@@ -40,6 +44,12 @@ export function createSockets({ withTls, silentMs }: SocketsOptions) {
       known.push(line);
       return line.socket;
     },
+    /** Ends those that are there for a while, with what is asked on them: the next ones find a server that has changed as it is now. */
+    renew(): void {
+      const now = performance.now();
+      open();
+      for (const line of known) if (line.socket.bytesRead > 0 && now - line.openedAt >= freshMs) endLine(line);
+    },
   };
 }
 
@@ -48,7 +58,7 @@ function openLine(options: Address, withTls: boolean): Line {
   const [host = '127.0.0.1'] = options.host;
   const [port = 5432] = options.port;
   const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });
-  const line = { socket, isUpgraded: false };
+  const line = { socket, openedAt: performance.now(), isUpgraded: false };
   if (withTls) socket.once('data', (answer: Buffer) => lookForTls(line, answer));
   socket.once('end', () => refuseUnheard(socket));
   // postgres.js reads these two when it upgrades to TLS.
@@ -96,8 +106,7 @@ function endLine({ socket, isUpgraded }: Line): void {
  * full queue is heard, too: a slow line has taken the piece before, while a statement of 4 MB may be on its way for minutes.
  */
 function watchSilence(line: Line, silentMs: number): void {
-  const { socket } = line;
-  const openedAt = performance.now();
+  const { socket, openedAt } = line;
   let since = openedAt;
   let seen = { heard: 0, sent: 0, queued: 0 };
   let isAsked = false;

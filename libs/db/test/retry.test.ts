@@ -49,6 +49,23 @@ describe('a lock that somebody holds for longer than two statements may run', ()
   });
 });
 
+it('a session that was begun while the server took no writes is not gone on with', async () => {
+  const database = await databaseForTest();
+  const { no } = await acceptBatch(database, { total: 10, size: 10 });
+  const name = new URL(database.url).pathname.slice(1);
+  await database.db.execute(sql.raw(`alter database ${name} set default_transaction_read_only = on`));
+  const { db } = open(database);
+  const verdicts: string[] = [];
+  const onRetry = (verdict: string): void => void verdicts.push(verdict);
+  const paused = createStatements(db, { reconnectMs: 10_000, onRetry }).pause(no);
+  await eventually('it is refused', () => verdicts.length > 2);
+  await database.db.execute(sql.raw(`alter database ${name} reset default_transaction_read_only`));
+  const resetAt = performance.now();
+  expect(await paused).toBe(true);
+  expect(performance.now() - resetAt).toBeLessThan(3000);
+  expect(new Set(verdicts)).toEqual(new Set(['reconnect']));
+});
+
 it('an outage uses up no tries for a conflict', async () => {
   const database = await databaseForTest();
   const proxy = await openProxy(database.url);
