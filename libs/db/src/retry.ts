@@ -7,7 +7,7 @@ import { isTlsCode } from '@bullpen/runtime';
  * | verdict | SQLSTATE | then |
  * |---|---|---|
  * | again | 40001 40P01 55P03 | the whole statement, at most 5 times, 20…500 ms apart |
- * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket, a certificate that is refused | until the server is back, within the caller's patience; after 25* on a new connection |
+ * | reconnect | 08* 57P01–57P03 57P05 53300 25006 25P02, a call on a socket that failed, a certificate that is refused | until the server is back, within the caller's patience; after 25* on a new connection |
  * | once | 57014 | one more time |
  * | pause | 53100 53200 | as reconnect, but slowly |
  * | value | 22* 54* | the caller looks for the guilty item |
@@ -19,30 +19,35 @@ import { isTlsCode } from '@bullpen/runtime';
  */
 export type Verdict = 'again' | 'reconnect' | 'once' | 'pause' | 'value' | 'bug';
 
+/** Also without the name of a call: postgres.js has some of its own, and of several addresses only the code is told. */
 const socketCodes = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
   'CONNECT_TIMEOUT',
+  'EACCES',
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMFILE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPERM',
   'EPIPE',
   'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
 ]);
 
-/** Socket codes that say that nothing was sent. */
-const unsentCodes = new Set([
-  'ECONNREFUSED',
-  'CONNECT_TIMEOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
+/** Socket codes that say that nothing was sent, whatever the call. */
+const unsentCodes = new Set(['CONNECT_TIMEOUT', 'EAI_AGAIN', 'EAI_FAIL', 'ECONNREFUSED', 'EMFILE', 'ENOTFOUND']);
+
+/** Calls before anything can be sent. Of an open connection a host may be unreachable, too: then it may have come there. */
+const unsentCalls = new Set(['connect', 'getaddrinfo']);
 
 /** A session keeps these: a pool would go on with it when the server takes writes again. */
 const staleCodes = new Set(['25006', '25P02']);
@@ -55,10 +60,11 @@ const unsure = new WeakSet<object>();
  */
 export const mayHaveCommitted = (error: unknown): boolean => unsure.has(Object(error));
 
-const leavesUnsure = (error: unknown): boolean => {
-  const code = codeOf(error);
-  return socketCodes.has(code) && !unsentCodes.has(code);
-};
+const leavesUnsure = (error: unknown): boolean =>
+  isOfSocket(error) && !unsentCodes.has(codeOf(error)) && !unsentCalls.has(callOf(error));
+
+/** Any call of the system is one on the socket. */
+const isOfSocket = (error: unknown): boolean => socketCodes.has(codeOf(error)) || callOf(error) !== '';
 
 /** The SQLSTATE or socket code; Drizzle puts the driver's error into `cause`. */
 export function codeOf(error: unknown): string {
@@ -67,11 +73,18 @@ export function codeOf(error: unknown): string {
   return typeof found === 'string' ? found : '';
 }
 
+/** The call of the system that failed; of several addresses, that of the first. */
+function callOf(error: unknown): string {
+  const { cause = error } = (error ?? {}) as { cause?: unknown };
+  const fault = cause instanceof AggregateError ? (cause.errors[0] as unknown) : cause;
+  const { syscall } = (fault ?? {}) as { syscall?: unknown };
+  return typeof syscall === 'string' ? syscall : '';
+}
+
 export function verdictOf(error: unknown): Verdict {
   const code = codeOf(error);
   if (code === '40001' || code === '40P01' || code === '55P03') return 'again';
-  if (socketCodes.has(code) || code.startsWith('08') || /^(57P0[1-3]|53300|25006|25P02)$/.test(code))
-    return 'reconnect';
+  if (isOfSocket(error) || code.startsWith('08') || /^(57P0[1235]|53300|25006|25P02)$/.test(code)) return 'reconnect';
   // A start refuses it. Who runs already waits: it may be a certificate that was renewed too late.
   if (isTlsCode(code)) return 'reconnect';
   // 2200H: the sequence of batch numbers has reached the last partition. accept handles it.

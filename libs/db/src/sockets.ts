@@ -45,7 +45,7 @@ export function createSockets({ withTls, silentMs }: SocketsOptions) {
       return line.socket;
     },
     /** Ends those that are there for a while, with what is asked on them: the next ones find a server that has changed as it is now. */
-    renew(): void {
+    renew: (): void => {
       const now = performance.now();
       open();
       for (const line of known) if (line.socket.bytesRead > 0 && now - line.openedAt >= freshMs) endLine(line);
