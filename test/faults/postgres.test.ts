@@ -271,3 +271,27 @@ describe('PostgreSQL', () => {
     expect(await trial.outcome({ withinMs: 60_000 })).toEqual([]);
   });
 });
+
+describe('PostgreSQL, where statements may run for a second', () => {
+  it('X18 in which somebody holds the row of a batch for five: I1, I2, I4, I5, I7', async () => {
+    const through = async (url: string): Promise<string> =>
+      url.startsWith('postgres') ? `${url}?statement_timeout=1000` : url;
+    const own = await startHouse({
+      workers: 2,
+      through,
+      env: { HANDLERS: 'libs/handlers/src,libs/testkit/handlers', LEASE_MS: String(leaseMs) },
+    });
+    onTestFinished(() => own.stop());
+    const held = openTrial(own);
+    const id = await held.submit({ count: 400, ms: 20, options: { chunkSize: 20 } });
+    await held.started(50);
+    const pids = own.workers.map(({ pid }) => pid());
+    const session = postgres(own.database.url, { max: 1, connection: { search_path: 'bullpen' } });
+    onTestFinished(() => session.end({ timeout: 1 }));
+    await session`select pg_sleep(5) from (select from batches where id = ${id} for update) held`;
+    expect(await held.outcome()).toEqual([]);
+    expect(await held.crashes()).toBe(0);
+    expect(own.workers.map(({ pid }) => pid())).toEqual(pids);
+    expect(own.workers.map((worker) => worker.log()).join('\n')).toContain('"code":"57014"');
+  });
+});

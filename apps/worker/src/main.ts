@@ -10,6 +10,7 @@ import {
   openDatabase,
   type Patience,
   processName,
+  withRetry,
 } from '@bullpen/db';
 import { loadHandlers } from '@bullpen/handlers';
 import { checkQueues, measureQueues, prepareQueues, queueConnections, queueBackend } from '@bullpen/queue';
@@ -37,6 +38,8 @@ if (settings.testing.length > 0)
   log.warn({ settings: settings.testing }, 'settings for tests are on: promises are broken on purpose');
 /** Processes that were stopped just now are seen no more within this time. */
 const goneMs = 3000;
+/** One read of the keys goes on for so long while the server is away. */
+const keysMs = 4000;
 
 await runProcess(log, settings.drainTimeoutMs, async () => {
   const { databaseUrl } = settings;
@@ -88,8 +91,10 @@ await runProcess(log, settings.drainTimeoutMs, async () => {
     observe: metrics?.observe,
   });
   metrics?.started(worker, { pool: database.pool, traffic });
-  const access = createAccess({ statements, hosts: settings.allowedHosts ?? null });
-  if (metrics !== null) await access.load();
+  // It asks again by itself: what waited for ever would pile up while the server is away.
+  const askedOnce = createStatements(database.db, { ...patience, reconnectMs: keysMs });
+  const access = createAccess({ statements: askedOnce, hosts: settings.allowedHosts ?? null });
+  if (metrics !== null) await withRetry(() => access.load(), patience);
   health.started(async () => (await Promise.all([database.ping(), worker.problems()])).flat(), access);
   return {
     ready: { id: worker.id },

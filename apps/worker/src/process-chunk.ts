@@ -102,6 +102,8 @@ export async function claimAndRun(
   try {
     // Beside the claim, which takes as long.
     const known = batchNo === null ? null : deps.limits.freshen(batchNo);
+    // Thrown below, where there is a chunk; while nobody waits for it, or where nothing was to be had, it ends no process.
+    known?.catch(() => undefined);
     held = await deps.claims.claim(chunk, batchNo, alone);
     if (held === null) return 'over';
     if (held === 'suspect') return held;

@@ -2,12 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { createCaches, defineHandler } from '@bullpen/handlers';
 import { createLog } from '@bullpen/runtime';
 import { databaseForTest, idleFacts } from '@bullpen/testkit';
-import { describe, expect, it } from 'vitest';
+import { sql } from 'drizzle-orm';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { createClaims } from '../src/claims.ts';
 import { createFigures } from '../src/figures.ts';
 import { openGate } from '../src/limits/gate.ts';
+import { createLimits } from '../src/limits/limits.ts';
 import { createPlans } from '../src/plans.ts';
 import { claimAndRun, type ClaimDeps } from '../src/process-chunk.ts';
+import { createSlots } from '../src/slots.ts';
 import { createTimeouts } from '../src/timeouts.ts';
 import { createMarks } from '../src/watchdog/marks.ts';
 
@@ -43,5 +46,25 @@ describe('a chunk', () => {
     expect(await claimAndRun(claiming, deps)).toBe('over');
     expect(claims.live()).toEqual([]);
     expect(deps.inHand.size).toBe(0);
+  });
+
+  it('that is not to be had ends no process where its limits cannot be read', async () => {
+    const { db, statements } = await databaseForTest();
+    await db.execute(sql`alter table limits rename to elsewhere`);
+    const [workerId, figures, handlers] = [randomUUID(), createFigures(), ['echo']];
+    const log = createLog({ name: 'test', level: 'silent', pretty: false });
+    const limits = createLimits({ statements, workerId, handlers, leaseMs: 1000, slots: createSlots(4), log });
+    onTestFinished(() => limits.close());
+    const claims = createClaims({ statements, workerId, handlers, jitterMs: 0, figures });
+    const deps = { claims, limits, inHand: new Map() } as unknown as ClaimDeps;
+    const loose: unknown[] = [];
+    const hear = (error: unknown): unknown => loose.push(error);
+    process.on('unhandledRejection', hear);
+    onTestFinished(() => void process.off('unhandledRejection', hear));
+    const claiming = { chunk: 1, batchNo: 1, publishedAt: Date.now(), order: 0, alone: false };
+    expect(await claimAndRun(claiming, deps)).toBe('over');
+    await expect(limits.freshen(1)).rejects.toThrow('limits');
+    await new Promise(setImmediate);
+    expect(loose).toEqual([]);
   });
 });

@@ -11,6 +11,8 @@ const staleMs = 1500;
  * nothing can be reached that is in it.
  */
 const patienceMs = 150;
+/** A read that hangs longer is given up and asked anew: it may be its connection alone, and in the meantime keys are revoked elsewhere. */
+const hungMs = 5000;
 /** One that is not known may have been made just now by another process: it is looked for again, but not for each stranger. */
 const againMs = 100;
 
@@ -29,7 +31,7 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
   function read(): Promise<void> {
     if (reading !== null) return reading;
     const askedAt = performance.now();
-    const mine = apiKeys()
+    const mine = withinHungMs(apiKeys())
       .then((found) => {
         // One that was asked before a change here may not know of it.
         if (reading !== mine) return;
@@ -93,6 +95,17 @@ export function createKeyring({ apiKeys }: Pick<Statements, 'apiKeys'>) {
       readAt = Math.min(readAt, performance.now() - staleMs - 1);
     },
   };
+}
+
+/** A statement cannot be taken back: what it answers later is not waited for. The code is one for a server that is away. */
+async function withinHungMs<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  const over = new AbortController();
+  const late = sleep(hungMs, undefined, { signal: over.signal, ref: false }).then(() => {
+    throw Object.assign(new Error(`the keys were not read within ${hungMs} ms`), { code: 'ETIMEDOUT' });
+  });
+  // Of the two that is heard which is first.
+  late.catch(() => undefined);
+  return Promise.race([answer, late]).finally(() => over.abort());
 }
 
 const isOver = ({ revokedAt, expiresAt }: ApiKeyRow): boolean =>

@@ -127,6 +127,24 @@ describe('with keys', () => {
       expect(await asked(host)).toMatchObject({ slug: 'unknown-host' });
   });
 
+  it('a read that hangs is given up after 5 s, and what was revoked meanwhile is refused', async () => {
+    const { key, id } = await add();
+    let hangs = false;
+    const { apiKeys } = database.statements;
+    const hang = (): Promise<never> => {
+      hangs = false;
+      return new Promise<never>(() => undefined);
+    };
+    const access = createAccess({ statements: { apiKeys: () => (hangs ? hang() : apiKeys()) }, hosts: null });
+    await access.load();
+    hangs = true;
+    await database.statements.revokeApiKey(id);
+    const isRefused = async () => 'slug' in (await access.caller(far(`Bearer ${key}`), false));
+    await eventually('the read hangs', async () => (await isRefused(), !hangs));
+    expect(await isRefused()).toBe(false);
+    await eventually('it is refused', isRefused, 6000);
+  });
+
   it('those that are known hold while the database is away, and nobody waits for it', async () => {
     const { key } = await add();
     let away = false;

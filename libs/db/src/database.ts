@@ -1,14 +1,14 @@
-import { connect as connectSocket, type Socket } from 'node:net';
-import { noTlsCode, postgresPlace } from '@bullpen/runtime';
+import { postgresPlace } from '@bullpen/runtime';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
 import * as schema from './schema.ts';
+import { type Address, createSockets } from './sockets.ts';
 
 /** A statement may run this long; the server ends it then (57014). */
 const statementTimeoutMs = 30_000;
-/** A socket on which nothing moves this long is closed: postgres.js has no time-out of its own for a server that froze. */
-const silentSocketMs = statementTimeoutMs + 5000;
+/** A server that says nothing about one for longer has frozen, or is cut off. */
+const silentMs = statementTimeoutMs + 5000;
 
 export interface DatabaseOptions {
   url: string;
@@ -22,6 +22,8 @@ export interface DatabaseOptions {
   keepsPlans?: boolean;
   /** Schema all tables are in. */
   schema?: string;
+  /** A connection on which a question has had no answer for so long is ended. Default: a little longer than a statement may run. */
+  silentMs?: number;
 }
 
 export const defaultSchema = 'bullpen';
@@ -44,8 +46,8 @@ const plansKept = {
 
 /** Throws a Refusal where the URL asks for a kind of TLS that there is not. */
 export function openDatabase(options: DatabaseOptions) {
-  const sockets = createSockets();
   const { url, ssl } = postgresPlace(options.url);
+  const sockets = createSockets({ withTls: ssl !== false, silentMs: options.silentMs ?? silentMs });
   const client = postgres(url, {
     max: options.max,
     fetch_types: false,
@@ -65,9 +67,10 @@ export function openDatabase(options: DatabaseOptions) {
       synchronous_commit: options.durable ? 'on' : 'off',
     },
     ssl,
-    socket: (asked: Address) => sockets.add(openSocket(asked, ssl !== false)),
+    socket: (asked: Address) => sockets.add(asked),
   } as postgres.Options<Record<string, postgres.PostgresType>>);
   const db = drizzle(client, { schema });
+  renewals.set(db, sockets.renew);
   const pool = { max: options.max, open: sockets.open };
   return {
     db,
@@ -78,6 +81,11 @@ export function openDatabase(options: DatabaseOptions) {
     measure: () => measure(db),
   };
 }
+
+const renewals = new WeakMap<object, () => void>();
+
+/** Ends the connections of its pool, but those that were opened just now. For what is wrong with a session and not with its statement. */
+export const renewConnections = (db: Database): void => renewals.get(db)?.();
 
 type Queryable = { execute: (query: ReturnType<typeof sql>) => PromiseLike<unknown> };
 
@@ -107,40 +115,3 @@ async function measure(db: Queryable): Promise<number> {
 
 export type OpenDatabase = ReturnType<typeof openDatabase>;
 export type Database = OpenDatabase['db'];
-
-interface Address {
-  host: string[];
-  port: number[];
-  path?: string;
-}
-
-/** Those that are open or being opened. Looked at, since postgres.js takes all listeners off a socket when it upgrades to TLS. */
-function createSockets() {
-  let known: Socket[] = [];
-  const open = (): number => (known = known.filter((socket) => !socket.destroyed)).length;
-  return {
-    open,
-    add(socket: Socket): Socket {
-      open();
-      known.push(socket);
-      return socket;
-    },
-  };
-}
-
-/** Answers before it is connected: postgres.js would leak the connection if this failed, while it handles the socket's own errors. */
-function openSocket(options: Address, withTls: boolean): Socket {
-  const [host = '127.0.0.1'] = options.host;
-  const [port = 5432] = options.port;
-  const socket = options.path ? connectSocket(options.path) : connectSocket({ host, port });
-  socket.setTimeout(silentSocketMs, () => socket.destroy(new Error('the server was silent for too long')));
-  if (withTls) socket.once('data', (answer: Buffer) => endWithoutTls(socket, answer));
-  // postgres.js reads these two when it upgrades to TLS.
-  return Object.assign(socket, { host, port });
-}
-
-/** The first byte answers whether the server speaks TLS. postgres.js goes on after a no, and all that is left of it is a lost connection. */
-function endWithoutTls(socket: Socket, answer: Buffer): void {
-  if (answer.toString('latin1', 0, 1) === 'S') return;
-  socket.destroy(Object.assign(new Error('the server speaks no TLS'), { code: noTlsCode }));
-}

@@ -14,7 +14,15 @@ const lock = 6_277_041;
  * The lock is of the session and dies with it, so a migration that was killed is tried again by the next start.
  */
 export async function migrate(url: string, schema = defaultSchema): Promise<void> {
-  const { db, close } = openDatabase({ url, max: 1, name: 'bullpen migrate', durable: true, schema });
+  // To wait for the lock, or to make an index, may take any time.
+  const { db, close } = openDatabase({
+    url,
+    max: 1,
+    name: 'bullpen migrate',
+    durable: true,
+    schema,
+    silentMs: Infinity,
+  });
   try {
     await db.execute(sql`set statement_timeout = 0`);
     await db.execute(sql`select pg_advisory_lock(${sql.raw(String(lock))})`);

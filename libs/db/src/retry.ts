@@ -7,38 +7,50 @@ import { isTlsCode } from '@bullpen/runtime';
  * | verdict | SQLSTATE | then |
  * |---|---|---|
  * | again | 40001 40P01 55P03 | the whole statement, at most 5 times, 20…500 ms apart |
- * | reconnect | 08* 57P01–57P03 53300 25006 25P02, a dead socket, a certificate that is refused | until the server is back, within the caller's patience |
+ * | reconnect | 08* 57P01–57P03 57P05 53300 25006 25P02, a call on a socket that failed, a certificate that is refused | until the server is back, within the caller's patience; after 25* on a new connection |
  * | once | 57014 | one more time |
  * | pause | 53100 53200 | as reconnect, but slowly |
  * | value | 22* 54* | the caller looks for the guilty item |
  * | bug | 23* 42* and all else | thrown |
+ *
+ * Tries are counted by verdict: an outage uses up none of those for a conflict. A caller whose patience has no end gets no `again` and no
+ * `once` either: from then on the statement is tried each second. A worker that ended for a lock that somebody holds would have
+ * its death charged to all that it has in hand.
  */
 export type Verdict = 'again' | 'reconnect' | 'once' | 'pause' | 'value' | 'bug';
 
+/** Also without the name of a call: postgres.js has some of its own, and of several addresses only the code is told. */
 const socketCodes = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
   'CONNECT_TIMEOUT',
+  'EACCES',
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMFILE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPERM',
   'EPIPE',
   'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
 ]);
 
-/** Socket codes that say that nothing was sent. */
-const unsentCodes = new Set([
-  'ECONNREFUSED',
-  'CONNECT_TIMEOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
+/** Socket codes that say that nothing was sent, whatever the call. */
+const unsentCodes = new Set(['CONNECT_TIMEOUT', 'EAI_AGAIN', 'EAI_FAIL', 'ECONNREFUSED', 'EMFILE', 'ENOTFOUND']);
+
+/** Calls before anything can be sent. Of an open connection a host may be unreachable, too: then it may have come there. */
+const unsentCalls = new Set(['connect', 'getaddrinfo']);
+
+/** A session keeps these: a pool would go on with it when the server takes writes again. */
+const staleCodes = new Set(['25006', '25P02']);
 
 const unsure = new WeakSet<object>();
 
@@ -48,12 +60,11 @@ const unsure = new WeakSet<object>();
  */
 export const mayHaveCommitted = (error: unknown): boolean => unsure.has(Object(error));
 
-const leavesUnsure = (error: unknown): boolean => {
-  const code = codeOf(error);
-  return (socketCodes.has(code) && !unsentCodes.has(code)) || isSilence(error);
-};
+const leavesUnsure = (error: unknown): boolean =>
+  isOfSocket(error) && !unsentCodes.has(codeOf(error)) && !unsentCalls.has(callOf(error));
 
-const isSilence = (error: unknown): boolean => /the server was silent/.test(String((error as Error)?.cause ?? error));
+/** Any call of the system is one on the socket. */
+const isOfSocket = (error: unknown): boolean => socketCodes.has(codeOf(error)) || callOf(error) !== '';
 
 /** The SQLSTATE or socket code; Drizzle puts the driver's error into `cause`. */
 export function codeOf(error: unknown): string {
@@ -62,25 +73,31 @@ export function codeOf(error: unknown): string {
   return typeof found === 'string' ? found : '';
 }
 
+/** The call of the system that failed; of several addresses, that of the first. */
+function callOf(error: unknown): string {
+  const { cause = error } = (error ?? {}) as { cause?: unknown };
+  const fault = cause instanceof AggregateError ? (cause.errors[0] as unknown) : cause;
+  const { syscall } = (fault ?? {}) as { syscall?: unknown };
+  return typeof syscall === 'string' ? syscall : '';
+}
+
 export function verdictOf(error: unknown): Verdict {
   const code = codeOf(error);
   if (code === '40001' || code === '40P01' || code === '55P03') return 'again';
-  if (socketCodes.has(code) || code.startsWith('08') || /^(57P0[1-3]|53300|25006|25P02)$/.test(code))
-    return 'reconnect';
+  if (isOfSocket(error) || code.startsWith('08') || /^(57P0[1235]|53300|25006|25P02)$/.test(code)) return 'reconnect';
   // A start refuses it. Who runs already waits: it may be a certificate that was renewed too late.
   if (isTlsCode(code)) return 'reconnect';
   // 2200H: the sequence of batch numbers has reached the last partition. accept handles it.
   if (code === '57014') return 'once';
   if (code === '53100' || code === '53200') return 'pause';
   if ((code.startsWith('22') && code !== '2200H') || code.startsWith('54')) return 'value';
-  if (isSilence(error)) return 'reconnect';
   return 'bug';
 }
 
 /** Statements of a process: those on their way or waiting for a connection, and how often one was tried again, by verdict. */
 export interface Traffic {
   inFlight: number;
-  retries: Record<Exclude<Verdict, 'value' | 'bug'>, number>;
+  retries: Record<Repeated, number>;
 }
 
 export const createTraffic = (): Traffic => ({
@@ -91,33 +108,54 @@ export const createTraffic = (): Traffic => ({
 export interface Patience {
   /** How long to wait for a server that is gone; Infinity for a process that has nothing else to do. */
   reconnectMs: number;
-  /** Told of each repetition, for logs and counters. */
+  /** Told of each repetition, for logs and counters: which it is of its verdict. */
   onRetry?: (verdict: Verdict, error: unknown, tries: number) => void;
+  /** Makes the next try one on a new connection: of a session that may only read, or whose transaction has failed. */
+  renew?: () => void;
   /** Where they are counted. */
   traffic?: Traffic;
 }
 
-const triesMax = { again: 5, once: 1, reconnect: Infinity, pause: Infinity, value: 0, bug: 0 } as const;
+/** Of those that a caller with an end to its patience gets to see. */
+const triesMax = { again: 5, once: 1 } as const;
 
 /** Runs a statement, again where that helps. Throws the last error. */
 export async function withRetry<Result>(run: () => Promise<Result>, patience: Patience): Promise<Result> {
   const started = performance.now();
+  const tries = { again: 0, reconnect: 0, once: 0, pause: 0 };
   let sent = false;
-  for (let tries = 1; ; tries += 1) {
+  for (;;) {
     try {
       return await counted(run, patience.traffic);
     } catch (error) {
       const verdict = verdictOf(error);
       sent ||= leavesUnsure(error);
-      const waited = performance.now() - started;
-      const out = tries > triesMax[verdict] || (triesMax[verdict] === Infinity && waited > patience.reconnectMs);
-      if (out && sent) unsure.add(Object(error));
-      if (out) throw error;
-      if (patience.traffic && verdict !== 'value' && verdict !== 'bug') patience.traffic.retries[verdict] += 1;
-      patience.onRetry?.(verdict, error, tries);
-      await sleep(pauseMs(verdict, tries));
+      if (isOver(verdict, tries, performance.now() - started, patience)) {
+        if (sent) unsure.add(Object(error));
+        throw error;
+      }
+      tries[verdict] += 1;
+      if (patience.traffic) patience.traffic.retries[verdict] += 1;
+      if (staleCodes.has(codeOf(error))) patience.renew?.();
+      patience.onRetry?.(verdict, error, tries[verdict]);
+      await sleep(pauseMs(verdict, tries[verdict]));
     }
   }
+}
+
+type Repeated = Exclude<Verdict, 'value' | 'bug'>;
+
+/** After so many tries of each kind before this one. */
+function isOver(
+  verdict: Verdict,
+  tries: Record<Repeated, number>,
+  waitedMs: number,
+  { reconnectMs }: Patience,
+): verdict is 'value' | 'bug' {
+  if (verdict === 'value' || verdict === 'bug') return true;
+  if (reconnectMs === Infinity) return false;
+  if (verdict === 'again' || verdict === 'once') return tries[verdict] >= triesMax[verdict];
+  return waitedMs > reconnectMs;
 }
 
 async function counted<Result>(run: () => Promise<Result>, traffic: Traffic | undefined): Promise<Result> {
@@ -130,6 +168,8 @@ async function counted<Result>(run: () => Promise<Result>, traffic: Traffic | un
   }
 }
 
-/** 20…500 ms with jitter, growing with the tries; a full server gets 1 s. */
-const pauseMs = (verdict: Verdict, tries: number): number =>
-  verdict === 'pause' ? 1000 : Math.min(500, 20 * 2 ** Math.min(tries, 5)) * (0.5 + Math.random() / 2);
+/** 20…500 ms with jitter, growing with the tries; a full server gets 1 s, and so does what others are in the way of for long. */
+function pauseMs(verdict: Repeated, tries: number): number {
+  if (verdict === 'pause' || ((verdict === 'again' || verdict === 'once') && tries > triesMax[verdict])) return 1000;
+  return Math.min(500, 20 * 2 ** Math.min(tries, 5)) * (0.5 + Math.random() / 2);
+}

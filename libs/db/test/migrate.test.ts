@@ -1,12 +1,13 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
 import { createStatements, install, migrate, openDatabase } from '@bullpen/db';
 import { sql } from 'drizzle-orm';
 import { migrate as runMigrations } from 'drizzle-orm/postgres-js/migrator';
-import { expect, inject, it, onTestFinished } from 'vitest';
+import { expect, inject, it, onTestFinished, vi } from 'vitest';
 
 const folder = fileURLToPath(new URL('../migrations', import.meta.url));
 
@@ -86,4 +87,26 @@ it('a database of the version before keeps its rows, and what runs goes on', asy
   expect(left.map(({ name }) => name)).toEqual(['inputs_6000', 'results_6000']);
   const fresh = { id, name: null, handler: 'echo', total: 1, params: null, options: '{}' };
   expect(await statements.acceptInputs(fresh, [{ first: 0, size: 1, items: '[1]' }])).toBe(2001);
+});
+
+it('the lock of another migration is waited for, however long that takes', async () => {
+  const { db, url } = await databaseAt('0002_streams');
+  const holder = openDatabase({ url, max: 1, name: 'holder', durable: true });
+  onTestFinished(() => holder.close());
+  await holder.db.execute(sql`select pg_advisory_lock(6277041)`);
+  // Only the clock by which a silence is measured.
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const over = migrate(url).then(() => null, (error: unknown) => error); // prettier-ignore
+  const waits = sql`select from pg_stat_activity where application_name = 'bullpen migrate'
+    and datname = current_database() and wait_event = 'advisory'`;
+  for (let tries = 0; (await db.execute(waits)).length === 0; tries += 1) {
+    expect(tries).toBeLessThan(200);
+    await sleep(25);
+  }
+  await vi.advanceTimersByTimeAsync(60_000);
+  await sleep(100);
+  expect(await db.execute(waits)).toHaveLength(1);
+  await holder.db.execute(sql`select pg_advisory_unlock(6277041)`);
+  expect(await over).toBeNull();
 });

@@ -147,18 +147,25 @@ export function createIsolation({ statements, leaseMs, name, onDone, log }: Isol
     suspect?.resolve('over', answer);
   }
 
+  /** Each of these waits for a server that is gone. */
+  async function takeBack(worker: string): Promise<void> {
+    const repaired = await statements.abandon({ worker, crashed: true });
+    const failed = repaired.filter(({ fate }) => fate === 'failed').length;
+    onDone({ items: failed, failed });
+    await statements.leave(worker);
+  }
+
   /**
    * What the process had in hand goes back at once, with a crash more: it had nothing but the suspect. Where it has
-   * settled that before its end, nothing is left to take from it.
+   * settled that before its end, nothing is left to take from it. The worker itself never ends with it.
    */
   async function bury(isolated: Isolated, code: number | null, signal: NodeJS.Signals | null): Promise<void> {
     if (isolated.idle !== null) clearTimeout(isolated.idle);
     if (isolated.id !== null && isolated.suspect !== null) {
       log.warn({ chunk: isolated.suspect.chunk, code, signal }, 'a process ended with its suspect');
-      const repaired = await statements.abandon({ worker: isolated.id, crashed: true });
-      const failed = repaired.filter(({ fate }) => fate === 'failed').length;
-      onDone({ items: failed, failed });
-      await statements.leave(isolated.id);
+      await takeBack(isolated.id).catch((error: unknown) =>
+        log.error(errorFacts(error), 'what a process had could not be taken back: others will repair it'),
+      );
     }
     processes.delete(isolated);
     finish(isolated, {});

@@ -1,4 +1,4 @@
-import type { Database } from '../database.ts';
+import { type Database, renewConnections } from '../database.ts';
 import { type Patience, withRetry } from '../retry.ts';
 import { prepareAccept } from './accept.ts';
 import { prepareApiKeys, prepareCreateApiKey, prepareRevokeApiKey } from './api-keys.ts';
@@ -57,10 +57,11 @@ type Statement<Args extends readonly unknown[], Answer> = (...args: Args) => Pro
 
 /** All statements, each of which may be repeated and is, where that helps (retry.ts). */
 export function createStatements(db: Database, patience: Patience) {
+  const patient = { ...patience, renew: () => renewConnections(db) };
   // Prepared when first used: no process uses all of them, and all together take a start 50 ms of cpu.
   const again = <Args extends readonly unknown[], Answer>(prepare: (db: Database) => Statement<Args, Answer>) => {
     let statement: Statement<Args, Answer> | undefined;
-    return (...args: Args): Promise<Answer> => withRetry(() => (statement ??= prepare(db))(...args), patience);
+    return (...args: Args): Promise<Answer> => withRetry(() => (statement ??= prepare(db))(...args), patient);
   };
   let both: ReturnType<typeof prepareAccept> | undefined;
   const accepts = (): ReturnType<typeof prepareAccept> => (both ??= prepareAccept(db));
