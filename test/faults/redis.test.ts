@@ -71,6 +71,15 @@ describe.runIf(hasRedis)('Redis', () => {
     expect(await trial.outcome()).toEqual([]);
   });
 
+  it('X23 its connections die without a word, new ones work: I1, I2, I3, I4, I5, I7', async () => {
+    await begin();
+    await house.proxies.redis!.set({ forgetsOpen: true });
+    const started = performance.now();
+    expect(await trial.outcome()).toEqual([]);
+    console.log(`over ${Math.round((performance.now() - started) / 1000)} s after its connections died`);
+    await house.proxies.redis!.set({});
+  });
+
   const refusals = {
     'at maxmemory': [['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
     'a replica that takes no writes': [['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],

@@ -27,6 +27,8 @@ export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
     enableOfflineQueue: role === 'consumer',
     retryStrategy: (tries) => Math.min(50 * 2 ** tries, 2000),
     connectTimeout: 5000,
+    // Of those that nothing is sent on for long.
+    keepAlive: 10_000,
   });
 }
 

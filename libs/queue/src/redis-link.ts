@@ -1,5 +1,7 @@
 import { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { openRedis } from './connection.ts';
+import { endWhenMute } from './mute.ts';
 import type { Link } from './link.ts';
 import { queueName, queuePrefix } from './names.ts';
 
@@ -11,7 +13,7 @@ const jobsKept = { removeOnComplete: { count: 20 }, removeOnFail: { count: 20 } 
 
 /** All partitions share one connection; each worker adds the one that BullMQ blocks on. */
 export function openRedisLink(url: string, installationId: string, role: 'producer' | 'consumer'): Link {
-  const connection = openRedis(url, role);
+  const connection = openShared(url, role);
   const place = (partition: number) => ({ connection, prefix: queuePrefix(installationId, partition) });
   return {
     kind: 'redis',
@@ -31,4 +33,16 @@ export function openRedisLink(url: string, installationId: string, role: 'produc
     isHot: (error) => hotErrors.test(error.message),
     close: async () => connection.disconnect(),
   };
+}
+
+function openShared(url: string, role: 'producer' | 'consumer'): Redis {
+  const connection = openRedis(url, role);
+  endWhenMute(connection, true);
+  const duplicate = connection.duplicate.bind(connection);
+  connection.duplicate = (options) => {
+    const copy = duplicate(options);
+    endWhenMute(copy, false);
+    return copy;
+  };
+  return connection;
 }
