@@ -49,11 +49,25 @@ export function createAdmission({ statements, settings, redisUrl, databaseUrl, l
     return `The disk has ${freeMb} MiB left (DISK_FREE_MIN_MB is ${settings.diskFreeMinMb})`;
   }
 
+  /** What cannot be asked is not full: else one that was, and is away since, would keep all out until it is back. */
+  async function unlessBlind(ask: () => Promise<string | null>): Promise<string | null> {
+    try {
+      return await ask();
+    } catch (error) {
+      warnBlind(error);
+      return null;
+    }
+  }
+
+  const warnBlind = (error: unknown): void =>
+    log.warn(errorFacts(error), 'how much room there is could not be found out');
+
   async function look(): Promise<void> {
     const before = taken;
     backlog = await statements.backlog();
     taken -= before;
-    const found = (await Promise.all([redisFull(), diskFull()])).find((each) => each !== null) ?? null;
+    const found =
+      (await Promise.all([unlessBlind(redisFull), unlessBlind(diskFull)])).find((each) => each !== null) ?? null;
     if (found !== null && found !== full) log.warn({ reason: found }, 'nothing more is accepted');
     full = found;
   }
@@ -61,9 +75,7 @@ export function createAdmission({ statements, settings, redisUrl, databaseUrl, l
   return {
     /** For a loop: looks, and answers when to look again. What cannot be looked at keeps nobody out: who asks is told by what fails then. */
     async once(): Promise<number> {
-      await look().catch((error: unknown) =>
-        log.warn(errorFacts(error), 'how much room there is could not be found out'),
-      );
+      await look().catch(warnBlind);
       return lookMs;
     },
 
