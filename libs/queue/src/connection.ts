@@ -29,6 +29,9 @@ export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
     retryStrategy: (tries) => Math.min(50 * 2 ** tries, 1000),
     connectTimeout: 2000,
     maxLoadingRetryTime: 1000,
+    // A primary that has become a replica keeps its connections: a new one goes where the name leads by now. Redis 6.2 puts the
+    // word within the message. The pause of consume.ts keeps these few.
+    reconnectOnError: ({ message }) => /\b(READONLY|MASTERDOWN)\b/.test(message),
     // Of those that nothing is sent on for long.
     keepAlive: 10_000,
   });

@@ -34,7 +34,7 @@ interface Link {
 
 /** Stands before a server; `set` changes the weather at run time. The same seed gives the same jitter. */
 export async function openProxy(target: string, seed = 1) {
-  const { hostname, port } = new URL(target);
+  let place = new URL(target);
   const dice = createDice(seed);
   const links = new Set<Link>();
   const drops = new Set<(bytes: Buffer, way: 'up' | 'down', link: Link) => void>();
@@ -56,7 +56,7 @@ export async function openProxy(target: string, seed = 1) {
   }
 
   function accept(client: Socket): void {
-    const server = connect(Number(port), hostname);
+    const server = connect(Number(place.port), place.hostname);
     const link: Link = { client, server, isDropped: false, isForgotten: false };
     links.add(link);
     const over = (): void => {
@@ -116,6 +116,9 @@ export async function openProxy(target: string, seed = 1) {
       if (next.refuses) await refuse();
       else if (listening === null) await listen();
     },
+
+    /** New connections go to another server from now on, those that are open stay where they are: a name that was given to another. */
+    leadTo: (server: string): void => void (place = new URL(server)),
 
     /** Cuts all open connections as a machine does that was restarted. */
     reset(): void {
