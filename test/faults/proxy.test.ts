@@ -87,6 +87,24 @@ describe('the fault proxy', () => {
     await eventually('it is reset', () => fourth.state.over === 'ECONNRESET');
   });
 
+  it('forgets the connections that are open, for ever, and takes new ones', async () => {
+    const { socket, state } = await open();
+    socket.write('1');
+    await eventually('it is answered', () => state.got === '1');
+    await proxy.set({ forgetsOpen: true });
+    socket.write('2');
+    const other = await open();
+    other.socket.write('3');
+    await eventually('a new one works', () => other.state.got === '3');
+    await proxy.set({});
+    socket.end('4');
+    // That nothing comes takes a while to be seen.
+    await sleep(30);
+    expect({ seen, ...state }).toEqual({ seen: '13', got: '1', over: '' });
+    other.socket.write('5');
+    await eventually('the new one still works', () => other.state.got === '35');
+  });
+
   it('drops the reply to one request, which the server gets', async () => {
     const { socket, state } = await open();
     const dropped = proxy.dropReply('up', 'second');

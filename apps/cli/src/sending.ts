@@ -59,7 +59,7 @@ async function persist<Answer>(
     try {
       return await send();
     } catch (error) {
-      broke ||= error instanceof UnreachableError && error.why === 'broke off';
+      broke ||= error instanceof UnreachableError && error.why !== 'silent';
       if (signal.aborted || !mayPass(error, broke)) throw error;
       const { lines } = explain(error);
       const waitMs = waits[tries];

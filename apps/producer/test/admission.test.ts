@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '@bullpen/runtime';
-import { hasRedis, testRedisUrl } from '@bullpen/testkit';
+import { hasRedis, openProxy, testRedisUrl } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterEach, describe, expect, it, onTestFinished, test } from 'vitest';
 import { type AdmissionDeps, createAdmission } from '../src/intake/admission.ts';
@@ -136,3 +136,20 @@ test.runIf(hasRedis)(
     expect((await count(1)).status).toBe(202);
   },
 );
+
+test.runIf(hasRedis)('Redis that was full and is away keeps nobody out, the disk still does', async () => {
+  const proxy = await openProxy(testRedisUrl());
+  onTestFinished(() => proxy.close());
+  const dataDir = await mkdtemp(join(tmpdir(), 'bullpen-disk-'));
+  onTestFinished(() => rm(dataDir, { recursive: true }));
+  const settings = { redisMemoryMaxPercent: 1e-9, diskFreeMinMb: 1e9, dataDir };
+  const { look } = await limited(settings, { redisUrl: proxy.url });
+  expect(await count(1)).toMatchObject(noRoom(/Redis has filled 0 %/));
+  await proxy.set({ refuses: true });
+  await look();
+  expect((await count(1)).status).toBe(202);
+  await app.close();
+  await mkdir(join(dataDir, 'postgres'));
+  await limited(settings, { redisUrl: proxy.url });
+  expect(await count(1)).toMatchObject(noRoom(/MiB left/));
+});

@@ -9,7 +9,7 @@ import { linesOf } from './lines.ts';
 import type { CreatedKey, KeyAnswer, NewKeyBody } from './keys.ts';
 import type { HandlerLimits, HandlerLimitsBody } from './limits.ts';
 import { completeHeader, countedHeader, type Result, type ResultPage } from './result.ts';
-import { createTransport } from './transport.ts';
+import { createTransport, type Patience } from './transport.ts';
 
 export interface BatchesQuery {
   state?: Batch['state'] | undefined;
@@ -40,14 +40,21 @@ export interface ResultCsvQuery extends ResultLinesQuery {
   escapeFormulas?: boolean | undefined;
 }
 
+export interface ClientOptions {
+  url: string;
+  apiKey?: string | undefined;
+  /** For tests; unset: 30 s for an answer, 45 s between two bytes of events. */
+  patience?: Patience | undefined;
+}
+
 export type Client = ReturnType<typeof createClient>;
 
 /**
  * The API from a program. Every call rejects with ApiError where the service says no, and with UnreachableError where
  * nobody answers or the answer breaks off. Answers are not checked again: the service made them by the same types.
  */
-export function createClient({ url, apiKey }: { url: string; apiKey?: string | undefined }) {
-  const transport = createTransport(url, apiKey);
+export function createClient({ url, apiKey, patience }: ClientOptions) {
+  const transport = createTransport(url, apiKey, patience);
   const { send, read, bytesOf } = transport;
   const batchPath = (id: string): string => `/v1/batches/${encodeURIComponent(id)}`;
   const resultsPath = (id: string): string => `${batchPath(id)}/results`;
@@ -124,7 +131,7 @@ export function createClient({ url, apiKey }: { url: string; apiKey?: string | u
     /** What all batches of a handler together may do; what is left out is not limited. */
     limitHandler: (name: string, limits: HandlerLimitsBody): Promise<HandlerLimits> =>
       read(`/v1/handlers/${encodeURIComponent(name)}/limits`, {}, jsonBody('PUT', limits)),
-    workers: (): Promise<{ items: WorkerAnswer[] }> => read('/v1/workers'),
+    workers: (signal?: AbortSignal): Promise<{ items: WorkerAnswer[] }> => read('/v1/workers', {}, signalOf(signal)),
     partitions: (): Promise<{ items: PartitionAnswer[] }> => read('/v1/partitions'),
 
     keys: (): Promise<{ items: KeyAnswer[] }> => read('/v1/keys'),

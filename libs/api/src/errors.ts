@@ -13,13 +13,14 @@ export class ApiError extends Error {
   }
 }
 
-/** Nobody answers, or the connection broke before the end of the answer: then nobody knows what has become of the request. */
+/** Nobody answers, one that takes connections says nothing, or the connection broke before the end of the answer: then nobody knows what has become of the request. */
 export class UnreachableError extends Error {
-  readonly why: 'silent' | 'broke off';
+  readonly why: 'silent' | 'mute' | 'broke off';
 
-  constructor(url: string, why: 'silent' | 'broke off', cause: unknown) {
+  constructor(url: string, why: UnreachableError['why'], cause: unknown) {
     const words = {
       silent: `No Bullpen answers at ${url}: start one with npm start, or set BULLPEN_URL`,
+      mute: `The service at ${url} did not answer in time: is that the right BULLPEN_URL? If so, look at its log, and at what stands between`,
       'broke off': `The connection to the Bullpen at ${url} broke off before the end of its answer`,
     };
     super(words[why], { cause });

@@ -17,27 +17,30 @@ export interface FollowOptions {
  * on, ApiError of a service that says no, and UnreachableError of one that is away for half a minute.
  */
 export async function* followEvents(
-  { send, bytesOf }: Transport,
+  { send, livelyBytesOf }: Transport,
   path: string,
   { signal, lastEventId }: FollowOptions,
 ): AsyncGenerator<BatchEvent> {
   let seen = lastEventId;
-  let goodAt = -Infinity;
+  let connected = false;
+  let lostAt: number | null = null;
   for (;;) {
     try {
       const response = await send(path, {}, requestAfter(seen, signal));
       if (response.status === 204) return;
-      goodAt = performance.now();
+      connected = true;
+      lostAt = null;
       const before = seen;
-      for await (const event of eventsIn(bytesOf(response, signal))) {
+      for await (const event of eventsIn(livelyBytesOf(response, signal))) {
         seen = event.id;
-        goodAt = performance.now();
         yield event;
       }
       // Whatever answers without an event is not asked again at once.
       if (seen === before) await pause(signal);
     } catch (error) {
-      if (signal?.aborted || !mayPass(error) || performance.now() - goodAt > awayMaxMs) throw error;
+      lostAt ??= performance.now();
+      const isAway = !connected || performance.now() - lostAt > awayMaxMs;
+      if (signal?.aborted || !mayPass(error) || isAway) throw error;
       await pause(signal);
     }
   }

@@ -31,6 +31,10 @@ async function checkRedis(url: string): Promise<ServerCheck> {
     const [, major = '0', minor = '0'] = version ?? [];
     if (Number(major) * 100 + Number(minor) < 602)
       problems.push(`Redis ${major}.${minor} at ${host} is too old: Bullpen needs 6.2 or newer, or Valkey`);
+    if (/redis_mode:cluster/.test(info))
+      problems.push(
+        `Redis at ${host} is a node of a Redis Cluster, which Bullpen cannot use: give REDIS_URL a server of its own, or turn cluster mode off there`,
+      );
     const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1];
     if (policy !== undefined && policy !== 'noeviction') {
       problems.push(

@@ -19,14 +19,21 @@ export function createRedis(url: string, options: RedisOptions): Redis {
  * A connection to Redis. `role: 'producer'` fails at once while Redis is away, so that nothing is marked that cannot be
  * added; `role: 'consumer'` waits for ever, as BullMQ's workers want it.
  *
- * Reconnects within 2 s; ioredis' own back-off would go to 20 s.
+ * Is ready within 2 s of the server's return, of which a connect and its handshake may take one; ioredis' own back-off would go to
+ * 20 s, and to 10 s where the server says that it still loads.
  */
 export function openRedis(url: string, role: 'producer' | 'consumer'): Redis {
   return createRedis(url, {
     maxRetriesPerRequest: role === 'consumer' ? null : 1,
     enableOfflineQueue: role === 'consumer',
-    retryStrategy: (tries) => Math.min(50 * 2 ** tries, 2000),
-    connectTimeout: 5000,
+    retryStrategy: (tries) => Math.min(50 * 2 ** tries, 1000),
+    connectTimeout: 2000,
+    maxLoadingRetryTime: 1000,
+    // A primary that has become a replica keeps its connections: a new one goes where the name leads by now. Redis 6.2 puts the
+    // word within the message. The pause of consume.ts keeps these few.
+    reconnectOnError: ({ message }) => /\b(READONLY|MASTERDOWN)\b/.test(message),
+    // Of those that nothing is sent on for long.
+    keepAlive: 10_000,
   });
 }
 

@@ -34,6 +34,7 @@ export interface PublisherOptions {
 
 /** addBulk of 1 000 jobs takes about 45 ms; a server that needs longer than this is away. */
 const addDeadlineMs = 5000;
+const reopenMs = 500;
 /** Job states in which a job will still run. With kept completed jobs, that the key exists says nothing. */
 const alive = new Set(['waiting', 'active', 'prioritized', 'delayed', 'waiting-children', 'paused']);
 
@@ -52,7 +53,21 @@ export type Publisher = ReturnType<typeof createPublisher>;
 /** The queues of all partitions, from the side that adds. */
 export function createPublisher(options: PublisherOptions) {
   const link = openLink(options.backend, options.installationId, 'producer');
-  const queues = Array.from({ length: options.partitions }, (_, partition) => openQueue(link, partition));
+  const queues: Queue[] = [];
+  let closed = false;
+
+  /** BullMQ keeps for good that an answer was lost while it opened a queue, which then takes no job any more: another takes its place. */
+  function open(partition: number): void {
+    if (closed) return;
+    const queue = openQueue(link, partition);
+    queues[partition] = queue;
+    if (link.kind !== 'redis') return;
+    queue.waitUntilReady().catch(() => {
+      queue.close().catch(() => undefined);
+      setTimeout(open, reopenMs, partition).unref();
+    });
+  }
+  for (let partition = 0; partition < options.partitions; partition += 1) open(partition);
 
   async function addSlice(partition: number, jobs: readonly ChunkJob[]): Promise<void> {
     const bulk = jobs.map((job) => ({
@@ -112,6 +127,7 @@ export function createPublisher(options: PublisherOptions) {
     },
 
     async close(): Promise<void> {
+      closed = true;
       await Promise.allSettled(queues.map((queue) => withDeadline(2000, 'close', queue.close())));
       await link.close();
     },

@@ -7,6 +7,7 @@ export { createDice, type Dice } from './dice.ts';
 export { eventually } from './eventually.ts';
 export { type Execution, isIn, repeatsOf, type Window } from './faults/executions.ts';
 export { openProxy, type Proxy } from './faults/proxy.ts';
+export { openOwnServers } from './faults/servers.ts';
 export { type ServerName } from './faults/servers.ts';
 export { openTrial, type Trial } from './faults/trial.ts';
 export { freePort } from './free-port.ts';

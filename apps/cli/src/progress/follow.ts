@@ -54,7 +54,7 @@ async function showCounts(client: Client, id: string, display: ProgressDisplay, 
     const now = performance.now();
     if (now - workersAt >= WORKERS_EVERY_MS) {
       workersAt = now;
-      workers = await client.workers().then(
+      workers = await client.workers(signal).then(
         ({ items }) => items.length,
         () => workers,
       );

@@ -11,6 +11,8 @@ export interface PipeDeps {
   jitter: () => number;
   /** Looks at what came before anything else; true: it goes no further. */
   isTaken: (bytes: Buffer) => boolean;
+  /** For good: what is on its way goes no further, and no end is passed on. */
+  isForgotten: () => boolean;
   cutAfterBytes?: number | undefined;
   cut?: () => void;
 }
@@ -20,7 +22,8 @@ const lookMs = 10;
 const heldMaxBytes = 1024 * 1024;
 
 /** One direction of a connection: what comes is passed on in order, when the weather allows. */
-export function createPipe({ from, to, way, weather, jitter, isTaken, cutAfterBytes, cut }: PipeDeps): void {
+export function createPipe(deps: PipeDeps): void {
+  const { from, to, way, weather, jitter, isTaken, isForgotten, cutAfterBytes, cut } = deps;
   const held: { bytes: Buffer; at: number }[] = [];
   let heldBytes = 0;
   let passed = 0;
@@ -44,6 +47,7 @@ export function createPipe({ from, to, way, weather, jitter, isTaken, cutAfterBy
   }
 
   function write(bytes: Buffer): void {
+    if (isForgotten()) return;
     const left = (cutAfterBytes ?? Infinity) - passed;
     passed += bytes.length;
     to.write(bytes.subarray(0, left));
@@ -56,10 +60,10 @@ export function createPipe({ from, to, way, weather, jitter, isTaken, cutAfterBy
     for (let next = held.shift(); next !== undefined; next = held.shift()) {
       await pass(next);
       heldBytes -= next.bytes.length;
-      if (heldBytes < heldMaxBytes) from.resume();
+      if (heldBytes < heldMaxBytes && !isForgotten()) from.resume();
     }
     busy = false;
-    if (ended) to.end();
+    if (ended && !isForgotten()) to.end();
   }
 
   from.on('data', (bytes: Buffer) => {

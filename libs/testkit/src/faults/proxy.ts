@@ -12,6 +12,11 @@ export interface Weather {
   bytesPerSecond?: number;
   /** Nothing comes through, and nobody is told: both ways, only to the server, or only back. What was sent comes when it is over. */
   hole?: 'both' | 'up' | 'down';
+  /**
+   * Connections that are open when it begins are dead for ever: nothing comes through, neither end is told, also not when it is
+   * over. Those that are opened from then on are as they should be.
+   */
+  forgetsOpen?: boolean;
   /** No new connection is taken, and those that are open are cut. */
   refuses?: boolean;
   /** Each connection that is opened from now on is cut after so many bytes of replies. */
@@ -23,11 +28,13 @@ interface Link {
   server: Socket;
   /** The client is cut off; what it has sent is still read by the server, whose replies go nowhere. */
   isDropped: boolean;
+  /** Nobody passes anything on, or tells an end of it that the other one is gone. */
+  isForgotten: boolean;
 }
 
 /** Stands before a server; `set` changes the weather at run time. The same seed gives the same jitter. */
 export async function openProxy(target: string, seed = 1) {
-  const { hostname, port } = new URL(target);
+  let place = new URL(target);
   const dice = createDice(seed);
   const links = new Set<Link>();
   const drops = new Set<(bytes: Buffer, way: 'up' | 'down', link: Link) => void>();
@@ -42,11 +49,18 @@ export async function openProxy(target: string, seed = 1) {
     }
   }
 
+  /** Nothing is read any more, so that not even the end of a connection is answered. */
+  function forget(link: Link): void {
+    link.isForgotten = true;
+    for (const socket of [link.client, link.server]) socket.pause();
+  }
+
   function accept(client: Socket): void {
-    const server = connect(Number(port), hostname);
-    const link: Link = { client, server, isDropped: false };
+    const server = connect(Number(place.port), place.hostname);
+    const link: Link = { client, server, isDropped: false, isForgotten: false };
     links.add(link);
     const over = (): void => {
+      if (link.isForgotten) return;
       links.delete(link);
       cut(link);
     };
@@ -58,7 +72,7 @@ export async function openProxy(target: string, seed = 1) {
       return way === 'down' && link.isDropped;
     }; // prettier-ignore
     const { cutAfterBytes } = weather;
-    const deps = { weather: () => weather, jitter: () => dice.roll() };
+    const deps = { weather: () => weather, jitter: () => dice.roll(), isForgotten: () => link.isForgotten };
     createPipe({ ...deps, from: client, to: server, way: 'up', isTaken: look('up') });
     createPipe({ ...deps, from: server, to: client, way: 'down', isTaken: look('down'), cutAfterBytes, cut: over });
   }
@@ -80,7 +94,10 @@ export async function openProxy(target: string, seed = 1) {
 
   async function refuse(): Promise<void> {
     const server = stopListening();
-    for (const link of links) cut(link);
+    for (const link of links) {
+      link.isForgotten = false;
+      cut(link);
+    }
     if (server !== null && links.size > 0) await once(server, 'close');
   }
 
@@ -95,9 +112,13 @@ export async function openProxy(target: string, seed = 1) {
 
     async set(next: Weather): Promise<void> {
       weather = next;
+      if (next.forgetsOpen) for (const link of links) forget(link);
       if (next.refuses) await refuse();
       else if (listening === null) await listen();
     },
+
+    /** New connections go to another server from now on, those that are open stay where they are: a name that was given to another. */
+    leadTo: (server: string): void => void (place = new URL(server)),
 
     /** Cuts all open connections as a machine does that was restarted. */
     reset(): void {
