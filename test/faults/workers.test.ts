@@ -35,8 +35,9 @@ const places = [
 
 describe.each(Object.entries(works))('items %s', (_, groups) => {
   it.each(places)('%s worker killed %s: I1, I2, I3, I4, I5, I7', async (_x, _when, place) => {
-    const id = await trial.submit({ count: 300, ms: 10, ...groups, options: { chunkSize: 20 } });
+    // First the worker: one that finds work may be dead before it has said that it is ready.
     const worker = await house.addWorker({ TEST_CRASH_AT: place });
+    const id = await trial.submit({ count: 300, ms: 10, ...groups, options: { chunkSize: 20 } });
     expect(await worker.over()).toBe(null);
     const repeatsMax = await inFlight(id);
     const { succeeded } = (await trial.client.read(id))!.counts;
