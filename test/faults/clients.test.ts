@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createDice, eventually, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -25,11 +26,23 @@ describe('batches', () => {
   it(`X41 that are cancelled, paused, resumed and retried at random moments (seed ${seed}): I1, I2, I3, I4, I5, I7, I8`, async () => {
     const dice = createDice(seed);
     const cancelledAt = new Map<string, number>();
+    // Seconds of work in hand: nothing of it may start for long after the cancel.
+    const slow = await trial.submit({ count: 2000, ms: 500, options: { chunkSize: 200 } });
+    await trial.started(1);
+    await sleep(1000);
+    expect(await trial.client.control(slow, 'cancel')).toBe(true);
+    cancelledAt.set(slow, Date.now());
     const ids: string[] = [];
-    for (let batch = 0; batch < 10; batch += 1)
+    for (let batch = 0; batch < 8; batch += 1)
       ids.push(
         await trial.submit({ count: 400, ms: 20, ...(batch % 2 ? { keys: 20 } : {}), options: { chunkSize: 20 } }),
       );
+    // Some of their items fail, so that there is something to retry.
+    const fails = { handler: 'fail', count: 200, params: { rate: 0.5 }, options: { maxAttempts: 1, chunkSize: 20 } };
+    const failing = await Promise.all([trial.client.submit(fails), trial.client.submit(fails)]);
+    ids.push(...failing);
+    await house.ended(failing[0]);
+    expect(await trial.client.control(failing[0], 'retry')).toBe(true);
     for (let step = 0; step < 60; step += 1) {
       const id = ids[dice.below(ids.length)]!;
       const action = (['pause', 'pause', 'resume', 'resume', 'resume', 'retry', 'cancel'] as const)[dice.below(7)]!;
@@ -44,7 +57,8 @@ describe('batches', () => {
       const late = executions.filter(({ batch, startedAt }) => batch === id && startedAt > at + 2000);
       expect(late).toEqual([]);
     }
-    expect(cancelledAt.size).toBeGreaterThan(0);
+    const retried = await house.database.db.execute(sql`select from audit where action = 'retry' and changed`);
+    expect(retried.length).toBeGreaterThan(0);
     expect(await trial.outcome()).toEqual([]);
   });
 });
