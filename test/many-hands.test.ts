@@ -78,7 +78,7 @@ describe('many hands', () => {
       const trial = openTrial(house);
       const lostAt = new Map<number, number>();
       const id = await trial.submit({ count: items, ms: 60, options: { chunkSize: 100 } });
-      await trial.started(items * 0.02);
+      await trial.started(200);
       await Promise.all(Array.from({ length: 5 }, () => house.addWorker()));
       await shared('2,2,2,2,2,2');
       const [first, frozen, killed, left, leftToo, last] = house.workers as [AppProcess, ...AppProcess[]];
@@ -102,7 +102,7 @@ describe('many hands', () => {
       lostAt.set(last!.pid(), Date.now());
       await shared('6,6');
       for (const worker of [first, frozen!]) await atWork(trial, worker);
-      const { counts } = await house.ended(id, 60_000 + items);
+      const { counts } = await house.ended(id, 60_000 + 2 * items);
       expect(counts).toMatchObject({ succeeded: items, failed: 0 });
       // Whatever ran once more had begun in a worker that was lost, before that was so.
       const runs = (await trial.executions()).sort((a, b) => a.index - b.index || a.start - b.start);
@@ -116,7 +116,7 @@ describe('many hands', () => {
       tell(moves);
       expect(await first.end('SIGTERM')).toBe(0);
     },
-    120_000 + items,
+    120_000 + 2 * items,
   );
 
   it('partitions move although the chunks in them would take minutes', async () => {
