@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { createDice, eventually, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDice, eventually, freePort, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { seed } from './seed.ts';
@@ -15,6 +16,7 @@ beforeAll(async () => {
     HANDLERS: 'libs/handlers/src,libs/testkit/handlers',
     LEASE_MS: String(leaseMs),
     WORKER_CONCURRENCY: '20',
+    PORT: await freePort(),
   };
   house = await startHouse({ workers: 2, env });
 });
@@ -25,11 +27,23 @@ describe('batches', () => {
   it(`X41 that are cancelled, paused, resumed and retried at random moments (seed ${seed}): I1, I2, I3, I4, I5, I7, I8`, async () => {
     const dice = createDice(seed);
     const cancelledAt = new Map<string, number>();
+    // Seconds of work in hand: nothing of it may start for long after the cancel.
+    const slow = await trial.submit({ count: 2000, ms: 500, options: { chunkSize: 200 } });
+    await trial.started(1);
+    await sleep(1000);
+    expect(await trial.client.control(slow, 'cancel')).toBe(true);
+    cancelledAt.set(slow, Date.now());
     const ids: string[] = [];
-    for (let batch = 0; batch < 10; batch += 1)
+    for (let batch = 0; batch < 8; batch += 1)
       ids.push(
         await trial.submit({ count: 400, ms: 20, ...(batch % 2 ? { keys: 20 } : {}), options: { chunkSize: 20 } }),
       );
+    // Some of their items fail, so that there is something to retry.
+    const fails = { handler: 'fail', count: 200, params: { rate: 0.5 }, options: { maxAttempts: 1, chunkSize: 20 } };
+    const failing = await Promise.all([trial.client.submit(fails), trial.client.submit(fails)]);
+    ids.push(...failing);
+    await house.ended(failing[0]);
+    expect(await trial.client.control(failing[0], 'retry')).toBe(true);
     for (let step = 0; step < 60; step += 1) {
       const id = ids[dice.below(ids.length)]!;
       const action = (['pause', 'pause', 'resume', 'resume', 'resume', 'retry', 'cancel'] as const)[dice.below(7)]!;
@@ -44,7 +58,8 @@ describe('batches', () => {
       const late = executions.filter(({ batch, startedAt }) => batch === id && startedAt > at + 2000);
       expect(late).toEqual([]);
     }
-    expect(cancelledAt.size).toBeGreaterThan(0);
+    const retried = await house.database.db.execute(sql`select from audit where action = 'retry' and changed`);
+    expect(retried.length).toBeGreaterThan(0);
     expect(await trial.outcome()).toEqual([]);
   });
 });
@@ -159,4 +174,82 @@ describe('clients', () => {
     expect(seen).toEqual(Array.from({ length: 5000 }, (_, index) => index));
     expect(await trial.outcome()).toEqual([]);
   });
+
+  it('X42 that page and stream through results while the producer is killed and its sessions ended see each once: I10', async () => {
+    const count = 12_000;
+    const id = await trial.submit({ count, text: 'x'.repeat(500), options: { chunkSize: 500 } });
+    await trial.client.settle();
+    let isOver = false;
+    async function disturb(): Promise<void> {
+      for (let fault = 1; !isOver; fault += 1) {
+        await sleep(250);
+        if (fault % 3 === 1) await house.producer.end('SIGKILL').then(() => house.producer.restart());
+        else
+          await house.database.db.execute(sql`select pg_terminate_backend(pid) from pg_stat_activity
+            where application_name like 'bullpen producer%' and datname = current_database()`);
+      }
+    }
+    const disturbing = disturb();
+    const [paged, streamed] = await Promise.all([readPages(id), readStream(id)]);
+    isOver = true;
+    await disturbing;
+    console.log(`${paged.cuts} of the pages did not come, the stream was cut ${streamed.cuts} times`);
+    for (const { seen, cuts } of [paged, streamed]) {
+      expect(seen).toEqual(Array.from({ length: count }, (_, index) => index));
+      expect(cuts).toBeGreaterThan(0);
+    }
+    // How often its items ran before is not what this is about.
+    expect(await trial.outcome({ repeatsMax: count })).toEqual([]);
+  }, 90_000);
 });
+
+/** What a reader has seen, and how often it had to ask again. */
+interface Read {
+  seen: number[];
+  cuts: number;
+}
+
+/** Asks for a page that did not come once more, with its cursor. */
+async function readPages(id: string): Promise<Read> {
+  const read: Read = { seen: [], cuts: 0 };
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const { status, body } = await trial.client.ask(
+      `/v1/batches/${id}/results?limit=50${cursor && `&cursor=${cursor}`}`,
+    );
+    if (status === 200) {
+      const page = body as unknown as { items: { index: number }[]; nextCursor: string | null };
+      read.seen.push(...page.items.map(({ index }) => index));
+      cursor = page.nextCursor;
+    } else {
+      expect([0, 503]).toContain(status);
+      read.cuts += 1;
+      await sleep(50);
+    }
+  }
+  return read;
+}
+
+/** Reads slowly, and goes on after the last whole line of an answer that broke off. One that ends must be whole. */
+async function readStream(id: string): Promise<Read> {
+  const read: Read = { seen: [], cuts: 0 };
+  for (let isWhole = false; !isWhole;) {
+    let text = '';
+    try {
+      const after = read.seen.length === 0 ? '' : `?after=${read.seen.at(-1)}`;
+      const headers = { accept: 'application/x-ndjson' };
+      const response = await fetch(`${house.url()}/v1/batches/${id}/results${after}`, { headers });
+      if (response.status !== 200) throw new Error(String(response.status));
+      for await (const part of response.body!) {
+        text += Buffer.from(part).toString('latin1');
+        await sleep(15);
+      }
+      isWhole = true;
+    } catch {
+      read.cuts += 1;
+      await sleep(50);
+    }
+    const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+    for (const line of lines.filter(Boolean)) read.seen.push((JSON.parse(line) as { index: number }).index);
+  }
+  return read;
+}

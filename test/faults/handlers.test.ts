@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,6 +50,13 @@ async function run({ count = 40, params, options, handler = 'misbehave', inOrder
   const failed = body.items.filter(({ status }) => status === 'failed').length;
   expect(counts).toMatchObject({ total: count, failed, succeeded: count - failed, pending: 0, running: 0 });
   return body.items.filter(({ index }) => special.has(index));
+}
+
+/** Where items that misbehave write a line when they start. */
+async function journalFile(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  return join(folder, 'journal');
 }
 
 const brief = ({ index, attempts, output, error }: Result): unknown[] =>
@@ -211,9 +217,7 @@ describe('a handler that misbehaves fails alone', () => {
   it(
     'X21 and one that is only slow is run once, though it keeps its process busy for two leases: I7',
     async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'bullpen-journal-'));
-      onTestFinished(() => rm(folder, { recursive: true }));
-      const journal = join(folder, 'journal');
+      const journal = await journalFile();
       house = await startHouse({ workers: 2, env: { ...env, LEASE_MS: '3000', LOG_LEVEL: 'debug' } });
       await eventually('both are watched', () =>
         house.workers.every((worker) => worker.log().includes('the watchdog can act')),
@@ -266,10 +270,13 @@ describe('a handler that misbehaves fails alone', () => {
 
   it('X37 and one that outlasts a drain goes back at once, and nothing is held against it: I2', async () => {
     house = await startHouse({ workers: 1, env: { ...env, LEASE_MS: '600000', DRAIN_TIMEOUT_MS: '300' } });
-    const id = await house.submit({ handler: 'misbehave', count: 3, params: { does: { never: [0, 1, 2] } } });
-    await eventually('it runs', async () => (await house.batch(id)).counts.running === 3);
+    const journal = await journalFile();
+    const id = await house.submit({ handler: 'misbehave', count: 3, params: { does: { never: [0, 1, 2] }, journal } });
     // From claim to item they may still be given back.
-    await sleep(500);
+    await eventually(
+      'all of it has started',
+      async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length > 3,
+    );
     expect(await house.workers[0]!.end('SIGTERM')).toBe(1);
     expect((await house.batch(id)).counts).toMatchObject({ running: 0, pending: 3 });
     expect(await crashes()).toEqual([0]);

@@ -41,6 +41,12 @@ async function addProducer(): Promise<AppProcess> {
   return producer;
 }
 
+/** Jobs that it has added. */
+async function addedBy(producer: AppProcess): Promise<number> {
+  const text = await (await fetch(`${String(producer.facts()['url'])}/metrics`)).text();
+  return Number(/^bullpen_jobs_published_total\{outcome="added"\} (\d+)$/m.exec(text)![1]);
+}
+
 describe('a producer', () => {
   it.each([
     ['X6', 'after the commit, before it answers', 'after-accept'],
@@ -58,21 +64,26 @@ describe('a producer', () => {
   });
 
   it('X35 beside two others that publish at once: I1, I2, I4, I5, I7', async () => {
-    await Promise.all([addProducer(), addProducer()]);
+    const others = await Promise.all([addProducer(), addProducer()]);
     for (let batch = 0; batch < 8; batch += 1)
       await trial.submit({ count: 300, ...(batch % 2 ? { keys: 20 } : {}), options: { chunkSize: 5 } });
     expect(await trial.outcome()).toEqual([]);
+    for (const producer of [house.producer, ...others]) expect(await addedBy(producer)).toBeGreaterThan(0);
   });
 
   it('X36 frozen for 3 leases beside another, and back: I1, I2, I4, I5, I7', async () => {
     const other = await addProducer();
-    await trial.submit({ count: 4000, ms: 30, options: { chunkSize: 20 } });
+    // More than the two workers can do while it is away.
+    const id = await trial.submit({ count: 4500, ms: 60, options: { chunkSize: 20 } });
     await trial.started(100);
     house.producer.signal('SIGSTOP');
-    const before = (await trial.executions()).length;
+    const [before, addedBefore] = [(await trial.executions()).length, await addedBy(other)];
     await sleep(3 * leaseMs);
+    const [row] = await house.database.db.execute(sql`select state from batches where id = ${id}`);
     house.producer.signal('SIGCONT');
+    expect(row).toEqual({ state: 'running' });
     expect((await trial.executions()).length).toBeGreaterThan(before + 500);
+    expect(await addedBy(other)).toBeGreaterThan(addedBefore);
     // It judges nobody by the time that it slept through.
     expect(await trial.outcome()).toEqual([]);
     expect(await trial.crashes()).toBe(0);
@@ -97,7 +108,7 @@ describe('a producer', () => {
   });
 });
 
-it('X34 jobs that come twice and thrice run their chunk once: I1, I2, I3, I7', async () => {
+it('X34 jobs that come twice and thrice, to one worker and to two, run their chunk once: I1, I2, I3, I7', async () => {
   const backend = hasRedis
     ? ({ kind: 'redis', url: house.redisUrl } as const)
     : ({ kind: 'postgres', url: house.database.url } as const);
@@ -105,34 +116,55 @@ it('X34 jobs that come twice and thrice run their chunk once: I1, I2, I3, I7', a
   const publisher = createPublisher({ backend, installationId, partitions, parallelism: 4, jobsPerCall: 100 });
   onTestFinished(() => publisher.close());
   await eventually('the queues are reachable', () => publisher.reachable());
+  /** `elsewhere` is a partition of another worker than the one that has its own. */
   const openJobs = () =>
     house.database.db.execute<{
       chunk: string;
       generation: number;
       partition: number;
+      elsewhere: number | null;
       batch: string;
       batchNo: number;
       items: number;
       line: number | null;
     }>(sql`
-      select c.no as chunk, c.generation, c.partition, b.id as batch, b.no as "batchNo", c.size as items, c.line
+      select c.no as chunk, c.generation, c.partition, b.id as batch, b.no as "batchNo", c.size as items, c.line,
+        (select q.no from partitions p join partitions q on q.owner <> p.owner where p.no = c.partition
+          order by (q.no - p.no + ${partitions}::int) % ${partitions}::int limit 1) as elsewhere
       from chunks c join batches b on b.no = c.batch where c.state in ('queued', 'running') and c.partition is not null`);
+  const signalWorkers = (signal: 'SIGSTOP' | 'SIGCONT'): void => {
+    for (const worker of house.workers) worker.signal(signal);
+  };
 
+  await eventually('each worker has a share', async () => {
+    const owners = await house.database.db.execute(sql`select distinct owner from partitions where owner is not null`);
+    return owners.length === house.workers.length;
+  });
   // Nothing runs before the first jobs have come twice.
-  for (const worker of house.workers) worker.signal('SIGSTOP');
-  await trial.submit({ count: 2000, ms: 5, options: { chunkSize: 10 } });
+  signalWorkers('SIGSTOP');
+  await trial.submit({ count: 600, ms: 100, options: { chunkSize: 10 } });
   await trial.submit({ count: 1000, ms: 1, keys: 40, options: { chunkSize: 10 } });
-  await eventually('chunks are published', async () => (await openJobs()).length > 5);
+  await eventually('chunks are published', async () => {
+    const jobs = await openJobs();
+    if (jobs.length > 5 && jobs.every(({ elsewhere }) => elsewhere !== null)) return true;
+    // Nothing is published for workers whose leases are over, and one may have taken those of both.
+    signalWorkers('SIGCONT');
+    await sleep(50);
+    signalWorkers('SIGSTOP');
+    return false;
+  });
   for (let round = 1; round <= 10; round += 1) {
     const jobs = (await openJobs()).map((job) => ({
       ...job,
       chunk: Number(job.chunk),
+      // Both claim it at once; a line is its owner's alone.
+      partition: round % 2 === 1 && job.line === null ? (job.elsewhere ?? job.partition) : job.partition,
       generation: job.generation + 1000 * round,
       handler: 'journaled',
       keyed: job.line !== null,
     }));
     expect((await publisher.publish(jobs)).failed).toEqual([]);
-    for (const worker of house.workers) worker.signal('SIGCONT');
+    signalWorkers('SIGCONT');
   }
   expect(await trial.outcome()).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AppProcess, eventually, type House, openTrial, startHouse, type Trial } from '@bullpen/testkit';
+import { sql } from 'drizzle-orm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const leaseMs = 1500;
@@ -35,8 +36,9 @@ const places = [
 
 describe.each(Object.entries(works))('items %s', (_, groups) => {
   it.each(places)('%s worker killed %s: I1, I2, I3, I4, I5, I7', async (_x, _when, place) => {
-    const id = await trial.submit({ count: 300, ms: 10, ...groups, options: { chunkSize: 20 } });
+    // First the worker: one that finds work may be dead before it has said that it is ready.
     const worker = await house.addWorker({ TEST_CRASH_AT: place });
+    const id = await trial.submit({ count: 300, ms: 10, ...groups, options: { chunkSize: 20 } });
     expect(await worker.over()).toBe(null);
     const repeatsMax = await inFlight(id);
     const { succeeded } = (await trial.client.read(id))!.counts;
@@ -57,7 +59,7 @@ describe.each(Object.entries(works))('items %s', (_, groups) => {
     expect(await trial.outcome({ repeatsMax })).toEqual([]);
   });
 
-  it('X22 a worker stopped for 3 leases, and back as a zombie: I1, I2, I3, I4, I5, I6, I7', async () => {
+  it('X22 a worker stopped for 3 leases, and back as a zombie: I1, I2, I3, I4, I5, I6, I7, I9', async () => {
     const [zombie] = await Promise.all([house.addWorker(), house.addWorker()]);
     const id = await trial.submit({ count: 600, ms: 40, ...groups, options: { chunkSize: 20 } });
     await eventually('it is at work', async () => (await trial.executions()).some(({ pid }) => pid === zombie.pid()));
@@ -68,10 +70,24 @@ describe.each(Object.entries(works))('items %s', (_, groups) => {
     zombie.signal('SIGCONT');
     expect(await trial.outcome({ repeatsMax })).toEqual([]);
     await eventually('it has its share again', () => owns(zombie));
+    expect(await leftOf(zombie)).toEqual([
+      expect.objectContaining({ rows: 1, connections: expect.toSatisfy((n) => n > 0) }),
+    ]);
     expect(await zombie.end('SIGTERM')).toBe(0);
+    expect(await leftOf(zombie)).toEqual([{ rows: 0, partitions: 0, chunks: 0, connections: 0 }]);
     expect(fencedBy(zombie)).toBeGreaterThan(0);
   });
 });
+
+/** What there is of a worker that has drained. */
+const leftOf = async (worker: AppProcess): Promise<unknown[]> => [
+  ...(await house.database.db.execute(sql`select
+    (select count(*) from workers where id = ${worker.facts()['id']})::int as rows,
+    (select count(*) from partitions where owner = ${worker.facts()['id']})::int as partitions,
+    (select count(*) from chunks where worker = ${worker.facts()['id']} and state = 'running')::int as chunks,
+    (select count(*) from pg_stat_activity where datname = current_database()
+      and application_name like ${`bullpen worker%-${worker.pid()}-%`})::int as connections`)),
+];
 
 /** Chunks or rows that it would have written after others had them, as it says when it has drained. */
 const fencedBy = (worker: AppProcess): number =>

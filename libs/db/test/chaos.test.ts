@@ -37,7 +37,7 @@ async function read(world: World, wrong: string[]): Promise<number> {
 
 describe('the core statements under chaos', () => {
   it('keep every sum, lose and double nothing, and get every batch to its end', async () => {
-    const seed = Date.now() % 1_000_000;
+    const seed = Number(process.env['FAULTS_SEED'] || Date.now() % 1_000_000);
     const world: World = {
       statements: database.statements,
       dice: createDice(seed),

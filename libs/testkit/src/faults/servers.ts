@@ -1,8 +1,9 @@
-import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { openServices } from '@bullpen/runtime';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase } from '@bullpen/db';
+import { openServices } from '@bullpen/runtime';
+import { sql } from 'drizzle-orm';
 import { redisCommand, redisPid } from '../redis.ts';
 import { eventually } from '../eventually.ts';
 
@@ -20,10 +21,14 @@ export async function openOwnServers(queueBackend: 'redis' | 'postgres') {
     return Number(first);
   }
 
-  /** Of PostgreSQL all processes, backends too. */
-  async function pidsOf(server: ServerName): Promise<number[]> {
-    const pid = await pidOf(server);
-    return server === 'redis' ? [pid] : [pid, ...(await childrenOf(pid))];
+  async function answers(server: ServerName): Promise<boolean> {
+    if (server === 'redis') return (await redisCommand(services.redisUrl!, 'PING')) === 'PONG';
+    const { db, close } = openDatabase({ url: services.databaseUrl, max: 1, name: 'testkit', durable: true });
+    try {
+      return (await db.execute(sql`select 1`)).length === 1;
+    } finally {
+      await close();
+    }
   }
 
   return {
@@ -41,19 +46,22 @@ export async function openOwnServers(queueBackend: 'redis' | 'postgres') {
         return pid !== null && sent(pid, signal) && pid;
       }),
 
-    /** Resolves when another process than this answers. */
+    /** Resolves when another process than this answers: its file names it before it takes anybody. */
     back: (server: ServerName, before: number): Promise<unknown> =>
       eventually(`${server} is back`, async () => {
         const pid = await pidOf(server).catch(() => null);
-        if (pid === null || pid === before) return false;
-        return server === 'postgres' || (await redisCommand(services.redisUrl!, 'PING').catch(() => null)) === 'PONG';
+        return pid !== null && pid !== before && (await answers(server).catch(() => false));
       }),
 
-    /** Stops all of its processes as they are. Answers how to let them go on, or some of them. */
+    /** Stops all of its processes as they are, of PostgreSQL backends too. Answers how to let them go on, or some of them. */
     async freeze(server: ServerName): Promise<(isMeant?: (pid: number) => boolean) => void> {
-      const pids = await pidsOf(server);
-      for (const pid of pids) sent(pid, 'SIGSTOP');
-      return (isMeant = () => true) => pids.filter(isMeant).forEach((pid) => sent(pid, 'SIGCONT'));
+      const pid = await pidOf(server);
+      sent(pid, 'SIGSTOP');
+      // Until then it may fork a backend, which a look at its children would miss.
+      await eventually(`${server} stands still`, async () => (await statOf(pid))?.state === 'T');
+      const children = server === 'postgres' ? await childrenOf(pid) : [];
+      for (const child of children) sent(child, 'SIGSTOP');
+      return (isMeant = () => true) => [pid, ...children].filter(isMeant).forEach((each) => sent(each, 'SIGCONT'));
     },
 
     async close(): Promise<void> {
@@ -73,10 +81,16 @@ function sent(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
+/** Its state, T when it is stopped, and who started it. Null: it is gone. */
+async function statOf(pid: number): Promise<{ state: string; parent: number } | null> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  if (stat === null) return null;
+  const [state = '', parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state, parent: Number(parent) };
+}
+
 async function childrenOf(parent: number): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const parents = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')));
-  return pids
-    .filter((_, at) => Number(parents[at]!.slice(parents[at]!.lastIndexOf(')') + 2).split(' ')[1]) === parent)
-    .map(Number);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const stats = await Promise.all(pids.map(statOf));
+  return pids.filter((_, at) => stats[at]?.parent === parent);
 }
