@@ -50,18 +50,23 @@ describe.runIf(hasRedis)('Redis', () => {
     expect(await trial.outcome()).toEqual([]);
   });
 
-  it('X11 away for long, and back empty: I1, I2, I3, I4, I5, I7, I11', async () => {
-    await begin();
-    await house.proxies.redis!.set({ refuses: true });
-    await redis('FLUSHALL');
-    // What comes meanwhile is accepted all the same.
-    await trial.submit({ count: 100 });
-    await sleep(awayMs);
-    expect((await house.request('/readyz')).status).toBe(503);
-    await house.proxies.redis!.set({});
-    await eventually('it is ready within 2 s', async () => (await house.request('/readyz')).status === 200, 2000);
-    expect(await trial.outcome()).toEqual([]);
-  });
+  it(
+    'X11 away for long, and back empty: I1, I2, I3, I4, I5, I7, I11',
+    async () => {
+      await begin();
+      await house.proxies.redis!.set({ refuses: true });
+      await redis('FLUSHALL');
+      // What comes meanwhile is accepted all the same.
+      await trial.submit({ count: 100 });
+      await sleep(awayMs);
+      expect((await house.request('/readyz')).status).toBe(503);
+      await house.proxies.redis!.set({});
+      // It asks again within a second, and on this machine others run, too.
+      await eventually('it is ready', async () => (await house.request('/readyz')).status === 200, 4000);
+      expect(await trial.outcome()).toEqual([]);
+    },
+    awayMs + 60_000,
+  );
 
   it('X12 frozen for longer than its locks: I1, I2, I3, I4, I5, I7', async () => {
     await begin();
@@ -135,17 +140,15 @@ describe.runIf(hasRedis)('Redis, with more jobs than its workers hold,', () => {
   };
   it.each(Object.entries(refusals))('X13 %s: I1, I2, I3, I4, I5, I7', async (_, { start, end }) => {
     const trial = openTrial(crowded);
-    await trial.submit({ count: 2000, ms: 2, options: { chunkSize: 1 } });
+    await trial.submit({ count: 1000, ms: 10, options: { chunkSize: 1 } });
     await trial.submit({ count: 200, ms: 2, keys: 50, options: { chunkSize: 10 } });
     await eventually('jobs wait', async () => (await waiting()) > 60);
     await start();
     const before = await commands();
     await sleep(3 * leaseMs);
     const rate = ((await commands()) - before) / ((3 * leaseMs) / 1000);
-    const stillWaiting = await waiting();
-    console.log(`${Math.round(rate)} commands/s while it refuses, ${stillWaiting} jobs wait`);
+    expect(await waiting()).toBeGreaterThan(0);
     await end();
-    expect(stillWaiting).toBeGreaterThan(0);
     // One that asks again at once comes to 20 000.
     expect(rate).toBeLessThan(5000);
     expect(await trial.outcome()).toEqual([]);
