@@ -118,24 +118,26 @@ describe('PostgreSQL', () => {
   });
 
   it('X17 of which a backend freezes, with what it has locked: I1, I2, I3, I4, I5, I7', async () => {
-    await begin();
-    const session = openSession();
-    const holds = async (pid: number): Promise<boolean> => {
-      const [row] = await session`select from pg_locks where pid = ${pid} and locktype = 'transactionid' and granted`;
-      return row !== undefined;
+    const id = await begin();
+    const [saboteur, server] = [openSession(), openSession()];
+    /** One that waits for the row of the batch: it has those of its chunks. */
+    const waiting = async (): Promise<number | null> => {
+      const [backend] = await server<
+        { pid: number }[]
+      >`select pid from pg_stat_activity where datname = current_database()
+        and application_name like 'bullpen worker%' and wait_event_type = 'Lock' and backend_xid is not null limit 1`;
+      return backend?.pid ?? null;
     };
-    /** One that is in the middle of a statement that writes. */
-    const freezeOne = async (): Promise<number | null> => {
-      const [backend] = await session<{ pid: number }[]>`select pid from pg_stat_activity
-        where application_name like 'bullpen worker%' and datname = current_database() and backend_xid is not null limit 1`;
-      if (backend === undefined) return null;
-      process.kill(backend.pid, 'SIGSTOP');
-      if (await holds(backend.pid)) return backend.pid;
-      process.kill(backend.pid, 'SIGCONT');
-      return null;
-    };
+    // It stands in the way of others, which takes a transaction that stays open.
+    // oxlint-disable-next-line no-restricted-properties
+    const freezeOne = saboteur.begin(async (held) => {
+      await held`select from batches where id = ${id} for update`;
+      const pid = await eventually('one waits', waiting);
+      process.kill(pid, 'SIGSTOP');
+      return pid;
+    });
     const during = await timeOf(async () => {
-      const frozen = await eventually('one is frozen with a lock', freezeOne);
+      const frozen = await freezeOne;
       await sleep(3 * leaseMs);
       process.kill(frozen, 'SIGCONT');
     });

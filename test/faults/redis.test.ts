@@ -5,8 +5,9 @@ import { eventually, hasRedis, type House, openTrial, redisCommand, startHouse, 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const leaseMs = 1500;
+const isFull = process.env['FAULTS_FULL'] !== undefined;
 /** A minute by `npm run test:faults`. */
-const awayMs = process.env['FAULTS_FULL'] ? 60_000 : 3 * leaseMs;
+const awayMs = isFull ? 60_000 : 3 * leaseMs;
 
 let house: House;
 let trial: Trial;
@@ -138,7 +139,8 @@ describe.runIf(hasRedis)('Redis, with more jobs than its workers hold,', () => {
       },
     },
   };
-  it.each(Object.entries(refusals))('X13 %s: I1, I2, I3, I4, I5, I7', async (_, { start, end }) => {
+  const played = Object.entries(refusals).filter(([how]) => isFull || how !== 'without the replicas that it wants');
+  it.each(played)('X13 %s: I1, I2, I3, I4, I5, I7', async (how, { start, end }) => {
     const trial = openTrial(crowded);
     await trial.submit({ count: 1000, ms: 10, options: { chunkSize: 1 } });
     await trial.submit({ count: 200, ms: 2, keys: 50, options: { chunkSize: 10 } });
@@ -147,8 +149,10 @@ describe.runIf(hasRedis)('Redis, with more jobs than its workers hold,', () => {
     const before = await commands();
     await sleep(3 * leaseMs);
     const rate = ((await commands()) - before) / ((3 * leaseMs) / 1000);
-    expect(await waiting()).toBeGreaterThan(0);
+    const left = await waiting();
     await end();
+    // Of a full one what it has can be taken and ended, and nothing more be added.
+    if (how !== 'at maxmemory') expect(left).toBeGreaterThan(0);
     // One that asks again at once comes to 20 000.
     expect(rate).toBeLessThan(5000);
     expect(await trial.outcome()).toEqual([]);

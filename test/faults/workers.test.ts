@@ -109,6 +109,23 @@ describe('a worker', () => {
     expect(await trial.outcome({ repeatsMax })).toEqual([]);
   });
 
+  it('X22 that is back while another runs its chunk is fenced: I1, I2, I4, I5, I6, I7', async () => {
+    // Both are new: claims that were counted would have the same number here.
+    const workers = await Promise.all([house.addWorker(), house.addWorker()]);
+    await trial.submit({ count: 20, ms: 3500, options: { chunkSize: 20 } });
+    await trial.started(20);
+    const [first] = await trial.executions();
+    const zombie = workers.find((worker) => worker.pid() === first!.pid)!;
+    zombie.signal('SIGSTOP');
+    await trial.started(40);
+    // It has a second left of its items, the other one more than three.
+    zombie.signal('SIGCONT');
+    expect(await trial.outcome({ repeatsMax: 20 })).toEqual([]);
+    await eventually('it has its share again', () => owns(zombie));
+    expect(await zombie.end('SIGTERM')).toBe(0);
+    expect(fencedBy(zombie)).toBeGreaterThan(0);
+  });
+
   it('X33 in which something rejects that nobody listens to ends, and another goes on: I1, I2, I5', async () => {
     const worker = await house.addWorker();
     const body = {
