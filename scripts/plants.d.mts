@@ -1,1 +1,4 @@
-export const plants: Record<string, { what: string; file: string; from: string; to: string; caught: string }>;
+export const plants: Record<
+  string,
+  { what: string; file: string; from: string; to: string; caught: string; says: RegExp }
+>;

@@ -89,6 +89,8 @@ describe('X20 the reply is lost after the commit', () => {
       await Promise.all([drop(), trial.submit(work)]);
     }
     expect(await trial.outcome()).toEqual([]);
+    // It is asked again under the same id, and nothing has to be put right.
+    for (const worker of house.workers) expect(worker.log()).not.toContain('claims whose reply was lost');
   });
 });
 

@@ -135,7 +135,7 @@ describe('a worker', () => {
       options: { chunkSize: 10 },
     };
     const id = await house.submit(body);
-    expect(await worker.over()).toBe(1);
+    expect(await Promise.race([worker.over(), sleep(10_000, 'it lives')])).toBe(1);
     await house.addWorker();
     const { counts } = await house.ended(id);
     expect(counts.succeeded + counts.failed).toBe(20);
