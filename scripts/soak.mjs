@@ -3,16 +3,17 @@ import { runBin } from './child.mjs';
 import { plants } from './plants.mjs';
 
 const usage = `Usage: npm run soak -- [--minutes N] [--seed S] [--rate R] [--plant NAME]
-       npm run soak -- --recovery
+       npm run soak -- --recovery [--only TEXT]
 
 Random faults of all kinds for N minutes (20), while several clients hand over work of several handlers, R items a second (7000). Then
 all must have ended, each item once. What happens when follows from the seed; ends with 1, and names it, when anything was lost,
 doubled or stuck. --plant builds the processes with a bug in them, to see that it is noticed (test:faults --help names them).
---recovery provokes each kind once, and prints the items a second before it and from 10 s after it on.
+--recovery provokes each kind once, or those with TEXT in their names, and prints the items a second before it and from 10 s after it on.
 
 Examples:
   npm run soak -- --minutes 5
-  npm run soak -- --minutes 20 --seed 4711`;
+  npm run soak -- --minutes 20 --seed 4711
+  npm run soak -- --recovery --only redis`;
 
 const options = /** @type {const} */ ({
   minutes: { type: 'string', default: '20' },
@@ -20,11 +21,13 @@ const options = /** @type {const} */ ({
   rate: { type: 'string', default: '7000' },
   plant: { type: 'string', default: '' },
   recovery: { type: 'boolean', default: false },
+  only: { type: 'string', default: '' },
   help: { type: 'boolean', default: false },
 });
 
 /** What is wrong with the arguments; null: nothing. */
-function faultOf({ minutes, seed, rate, plant }) {
+function faultOf({ minutes, seed, rate, plant, recovery, only }) {
+  if (only !== '' && !recovery) return '--only goes with --recovery';
   if (plant !== '' && !(plant in plants)) return `there is no "${plant}" to --plant`;
   if (!(Number(minutes) > 0 && Number(minutes) <= 10_000))
     return `--minutes must be a number up to 10000, not "${minutes}"`;
@@ -46,7 +49,7 @@ export async function soak(args, build) {
   if (fault !== null) return refuse(fault);
   process.env.BULLPEN_BUILD = await build(plants[values.plant]);
   if (values.recovery) {
-    process.env.SOAK_RECOVERY = '1';
+    Object.assign(process.env, { SOAK_RECOVERY: '1', SOAK_ONLY: values.only });
     return runBin('vitest', ['run', 'test/soak/recovery', '--disable-console-intercept']);
   }
   const seed = values.seed || String(Date.now() % 1_000_000_000);

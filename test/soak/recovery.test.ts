@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, startHouse } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createFaults } from './faults.ts';
 import { faultKinds } from './plan.ts';
 
-/** `npm run soak -- --recovery` */
+/** `npm run soak -- --recovery [--only TEXT]` */
 const isAsked = process.env['SOAK_RECOVERY'] !== undefined;
+const kinds = faultKinds.filter((kind) => kind.includes(process.env['SOAK_ONLY'] ?? ''));
 /** How long the rate is looked at before a fault, and from when on after it. */
 const windowMs = 10_000;
 const faultMs = 2000;
@@ -17,6 +18,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 test.skipIf(!isAsked)(
   'how fast it goes on after each fault',
   async () => {
+    expect(kinds, `faults are ${faultKinds.join(', ')}`).not.toEqual([]);
     const house = await startHouse({
       workers: 3,
       ownServers: true,
@@ -45,7 +47,7 @@ test.skipIf(!isAsked)(
       say(
         `items/s in ${windowMs / 1000} s before each fault, and in ${windowMs / 1000} s from ${windowMs / 1000} s after its end on`,
       );
-      for (const kind of faultKinds) {
+      for (const kind of kinds) {
         const before = await rate();
         await faults.provoke({ kind, afterMs: 0, forMs: faultMs, which: 0 });
         await sleep(windowMs);
