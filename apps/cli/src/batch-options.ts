@@ -78,7 +78,11 @@ export const addBatchOptions = (command: Command): Command =>
       'pauses when its first so many items are done; resume releases the others',
       wholeNumber(1, 1_000_000_000),
     )
-    .option('--not-before <time>', 'nothing of it starts before: 2026-01-31T18:00:00Z, or in 90s, 30m, 8h', startTime)
+    .option(
+      '--not-before <time>',
+      'nothing of it starts before: 2026-01-31T18:00:00Z, or 90s, 30m, 8h from now',
+      startTime,
+    )
     .addOption(
       new Option('--keep-results <which>', 'failed: what items return is summed up and not stored').choices([
         'all',

@@ -13,6 +13,7 @@ const view: ProgressView = {
   itemsPerSecond: 10_000,
   workers: 3,
   sealed: true,
+  waits: null,
 };
 
 describe('the rate', () => {

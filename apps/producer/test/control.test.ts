@@ -46,6 +46,26 @@ describe('a batch', () => {
     ]);
   });
 
+  it('takes no body with a call that has nothing to say', async () => {
+    const id = await make();
+    const json = { 'content-type': 'application/json' };
+    for (const action of ['pause', 'resume', 'cancel', 'close'])
+      expect(await post(app, { foo: 1 }, {}, `/v1/batches/${id}/${action}`)).toMatchObject({
+        status: 422,
+        body: { type: '/problems/invalid' },
+      });
+    expect((await ask(app, `/v1/batches/${id}/pause`, { method: 'POST', headers: json, body: '{"foo"' })).status).toBe(
+      400,
+    );
+    expect(await post(app, {}, {}, `/v1/batches/${id}/cancel`)).toMatchObject({ status: 200 });
+    const path = `/v1/batches/${id}`;
+    expect(
+      (await ask(app, path, { method: 'DELETE', headers: { ...json, 'content-length': '9' }, body: '{"foo":1}' }))
+        .status,
+    ).toBe(422);
+    expect((await ask(app, path, { method: 'DELETE' })).status).toBe(204);
+  });
+
   it('is completed by resume where its last item was settled while it was paused', async () => {
     const id = await make({ count: 3 });
     await app.database.db.execute(sql`update batches set succeeded = 3 where id = ${id}::uuid`);

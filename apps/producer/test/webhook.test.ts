@@ -147,7 +147,7 @@ describe('a webhook', () => {
     expect(await becomes(id, 'failed')).toMatchObject({ lastStatus: 503, lastError: 'it was answered 503' });
     const { length } = hook.letters;
     expect(length).toBeGreaterThan(1);
-    const rows = await app.database.statements.takeTellings({ most: 10, busy: [], leaseMs: 1000 });
+    const rows = await app.database.statements.takeTellings({ most: 10, busy: [], full: [], leaseMs: 1000 });
     expect(rows).toEqual([]);
   });
 
@@ -365,7 +365,7 @@ describe('tries', () => {
     const id = await make(hook.url);
     await work(app.database);
     const { statements } = app.database;
-    const take = () => statements.takeTellings({ most: 10, busy: [], leaseMs: 300 });
+    const take = () => statements.takeTellings({ most: 10, busy: [], full: [], leaseMs: 300 });
     const [one, two] = await Promise.all([take(), take()]);
     const [left] = [...one, ...two];
     expect([...one, ...two]).toMatchObject([{ id, attempts: 1 }]);

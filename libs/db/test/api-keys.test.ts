@@ -27,6 +27,8 @@ describe('API keys', () => {
     expect(await statements.createApiKey(key('reader', ['read'], { owner: 'acme' }))).toBe(false);
     expect(await statements.apiKeys()).toEqual([]);
     expect(await rows(sql`select owner from owners order by 1`)).toEqual([{ owner: '' }]);
+    const ending = { expiresAt: new Date(Date.now() + 60_000) };
+    expect(await statements.createApiKey(key('ending', ['admin'], ending))).toBe(false);
     expect(await statements.createApiKey(key('first', ['admin']), 'somebody')).toBe(true);
     expect(await statements.createApiKey(key('reader', ['read', 'submit'], { owner: 'acme' }))).toBe(true);
     // Said again it is there once.
@@ -48,8 +50,11 @@ describe('API keys', () => {
     const { statements } = database;
     expect(await statements.revokeApiKey('first')).toBe(false);
     expect(await statements.revokeApiKey('nobody')).toBe(true);
-    await statements.createApiKey(key('expired', ['admin'], { expiresAt: new Date(Date.now() - 1000) }));
-    expect(await statements.revokeApiKey('first')).toBe(false);
+    for (const ms of [-1000, 60_000]) {
+      await statements.createApiKey(key(`ends${ms}`, ['admin'], { expiresAt: new Date(Date.now() + ms) }));
+      expect(await statements.revokeApiKey('first')).toBe(false);
+    }
+    expect(await statements.revokeApiKey('ends60000')).toBe(true);
     for (let round = 0; round < 20; round += 1) {
       const ids = [randomUUID().slice(0, 8), randomUUID().slice(0, 8)];
       for (const id of ids) await statements.createApiKey(key(id, ['admin']));

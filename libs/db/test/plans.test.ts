@@ -69,7 +69,7 @@ describe('plans that are kept', () => {
         statements.forget(),
         statements.expire(1),
         statements.leftovers(),
-        statements.takeTellings({ most: 64, busy: ['example.org:443'], leaseMs: 1000 }),
+        statements.takeTellings({ most: 64, busy: [{ owner: '', host: 'example.org:443' }], full: [], leaseMs: 1000 }),
       ]);
       await statements.settled([{ batch: first, index: 5, closely: false }]);
       await statements.counts(first);

@@ -8,7 +8,8 @@ it('a look for what is due reads that, and not what runs or was told, by a plan 
   const database = await databaseForTest();
   const kept = openDatabase({ url: database.url, max: 1, name: 'kept', durable: true, keepsPlans: true });
   const statements = createStatements(kept.db, { reconnectMs: 1000 });
-  const take = () => statements.takeTellings({ most: 64, busy: ['slow.example.org:443'], leaseMs: 1000 });
+  const take = () =>
+    statements.takeTellings({ most: 64, busy: [{ owner: '', host: 'slow.example.org:443' }], full: [], leaseMs: 1000 });
   for (let times = 0; times < 6; times += 1) expect(await take()).toEqual([]);
   await database.db.execute(sql`
     with made as (
@@ -53,7 +54,14 @@ it('one take gives a host a few places, and each host that is free some', async 
       select i, gen_random_uuid(), 'echo', 'completed', 1, '{}', now() from generate_series(1, 60) i returning no)
     insert into webhooks (batch, url, host, secret) select no, 'https://x/', case when no <= 40 then 'many' else 'other' || no % 4 end, 'secret' from made`);
   const hostsOf = async (most: number, busy: string[] = []): Promise<string[]> =>
-    (await statements.takeTellings({ most, busy, leaseMs: 60_000 })).map(({ host }) => host);
+    (
+      await statements.takeTellings({
+        most,
+        busy: busy.map((host) => ({ owner: '', host })),
+        full: [],
+        leaseMs: 60_000,
+      })
+    ).map(({ host }) => host);
   const first = await hostsOf(10);
   // Each host before a second one of any.
   expect(new Set(first)).toEqual(new Set(['many', 'other0', 'other1', 'other2', 'other3']));
@@ -61,4 +69,20 @@ it('one take gives a host a few places, and each host that is free some', async 
   const rest = await hostsOf(64, ['other0', 'other1', 'other2', 'other3']);
   expect(rest).toEqual(Array.from({ length: 8 }, () => 'many'));
   expect(await hostsOf(64, ['many', 'other0', 'other1', 'other2', 'other3'])).toEqual([]);
+});
+
+it('one take gives an owner a part, and what it has at a host is in no other owner’s way', async () => {
+  const { db, statements } = await databaseForTest();
+  await db.execute(sql`
+    with made as (
+      insert into batches (no, id, owner, handler, state, total, options, tell_at)
+      select i, gen_random_uuid(), case when i = 60 then 'acme' else 'bob' end, 'echo', 'completed', 1, '{}', now() - make_interval(secs => 100 - i)
+      from generate_series(1, 60) i returning no)
+    insert into webhooks (batch, url, host, secret) select no, 'https://x/', case when no in (1, 60) then 'both' else 'host' || no end, 'secret' from made`);
+  const take = (full: string[]) =>
+    statements.takeTellings({ most: 64, busy: [{ owner: 'bob', host: 'both' }], full, leaseMs: 60_000 });
+  const first = await take([]);
+  expect(first.filter(({ owner }) => owner === 'bob')).toHaveLength(16);
+  expect(first.filter(({ owner }) => owner === 'acme')).toMatchObject([{ no: 60, host: 'both' }]);
+  expect(await take(['bob'])).toEqual([]);
 });

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { UnreachableError, type Batch, type Client } from '@bullpen/api';
 import { doneOf, isOver } from '../batch.ts';
+import { waitsText } from '../text/batch.ts';
 import type { ProgressDisplay } from './display.ts';
+import type { ProgressView } from './line.ts';
 import { createRate } from './rate.ts';
 
 /** How long the producer may be away, as while it restarts, before a watch gives up. */
@@ -68,8 +70,9 @@ async function showCounts(client: Client, id: string, display: ProgressDisplay, 
   }
 }
 
-const viewOf = (batch: Batch): { state: string; done: number; total: number; failed: number; sealed: boolean } => ({
+const viewOf = (batch: Batch): Omit<ProgressView, 'itemsPerSecond' | 'workers'> => ({
   state: batch.state,
+  waits: waitsText(batch, Date.now()),
   done: doneOf(batch),
   total: batch.counts.total,
   failed: batch.counts.failed,

@@ -12,6 +12,8 @@ export interface ProgressView {
   itemsPerSecond: number | null;
   /** Live workers; null while it is not known. */
   workers: number | null;
+  /** Why nothing of it starts; null: it goes on. */
+  waits: string | null;
   /** False for an open batch, whose end nobody knows. */
   sealed: boolean;
 }
@@ -47,7 +49,8 @@ function progressWords(view: ProgressView): string {
   const { state, done, total, failed, workers } = view;
   const words = [`${countText(done)}/${countText(total)}`];
   if (failed > 0) words.push(`${countText(failed)} failed`);
-  if (state !== 'running') words.push(state);
+  if (view.waits !== null) words.push(asTyped(view.waits));
+  else if (state !== 'running') words.push(state);
   // In place of a speed, since nothing moves.
   else if (workers === 0) words.push(asTyped('no worker runs: pnpm worker'));
   else words.push(...speedWords(view));

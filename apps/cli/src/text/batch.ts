@@ -20,6 +20,11 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
   ];
   const groups = groupsText(batch);
   if (groups !== '') pairs.push(['groups', groups]);
+  const { notBefore } = batch.options;
+  if (notBefore !== undefined) pairs.push(['starts', `not before ${notBefore}`]);
+  const brakes = brakesText(batch);
+  if (brakes !== '') pairs.push(['brakes', brakes]);
+  if (batch.options.keepResults === 'failed') pairs.push(['keeps', 'failed results only']);
   const limits = limitsText(batch);
   if (limits !== '') pairs.push(['limits', limits]);
   if (batch.webhook !== null) pairs.push(['webhook', webhookText(batch.webhook)]);
@@ -29,6 +34,21 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
   else if (batch.itemsPerSecond) pairs.push(['speed', `${rateText(batch.itemsPerSecond)} items/s`]);
   if (batch.etaSeconds && !isOver(batch)) pairs.push(['left', durationText(batch.etaSeconds * 1000)]);
   return facts(pairs);
+}
+
+function brakesText({ options: { maxFailures, maxFailureRate, canary } }: Batch): string {
+  return [
+    ...(maxFailures === undefined ? [] : [`${countText(maxFailures)} failures`]),
+    ...(maxFailureRate === undefined ? [] : [`${maxFailureRate * 100} % failures`]),
+    ...(canary === undefined ? [] : [`after a canary of ${itemsText(canary)}`]),
+  ].join('; ');
+}
+
+/** Why nothing of it starts, and what to do; null: it goes on. */
+export function waitsText({ id, state, stateReason, options: { notBefore } }: Batch, nowMs: number): string | null {
+  if (state === 'paused') return `paused (${stateReason ?? 'user'}): pnpm bullpen resume ${id}`;
+  const starts = notBefore === undefined ? 0 : Date.parse(notBefore);
+  return state === 'running' && starts > nowMs ? `starts ${notBefore}` : null;
 }
 
 function limitsText({ options: { rateLimit, concurrency, groupRateLimit } }: Batch): string {

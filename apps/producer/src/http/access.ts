@@ -5,9 +5,8 @@ import type { Request, RequestHandler, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import { HttpProblem } from './problem.ts';
 
-/** Pages that a browser asks for by itself, with what its user has typed in as a password. What changes anything is none of them. */
-const isPage = ({ method, path }: Request): boolean =>
-  (method === 'GET' || method === 'HEAD') && !path.startsWith('/v1/');
+/** What a browser asks for by itself, with what its user has typed in as a password. What changes anything is none of it. */
+const isForReading = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
 
 const callers = new WeakMap<Request, Caller>();
 
@@ -27,19 +26,22 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
   const watch = watchKeys(access);
   return async (req, res, next) => {
     refuseHosts(req);
-    const page = isPage(req);
-    const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, page);
+    const byBrowser = isForReading(req);
+    const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, byBrowser);
     // Who has left meanwhile is heard of no more.
     if (res.destroyed) return;
     if (!('slug' in found)) {
       callers.set(req, found);
-      if (found.keyId !== null) watch(res, found.keyId);
+      watch(res, found.keyId);
       return next();
     }
     const hasKeys = !(await access.isKeyless());
     if (hasKeys && req.path === '/readyz') return next();
     note(req, found.detail);
-    const headers = found.slug === 'unauthorized' ? { 'WWW-Authenticate': challenge(hasKeys, page) } : {};
+    const headers =
+      found.slug === 'unauthorized'
+        ? { 'WWW-Authenticate': challenge(hasKeys, byBrowser && !req.path.startsWith('/v1/')) }
+        : {};
     throw new HttpProblem(found.slug, found.detail, { headers });
   };
 }
@@ -52,15 +54,18 @@ function refuseHosts({ rawHeaders }: Request): void {
 
 const watchEveryMs = 1000;
 
-/** Cuts what is still being answered, or sent, when its key holds no more: a stream of events may last for days. */
-function watchKeys(access: Pick<Access, 'holds'>): (res: Response, keyId: string) => void {
-  const open = new Map<Response, string>();
+/**
+ * Cuts what is still being answered, or sent, when its key holds no more, or, where it was let in without one, when there are keys: a stream
+ * of events may last for days.
+ */
+function watchKeys(access: Pick<Access, 'holds' | 'isKeyless'>): (res: Response, keyId: string | null) => void {
+  const open = new Map<Response, string | null>();
   let timer: NodeJS.Timeout | null = null;
 
   async function look(): Promise<void> {
     for (const keyId of new Set(open.values())) {
       // Without an answer nobody knows; what needs the database finds out by itself.
-      if (await access.holds(keyId).catch(() => true)) continue;
+      if (await (keyId === null ? access.isKeyless() : access.holds(keyId)).catch(() => true)) continue;
       for (const [res, each] of open) if (each === keyId) res.destroy();
     }
     timer = open.size > 0 ? setTimeout(() => void look(), watchEveryMs).unref() : null;

@@ -60,12 +60,12 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/batches/:id', {
     get: showBatch(statements, watcher, summaries),
     patch: changeBatch(deps, withBody),
-    delete: deleteBatch(deps),
+    delete: deleteBatch(deps, withBody),
   });
   addResource(app, '/v1/batches/:id/items', { post: appendItems(deps, withBody) });
-  addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps) });
+  addResource(app, '/v1/batches/:id/close', { post: closeBatch(deps, withBody) });
   for (const action of ['cancel', 'pause', 'resume'] as const)
-    addResource(app, `/v1/batches/:id/${action}`, { post: moveBatch(deps, action) });
+    addResource(app, `/v1/batches/:id/${action}`, { post: moveBatch(deps, withBody, action) });
   addResource(app, '/v1/batches/:id/retry', { post: retryBatch(deps, withBody) });
   addResource(app, '/v1/jobs/:handler', { post: submitJob(deps, { withBody, jobs, watcher: itemWatcher }) });
   addResource(app, '/v1/batches/:id/results', {

@@ -1,3 +1,4 @@
+import { readNothing } from './small-body.ts';
 import { randomInt } from 'node:crypto';
 import type { AppendAnswer } from '@bullpen/api';
 import { newId } from '@bullpen/api';
@@ -177,9 +178,10 @@ async function* one(bytes: Buffer): AsyncGenerator<Buffer> {
 }
 
 /** `POST /v1/batches/{id}/close`: it takes no more items. Repeated it changes nothing. */
-export function closeBatch(deps: HttpDeps): Route {
+export function closeBatch(deps: HttpDeps, withBody: BodyReader): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
+    if (!(await readNothing(req, withBody))) return;
     const { id, kind } = await findBatch(deps.statements, req);
     if (kind === 'jobs') throw new HttpProblem('invalid-state', 'The batch of single items closes by itself');
     await deps.statements.close(id);

@@ -1,3 +1,4 @@
+import type { BodyReader } from '../intake/body.ts';
 import { type Batch, batchesQuerySchema, batchQuerySchema, isId } from '@bullpen/api';
 import type { BatchRow, Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
@@ -9,6 +10,7 @@ import { hasTag, tagOf } from './etag.ts';
 import { HttpProblem } from './problem.ts';
 import type { HttpDeps } from './deps.ts';
 import { noQuery, readQuery } from './query.ts';
+import { readNothing } from './small-body.ts';
 import type { Route } from './resource.ts';
 import type { Summaries } from './summaries.ts';
 import type { Watcher } from './watch.ts';
@@ -77,9 +79,13 @@ function sendFresh(req: Request, res: Response, batch: Batch): void {
 }
 
 /** `DELETE /v1/batches/{id}`: it has ended, and nobody sees it any more. Its space comes back by the loop that cleans up. */
-export function deleteBatch({ statements, onDeleted }: Pick<HttpDeps, 'statements' | 'onDeleted'>): Route {
+export function deleteBatch(
+  { statements, onDeleted }: Pick<HttpDeps, 'statements' | 'onDeleted'>,
+  withBody: BodyReader,
+): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
+    if (!(await readNothing(req, withBody))) return;
     const { id } = await findBatch(statements, req);
     const deleted = await statements.remove(id, callerOf(req).who);
     // One that was there and is not any more: another request, or a first try whose reply was lost, has deleted it.

@@ -9,7 +9,7 @@ import type { HttpDeps } from './deps.ts';
 import { HttpProblem } from './problem.ts';
 import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
-import { hasBody, readSmall } from './small-body.ts';
+import { hasBody, readNothing, readSmall } from './small-body.ts';
 
 type ControlDeps = Pick<HttpDeps, 'statements' | 'onAccepted'>;
 type State = BatchRow['state'];
@@ -25,9 +25,14 @@ const moves = {
  * `POST /v1/batches/{id}/cancel`, `/pause`, `/resume`: one row changes, and workers follow within 2 s. Again it is 200 and changes nothing;
  * 409 where the batch has ended in another way.
  */
-export function moveBatch({ statements, onAccepted }: ControlDeps, action: keyof typeof moves): Route {
+export function moveBatch(
+  { statements, onAccepted }: ControlDeps,
+  withBody: BodyReader,
+  action: keyof typeof moves,
+): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
+    if (!(await readNothing(req, withBody))) return;
     const { no } = await findBatch(statements, req);
     const changed = await statements[action](no, callerOf(req).who);
     const batch = await findBatch(statements, req);

@@ -41,7 +41,7 @@ export function createKey({ statements, access }: KeyDeps, withBody: BodyReader)
     if (created === null)
       throw new HttpProblem(
         'invalid-state',
-        'The first key has to have the scope admin: from then on nobody may ask without a key, or make another',
+        'The first key has to have the scope admin, and no end: from then on nobody may ask without a key, or make another',
       );
     access.forget();
     sendJson(res, created, 201);
@@ -56,7 +56,10 @@ export function revokeKey({ statements, access }: KeyDeps): Route {
     const row = (await statements.apiKeys()).find((key) => key.id === id);
     if (row === undefined) throw new HttpProblem('not-found', 'There is no such key');
     if (!(await statements.revokeApiKey(id, callerOf(req).who)))
-      throw new HttpProblem('invalid-state', 'It is the last key with the scope admin: make another one first');
+      throw new HttpProblem(
+        'invalid-state',
+        'It is the last key with the scope admin that has no end: make another one first',
+      );
     access.forget();
     res.statusCode = 204;
     res.end();

@@ -13,7 +13,9 @@ export async function openAccess(deps: {
   const access = createAccess({ statements, hosts: settings.allowedHosts ?? null });
   await access.load();
   if (await access.isKeyless())
-    log.info('there are no keys: only this machine may ask. Make one: pnpm bullpen keys create --scopes admin');
+    log.info(
+      'there are no keys: only this machine may ask. Make one: pnpm bullpen keys create --name ops --scopes admin (npm run bullpen -- keys …)',
+    );
   return access;
 }
 

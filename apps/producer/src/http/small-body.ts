@@ -1,6 +1,6 @@
 import { faultsOf } from '@bullpen/api';
 import type { Request } from 'express';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { BodyReader } from '../intake/body.ts';
 import { parseJson } from '../intake/json.ts';
 import { mediaOf } from '../intake/media.ts';
@@ -29,6 +29,14 @@ export async function readSmall<Schema extends z.ZodType, Answer>(
       });
     return use(parsed.data);
   });
+}
+
+const nothing = z.strictObject({});
+
+/** Refuses a body where there is nothing to say; `{}` is none. False: the client has left. */
+export async function readNothing(req: Request, withBody: BodyReader): Promise<boolean> {
+  if (!hasBody(req)) return true;
+  return (await readSmall(req, withBody, nothing, 'nothing', async () => true)) ?? false;
 }
 
 /** A request that may come without one. */

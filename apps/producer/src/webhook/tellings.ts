@@ -4,8 +4,10 @@ import { toBatch } from '../http/batch-answer.ts';
 import type { Summaries } from '../http/summaries.ts';
 import { type Resolve, resolveName } from './resolve.ts';
 
-/** Tries under way at once; of one host at most 8 (statements/tell.ts). */
+/** Tries under way at once. */
 const triesMax = 64;
+/** An owner with so many gets no more; one take begins as many (statements/tell.ts), so that half of all are another's at least. */
+const perOwnerMax = 16;
 const idleMs = 250;
 /** A try may take this long, with its lookup and its connection. */
 const timeoutMs = 10_000;
@@ -28,6 +30,13 @@ export interface TellingDeps {
   limits?: { timeoutMs?: number; backoffBaseMs?: number; patienceMs?: number };
 }
 
+/** Owners that have enough under way. */
+function fullOf(underway: readonly Telling[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { owner } of underway) counts.set(owner, (counts.get(owner) ?? 0) + 1);
+  return [...counts].filter(([, n]) => n >= perOwnerMax).map(([owner]) => owner);
+}
+
 /** Wait after a try that failed: doubled each time, at most an hour, of which half is jitter. */
 export function waitMs(attempts: number, baseMs: number, random: () => number): number {
   const full = Math.min(backoffMaxMs, baseMs * 2 ** (attempts - 1));
@@ -41,8 +50,8 @@ export function waitMs(attempts: number, baseMs: number, random: () => number): 
 export function createTellings(deps: TellingDeps) {
   const { statements, summaries, settings, log, resolve = resolveName, random = Math.random } = deps;
   const bounds = { timeoutMs, backoffBaseMs, patienceMs, ...deps.limits };
-  /** Each try that is under way, and its host. */
-  const underway = new Map<Promise<void>, string>();
+  /** Each try that is under way. */
+  const underway = new Map<Promise<void>, Telling>();
 
   /** The batch as it is now, as `GET` shows it, but for the params and the webhook; null: there is nothing to tell any more. */
   async function bodyOf({ id }: Telling): Promise<string | null> {
@@ -76,14 +85,19 @@ export function createTellings(deps: TellingDeps) {
         underway.delete(run);
         loop.nudge();
       });
-    underway.set(run, telling.host);
+    underway.set(run, telling);
   }
 
   async function once(): Promise<number> {
     const most = triesMax - underway.size;
     if (most === 0) return idleMs;
-    const busy = [...new Set(underway.values())];
-    const due = await statements.takeTellings({ most, busy, leaseMs: bounds.timeoutMs + settings.leaseMs });
+    const busy = [...underway.values()];
+    const due = await statements.takeTellings({
+      most,
+      busy,
+      full: fullOf(busy),
+      leaseMs: bounds.timeoutMs + settings.leaseMs,
+    });
     due.forEach(begin);
     return due.length > 0 ? 0 : idleMs;
   }

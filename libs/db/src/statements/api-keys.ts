@@ -11,14 +11,14 @@ export type NewApiKey = Omit<ApiKeyRow, 'createdAt' | 'revokedAt'>;
 /** Those by which keys can still be made and revoked, locked: of two who take away the last two, the second finds one. */
 const admins = (db: Database) =>
   db.$with('admins', {}).as(sql`
-    select id from api_keys where 'admin' = any(scopes) and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+    select id, expires_at from api_keys where 'admin' = any(scopes) and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
     order by id for update`);
 
 const durable = sql`set_config('synchronous_commit', 'on', true)`;
 
 /**
- * Create a key, and its owner a place in the fair order. False, and nothing is stored: the first one has to be an admin's, or nobody could make
- * another.
+ * Create a key, and its owner a place in the fair order. False, and nothing is stored: the first one has to be an admin's without an end, or nobody could
+ * make another.
  *
  * Repeatable: the id is made before the first try.
  */
@@ -26,7 +26,11 @@ export function prepareCreateApiKey(db: Database) {
   const id = sql`${sql.placeholder('id')}::text`;
   const owner = sql`${sql.placeholder('owner')}::text`;
   const scopes = sql`${sql.placeholder('scopes')}::text[]`;
-  const may = db.$with('may', {}).as(sql`select 1 where 'admin' = any(${scopes}) or exists (select from admins)`);
+  const may = db
+    .$with('may', {})
+    .as(
+      sql`select 1 where ('admin' = any(${scopes}) and ${sql.placeholder('expiresAt')}::timestamptz is null) or exists (select from admins)`,
+    );
   const changed = db.$with('changed', {}).as(sql`
     insert into api_keys (id, hash, name, owner, scopes, rate, expires_at)
     select ${id}, ${sql.placeholder('hash')}::text, ${sql.placeholder('name')}::text, ${owner}, ${scopes}, ${sql.placeholder('rate')}::int,
@@ -50,14 +54,14 @@ export function prepareCreateApiKey(db: Database) {
 }
 
 /**
- * Revoke a key. False, and nothing changes: it is the last one that is an admin's.
+ * Revoke a key. False, and nothing changes: it is an admin's, and no other admin's stays that has no end.
  *
  * Repeatable: it sets what should be so.
  */
 export function prepareRevokeApiKey(db: Database) {
   const id = sql`${sql.placeholder('id')}::text`;
   const may = db.$with('may', {}).as(sql`
-    select 1 where not exists (select from admins where id = ${id}) or exists (select from admins where id <> ${id})`);
+    select 1 where not exists (select from admins where id = ${id}) or exists (select from admins where id <> ${id} and expires_at is null)`);
   const changed = db.$with('changed', {}).as(sql`
     update api_keys set revoked_at = clock_timestamp() where id = ${id} and revoked_at is null and exists (select from may) returning id`);
   const asked = audited(db, 'revoke-key', { from: sql`select id as target from api_keys, may where id = ${id}` });

@@ -20,9 +20,11 @@ export interface WebhookState {
   lastError: string | null;
 }
 
-/** Sends to one host that one take begins at most; while they run, none is taken for that host. */
+/** Sends of one owner to one host that one take begins at most; while they run, none of these is taken: a host of many is slow for who made it so. */
 const perHostMax = sql.raw('8');
-/** What is due, of hosts that are free, and looked at by one take. */
+/** Of one owner. */
+const perOwnerMax = sql.raw('16');
+/** What is due, of owners and hosts that are free, and looked at by one take. */
 const lookMax = sql.raw('200');
 
 /** A new batch with a webhook: the column of `batches` and its value, and the row. `made` names the CTE of the batch. */
@@ -55,6 +57,7 @@ export const webhookState = sql<WebhookState | null>`(
 export interface Telling {
   no: number;
   id: string;
+  owner: string;
   url: string;
   host: string;
   secret: string;
@@ -64,7 +67,7 @@ export interface Telling {
 }
 
 /**
- * Take: completions that are due to be told, at most `most`, none to a host in `busy`. Each is the caller's for `leaseMs`; a caller
+ * Take: completions that are due to be told, at most `most`, none of an owner to a host in `busy`, and none of the owners in `full`. Each is the caller's for `leaseMs`; a caller
  * that dies leaves it to the next one, under the same delivery id.
  *
  * No statement that completes a batch has to say so: due is what is completed and has its time, which accept gave it. That is read
@@ -77,17 +80,18 @@ export interface Telling {
  */
 export function prepareTakeTellings(db: Database) {
   const due = db.$with('due', {}).as(sql`
-    select d.no, row_number() over (partition by d.host order by d.tell_at) as k from (
-      select b.no, b.tell_at, w.host from batches b join webhooks w on w.batch = b.no
-      where b.state = 'completed' and b.tell_at is not null and b.tell_at <= statement_timestamp()
-        and not w.host = any(${sql.placeholder('busy')}::text[])
-      order by b.tell_at limit ${lookMax}) d`);
+    select no, k, row_number() over (partition by owner order by k, tell_at) as n from (
+      select d.*, row_number() over (partition by owner, host order by tell_at) as k from (
+        select b.no, b.owner, b.tell_at, w.host from batches b join webhooks w on w.batch = b.no
+        where b.state = 'completed' and b.tell_at is not null and b.tell_at <= statement_timestamp()
+          and not b.owner || ' ' || w.host = any(${sql.placeholder('busy')}::text[]) and not b.owner = any(${sql.placeholder('full')}::text[])
+        order by b.tell_at limit ${lookMax}) d) e where k <= ${perHostMax}`);
   const held = db.$with('held', {}).as(sql`
-    select no from batches where no = any(array(select no from due where k <= ${perHostMax} order by k limit ${sql.placeholder('most')}::int))
+    select no from batches where no = any(array(select no from due where n <= ${perOwnerMax} order by k, n limit ${sql.placeholder('most')}::int))
       and state = 'completed' and tell_at <= statement_timestamp() order by no for no key update skip locked`);
-  const leased = db.$with('leased', { no: batches.no, id: batches.id }).as(sql`
+  const leased = db.$with('leased', { no: batches.no, id: batches.id, owner: batches.owner }).as(sql`
     update batches set tell_at = clock_timestamp() + make_interval(secs => ${sql.placeholder('leaseMs')}::float8 / 1000)
-    where no = any(array(select no from held)) returning no, id`);
+    where no = any(array(select no from held)) returning no, id, owner`);
   const taken = db.$with('taken', {
     batch: webhooks.batch, url: webhooks.url, host: webhooks.host, secret: webhooks.secret,
     delivery: sql<string>`delivery`.as('delivery'), attempts: webhooks.attempts,
@@ -99,6 +103,7 @@ export function prepareTakeTellings(db: Database) {
     .select({
       no: leased.no,
       id: leased.id,
+      owner: leased.owner,
       url: taken.url,
       host: taken.host,
       secret: taken.secret,
@@ -108,8 +113,17 @@ export function prepareTakeTellings(db: Database) {
     .from(taken)
     .innerJoin(leased, sql`${leased.no} = ${taken.batch}`)
     .prepare('take_tellings');
-  return ({ busy, ...request }: { most: number; busy: readonly string[]; leaseMs: number }): Promise<Telling[]> =>
-    query.execute({ ...request, busy: names(busy) });
+  return (request: {
+    most: number;
+    busy: readonly Pick<Telling, 'owner' | 'host'>[];
+    full: readonly string[];
+    leaseMs: number;
+  }): Promise<Telling[]> =>
+    query.execute({
+      ...request,
+      busy: names(request.busy.map(({ owner, host }) => `${owner} ${host}`)),
+      full: names(request.full),
+    });
 }
 
 /** What came of one try. */

@@ -43,7 +43,7 @@ const move = (verb: string, summary: string, needs: Scope = 'control'): RouteSpe
   summary: `${summary}. It acts within 2 s; said again it is 200 and changes nothing`,
   path: id,
   answers: { 200: batch('The batch as it is now') },
-  problems: ['invalid', 'not-found', 'invalid-state'],
+  problems: [...bodyProblems, 'not-found', 'invalid-state'],
 });
 
 const submit: RouteSpec = {
@@ -106,7 +106,7 @@ export const batchRoutes: Routes = {
       summary: 'Deletes a batch that has ended, with its results',
       path: id,
       answers: { 204: { says: 'It is gone' } },
-      problems: ['invalid', 'not-found', 'invalid-state'],
+      problems: [...bodyProblems, 'not-found', 'invalid-state'],
     },
   },
   '/v1/batches/{id}/items': {
@@ -130,7 +130,6 @@ export const batchRoutes: Routes = {
       ...move('retry', 'Runs failed items again, all or those of one cause'),
       body: { [json]: retrySchema },
       needsBody: false,
-      problems: [...bodyProblems, 'not-found', 'invalid-state'],
     },
   },
   '/v1/jobs/{handler}': {
