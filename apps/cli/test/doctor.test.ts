@@ -9,6 +9,7 @@ import { bytesText } from '../src/text/numbers.ts';
 import type { Finding } from '../src/doctor/finding.ts';
 import { judgeKeys } from '../src/doctor/keys.ts';
 import { judgeConnections, judgeServer } from '../src/doctor/postgres.ts';
+import { judgeMachine } from '../src/doctor/machine.ts';
 import { judgeRedis } from '../src/doctor/redis.ts';
 import { judgeSession, judgeSettings } from '../src/doctor/settings.ts';
 import { judgeSpace, judgeWork } from '../src/doctor/work.ts';
@@ -214,14 +215,23 @@ describe('the verdict', () => {
     });
   });
 
+  test('on the disk: less than is kept free', async () => {
+    const disk = async (diskFreeMinMb: number) => (await judgeMachine({ dataDir: '.', diskFreeMinMb }, true))[1]!;
+    expect(await disk(1e9)).toMatchObject({
+      level: 'bad',
+      found: expect.stringContaining('less than DISK_FREE_MIN_MB (1000000000): nothing more is accepted'),
+    });
+    expect((await disk(0)).found).not.toContain('nothing more');
+  });
+
   test('on Redis: full, a replica, saves that fail', async () => {
     const facts = await inspectRedis(testRedisUrl(), ['maxmemory-policy']);
     expect(facts).toMatchObject({ settings: { 'maxmemory-policy': 'noeviction' }, replica: false, savesFail: false });
     expect(facts.usedBytes).toBeGreaterThan(100_000);
     const full = (part: number): RedisFacts => ({ ...facts, maxBytes: 1000, usedBytes: part * 1000 });
-    const memory = (part: number): string => judgeRedis(full(part), 1, 'h')[1]!.level;
-    expect([0.79, 0.8, 0.95].map(memory)).toEqual(['ok', 'warn', 'bad']);
-    expect(levels(judgeRedis({ ...facts, replica: true, savesFail: true, clients: 90, clientsMax: 100 }, 30, 'h'))).toEqual([
+    const memory = (part: number): string => judgeRedis(full(part), 1, 'h', 80)[1]!.level;
+    expect([0.7, 0.73, 0.8].map(memory)).toEqual(['ok', 'warn', 'bad']);
+    expect(levels(judgeRedis({ ...facts, replica: true, savesFail: true, clients: 90, clientsMax: 100 }, 30, 'h', 80))).toEqual([
       'bad redis', 'ok redis memory', 'warn redis clients', 'bad redis disk',
     ]); // prettier-ignore
   });

@@ -39,8 +39,8 @@ const limits = {
 
 /** Looks at everything, in the order in which one thing rests on the other. Reads only. */
 export async function examine(settings: Settings, place: Place): Promise<Finding[]> {
-  const machine = await judgeMachine(settings.dataDir, place.embedded);
-  const [postgres, queues] = await Promise.all([examinePostgres(settings, place), examineQueues(place)]);
+  const machine = await judgeMachine(settings, place.embedded);
+  const [postgres, queues] = await Promise.all([examinePostgres(settings, place), examineQueues(place, settings)]);
   return [...machine, ...postgres, ...queues];
 }
 
@@ -148,7 +148,7 @@ async function countLost(
   }
 }
 
-async function examineQueues({ queue }: Place): Promise<Finding[]> {
+async function examineQueues({ queue }: Place, { redisMemoryMaxPercent }: Settings): Promise<Finding[]> {
   if (queue === null) return [warn('redis', 'REDIS_URL is not set, and no Bullpen runs on DATA_DIR', 'npm start')];
   if (queue.kind === 'postgres') return [ok('queues', 'are kept in PostgreSQL: no Redis is needed')];
   const { problems } = await checkQueues(queue);
@@ -158,7 +158,7 @@ async function examineQueues({ queue }: Place): Promise<Finding[]> {
     recommendedRedis.map(({ name }) => name),
   );
   return [
-    ...judgeRedis(facts, (await measureQueues(queue)) ?? 0, new URL(queue.url).host),
+    ...judgeRedis(facts, (await measureQueues(queue)) ?? 0, new URL(queue.url).host, redisMemoryMaxPercent),
     judgeRedisTls(queue.url),
     ...judgeSettings('redis', facts.settings, recommendedRedis),
   ];
