@@ -373,6 +373,8 @@ describe('the transport', () => {
   test.each([
     ['no HTTP', 'hello\r\n\r\n', 400],
     ['a header without a colon', `GET / HTTP/1.1\r\n${host}nonsense\r\n\r\n`, 400],
+    ['what is no URL', `GET http://[ HTTP/1.1\r\n${host}Connection: close\r\n\r\n`, 404],
+    ['two keys', `GET / HTTP/1.1\r\n${host}Authorization: a\r\nAuthorization: b\r\nConnection: close\r\n\r\n`, 400],
     ['two Hosts', 'GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n', 400],
     ['no Host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 401],
     ['two lengths', `POST /v1/batches HTTP/1.1\r\n${host}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`, 400],

@@ -25,7 +25,7 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
   const note = createNote(log);
   const watch = watchKeys(access);
   return async (req, res, next) => {
-    refuseHosts(req);
+    refuseTwice(req);
     const byBrowser = isForReading(req);
     const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, byBrowser);
     // Who has left meanwhile is heard of no more.
@@ -47,9 +47,11 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
 }
 
 /** Of two the one that is looked at here might not be the one that a proxy looks at. */
-function refuseHosts({ rawHeaders }: Request): void {
-  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length > 1) throw new HttpProblem('malformed', 'The request has several headers Host');
+function refuseTwice({ rawHeaders }: Request): void {
+  const names = rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  for (const once of ['Host', 'Authorization'])
+    if (names.filter((name) => name === once.toLowerCase()).length > 1)
+      throw new HttpProblem('malformed', `The request has several headers ${once}`);
 }
 
 const watchEveryMs = 1000;

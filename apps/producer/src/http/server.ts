@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { lingerAfter } from './linger.ts';
 import { problemOf, type ProblemSlug, problemTable } from '@bullpen/api';
@@ -24,6 +24,7 @@ const limits = {
 /** Sets the limits, and answers what is no HTTP, or too slow, or too large, with a problem. Call it before it listens. */
 export function tuneServer(server: Server): Server {
   Object.assign(server, limits);
+  server.prependListener('request', replaceUnreadable);
   server.on('request', lingerAfter);
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket as Socket));
   // Node would answer an empty 417.
@@ -37,6 +38,11 @@ export function tuneServer(server: Server): Server {
     );
   });
   return server;
+}
+
+/** Express has no path for what is no URL, and answers it past all that is ours: it is one that there is not. */
+function replaceUnreadable(req: IncomingMessage): void {
+  if (!URL.canParse(req.url ?? '', 'http://localhost')) req.url = '/unreadable';
 }
 
 function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
