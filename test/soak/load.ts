@@ -140,8 +140,11 @@ export function startLoad({ client, submit }: Trial, seed: number, itemsPerSecon
     again(3000, three, () => growing(three)),
     again(200, four, single),
     again(1000, seven, () => hasty(seven)),
-    again(4000, five, () => run({ count: 100 + five.below(400), ms: five.below(20) })),
-    again(4000, six, () => run({ count: 100 + six.below(300), ms: six.below(10), keys: 1 + six.below(40) })),
+    // These are watched: slow enough that some are in hand whenever something happens.
+    again(3000, five, () =>
+      run({ count: 100 + five.below(400), ms: 20 + five.below(400), options: { chunkSize: 20 } }),
+    ),
+    again(3000, six, () => run({ count: 100 + six.below(300), ms: 5 + six.below(50), keys: 5 + six.below(40) })),
   ];
   return {
     accepted: () => accepted,
