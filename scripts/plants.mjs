@@ -159,8 +159,8 @@ export const plants = {
   'loud-retries': {
     what: 'each statement that is tried again says so',
     file: 'libs/runtime/src/quiet.ts',
-    from: 'if (last !== undefined && now() - last.at < everyMs) {',
-    to: 'if (now() < 0 && last !== undefined) {',
+    from: 'if (times.length >= most) {',
+    to: 'if (times.length < 0) {',
     caught: 'postgres X18',
     says: /times in a second/,
   },

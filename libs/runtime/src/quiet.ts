@@ -1,21 +1,22 @@
 const everyMs = 1000;
 
 /**
- * Says a line of each kind at most once a second, and with the next one how many were left out: what goes wrong for one statement or
- * request goes wrong for hundreds. Kinds are few: error codes, not messages.
+ * Says at most `most` lines of each kind within a second, and with the next one how many were left out (`unsaid`): what goes wrong for one
+ * statement or request goes wrong for hundreds. Kinds are few: error codes, not messages.
  */
 export function createQuiet(
   say: (facts: Record<string, unknown>) => void,
-  now: () => number = () => performance.now(),
+  { most = 1, now = () => performance.now() }: { most?: number; now?: () => number } = {},
 ) {
-  const said = new Map<string, { at: number; unsaid: number }>();
+  const said = new Map<string, { times: number[]; unsaid: number }>();
   return (kind: string, facts: Record<string, unknown>): void => {
-    const last = said.get(kind);
-    if (last !== undefined && now() - last.at < everyMs) {
+    const last = said.get(kind) ?? { times: [], unsaid: 0 };
+    const times = last.times.filter((at) => now() - at < everyMs);
+    if (times.length >= most) {
       last.unsaid += 1;
       return;
     }
-    say({ ...facts, ...(last && last.unsaid > 0 ? { unsaid: last.unsaid } : {}) });
-    said.set(kind, { at: now(), unsaid: 0 });
+    say({ ...facts, ...(last.unsaid > 0 ? { unsaid: last.unsaid } : {}) });
+    said.set(kind, { times: [...times, now()], unsaid: 0 });
   };
 }

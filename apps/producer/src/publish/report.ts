@@ -1,5 +1,5 @@
 import type { Marked } from '@bullpen/db';
-import type { Log } from '@bullpen/runtime';
+import { createQuiet, type Log } from '@bullpen/runtime';
 
 interface Published {
   handler: string;
@@ -20,7 +20,7 @@ export interface RoundTimes {
 
 /** A batch that nothing was published of for this long has been published. */
 const quietMs = 1000;
-/** Lines within a second: of many small batches the rest is counted in the next line, as `unsaid`. */
+/** Lines within a second: of many small batches the others are counted. */
 const linesMax = 10;
 
 /**
@@ -30,42 +30,16 @@ const linesMax = 10;
  */
 export function createReport(log: Log, facts: { parallelism: number; queueSize: number; windowMs: number }) {
   const open = new Map<string, Published>();
-  /** Of the last lines. */
-  let times: number[] = [];
-  let unsaid = 0;
+  const say = createQuiet((line) => log.info(line, 'published'), { most: linesMax });
 
   function write(batchId: string, batch: Published): void {
-    const now = performance.now();
-    times = times.filter((at) => now - at < 1000);
-    if (times.length >= linesMax) {
-      unsaid += 1;
-      return;
-    }
-    times.push(now);
     const durationMs = Math.max(1, Math.round(batch.last - batch.started));
     const { handler, scheduled, failed, already } = batch;
     const itemsPerSec = Math.round((scheduled / durationMs) * 1000);
     const [markMs, addMs] = [batch.markMs, batch.addMs].map((ms) => Math.round(ms * 10) / 10);
     const { parallelism, queueSize } = facts;
-    const left = unsaid > 0 ? { unsaid } : {};
-    unsaid = 0;
-    log.info(
-      {
-        batchId,
-        handler,
-        scheduled,
-        failed,
-        already,
-        durationMs,
-        markMs,
-        addMs,
-        itemsPerSec,
-        parallelism,
-        queueSize,
-        ...left,
-      },
-      'published',
-    );
+    const round = { scheduled, failed, already, durationMs, markMs, addMs, itemsPerSec };
+    say('published', { batchId, handler, ...round, parallelism, queueSize });
   }
 
   return {
