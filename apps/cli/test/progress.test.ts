@@ -16,6 +16,12 @@ const view: ProgressView = {
   waits: null,
 };
 
+test('a batch of which nothing starts says why in place of its speed', () => {
+  const line = plainLine({ ...view, state: 'paused', waits: 'paused (canary): pnpm bullpen resume last' });
+  expect(line).toContain('45,000/100,000 · paused (canary): pnpm bullpen resume last');
+  expect(line).not.toContain('items/s');
+});
+
 describe('the rate', () => {
   test('is that of the last two seconds, not of the whole time', () => {
     const rate = createRate();

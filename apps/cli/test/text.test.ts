@@ -1,5 +1,6 @@
-import { forNpm } from '../src/text/runner.ts';
+import type { Batch } from '@bullpen/api';
 import { describe, expect, test } from 'vitest';
+import { batchFacts, waitsText } from '../src/text/batch.ts';
 import {
   agoText,
   countText,
@@ -10,8 +11,10 @@ import {
   rateText,
   shareTexts,
 } from '../src/text/numbers.ts';
+import { forNpm } from '../src/text/runner.ts';
 import { summaryLines } from '../src/text/summary.ts';
 import { facts, shortText, table } from '../src/text/table.ts';
+import { batchId, batchOf } from './small-server.ts';
 
 describe('numbers', () => {
   test.each([
@@ -108,6 +111,29 @@ describe('tables', () => {
   test('partitions read as ranges', () => {
     expect(rangesText([7, 0, 1, 2, 9, 10])).toBe('0-2,7,9-10');
     expect(rangesText([])).toBe('–');
+  });
+});
+
+describe('a batch', () => {
+  const batch = (changes: object): Batch => batchOf({ ...changes }) as unknown as Batch;
+  const now = Date.parse('2026-01-01T00:00:00Z');
+  const later = '2026-01-01T18:00:00.000Z';
+
+  test('says when it starts, and at what it pauses', () => {
+    const options = { notBefore: later, maxFailures: 1200, maxFailureRate: 0.07, canary: 1000, keepResults: 'failed' };
+    const lines = batchFacts(batch({ state: 'running', options }), now).join('\n');
+    expect(lines).toContain(`starts   not before ${later}`);
+    expect(lines).toContain('pauses   at 1,200 failures; above 7% failures; after a canary of 1,000 items');
+    expect(lines).toContain('keeps    failed results only');
+  });
+
+  test('that is watched says why nothing of it starts', () => {
+    expect(waitsText(batch({ state: 'running', options: { notBefore: later } }), now)).toBe(`starts ${later}`);
+    expect(waitsText(batch({ state: 'running', options: { notBefore: later } }), now + 86_400_000)).toBeNull();
+    expect(waitsText(batch({ state: 'paused', stateReason: 'canary' }), now)).toBe(
+      `paused (canary): pnpm bullpen resume ${batchId}`,
+    );
+    expect(waitsText(batch({ state: 'completed', options: { notBefore: later } }), now)).toBeNull();
   });
 });
 

@@ -23,7 +23,7 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
   const { notBefore } = batch.options;
   if (notBefore !== undefined) pairs.push(['starts', `not before ${notBefore}`]);
   const brakes = brakesText(batch);
-  if (brakes !== '') pairs.push(['brakes', brakes]);
+  if (brakes !== '') pairs.push(['pauses', brakes]);
   if (batch.options.keepResults === 'failed') pairs.push(['keeps', 'failed results only']);
   const limits = limitsText(batch);
   if (limits !== '') pairs.push(['limits', limits]);
@@ -38,8 +38,8 @@ export function batchFacts(batch: Batch, nowMs: number): string[] {
 
 function brakesText({ options: { maxFailures, maxFailureRate, canary } }: Batch): string {
   return [
-    ...(maxFailures === undefined ? [] : [`${countText(maxFailures)} failures`]),
-    ...(maxFailureRate === undefined ? [] : [`${maxFailureRate * 100} % failures`]),
+    ...(maxFailures === undefined ? [] : [`at ${countText(maxFailures)} failures`]),
+    ...(maxFailureRate === undefined ? [] : [`above ${Number((maxFailureRate * 100).toPrecision(6))}% failures`]),
     ...(canary === undefined ? [] : [`after a canary of ${itemsText(canary)}`]),
   ].join('; ');
 }
