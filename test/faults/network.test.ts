@@ -1,19 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type AppProcess,
-  createDice,
-  eventually,
-  hasRedis,
-  type House,
-  openProxy,
-  openTrial,
-  type Proxy,
-  startHouse,
-  type Trial,
-  type Window,
-} from '@bullpen/testkit';
+import { createDice, eventually, type House, openTrial, startHouse, type Trial, type Window } from '@bullpen/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { addFarWorker, type FarWorker } from './far-worker.ts';
 import { seed } from './seed.ts';
 
 const leaseMs = 1500;
@@ -21,10 +10,7 @@ const isFull = process.env['FAULTS_FULL'] !== undefined;
 
 let house: House;
 let trial: Trial;
-/** Goes to its servers through proxies of its own. */
-let far: AppProcess;
-let redis: Proxy;
-let postgres: Proxy;
+let far: FarWorker;
 beforeAll(async () => {
   const env = {
     HANDLERS: 'libs/handlers/src,libs/testkit/handlers',
@@ -32,36 +18,29 @@ beforeAll(async () => {
     WORKER_CONCURRENCY: '20',
   };
   house = await startHouse({ workers: 1, proxied: true, env });
-  postgres = await openProxy(house.database.url);
-  redis = hasRedis ? await openProxy(house.redisUrl) : postgres;
-  far = await house.addWorker({ DATABASE_URL: postgres.url, REDIS_URL: hasRedis ? redis.url : '' });
+  far = await addFarWorker(house);
 });
 afterAll(async () => {
   await house.stop();
-  await Promise.all([redis.close(), postgres.close()]);
+  await far.close();
 });
 beforeEach(() => void (trial = openTrial(house)));
-afterEach(() => Promise.all([redis, postgres].map((proxy) => proxy.set({}))));
+afterEach(() => far.heal());
 
 /** Some seconds of work for two workers, to which the far one has come. */
 async function begin(): Promise<void> {
-  await eventually('it has its share', () => owns());
+  await far.hasShare();
   await trial.submit({ count: 3000, ms: 40, options: { chunkSize: 20 } });
   await trial.submit({ count: 1000, ms: 20, keys: 50, options: { chunkSize: 20 } });
   await trial.started(100);
-  await eventually('it is at work', async () => (await trial.executions()).some(({ pid }) => pid === far.pid()));
-}
-
-async function owns(): Promise<boolean> {
-  const { body } = await house.request<{ items: { pid: number; partitions: number[] }[] }>('/v1/workers');
-  return body.items.some(({ pid, partitions }) => pid === far.pid() && partitions.length > 0);
+  await eventually('it is at work', async () => (await trial.executions()).some(({ pid }) => pid === far.app.pid()));
 }
 
 /** Only what the far worker ran meanwhile may have been for nothing, and what it goes on with until it is told. */
 async function timeOf(fault: () => Promise<unknown>): Promise<Window> {
   const from = Date.now();
   await fault();
-  return { from, to: Date.now() + 2 * leaseMs, pid: far.pid() };
+  return { from, to: Date.now() + 2 * leaseMs, pid: far.app.pid() };
 }
 
 const isOpen = async (): Promise<boolean> => {
@@ -79,15 +58,11 @@ describe('X20 the reply is lost after the commit', () => {
   it.each(cases)('of $what, in order: $ordered: I1, I2, I3, I4, I5, I7', async ({ what, way, ms, ordered }) => {
     const label = `lost-${randomUUID()}`;
     const work = { count: 60, ms, keys: 6, label, ordered, options: { chunkSize: 10 } };
+    // Outputs have the keys of the inputs, but not first.
+    const text = what === 'a flush' ? `","key":"${label}` : label;
     const drop = (): Promise<void> =>
-      Promise.race([house.proxies.postgres, postgres].map((proxy) => proxy.dropReply(way, label)));
-    if (what === 'a flush') {
-      // Outputs have the keys of the inputs, which the accept has sent before.
-      await trial.submit(work);
-      await drop();
-    } else {
-      await Promise.all([drop(), trial.submit(work)]);
-    }
+      Promise.race([house.proxies.postgres, far.postgres].map((proxy) => proxy.dropReply(way, text)));
+    await Promise.all([drop(), trial.submit(work)]);
     expect(await trial.outcome()).toEqual([]);
     // It is asked again under the same id, and nothing has to be put right.
     for (const worker of house.workers) expect(worker.log()).not.toContain('claims whose reply was lost');
@@ -104,27 +79,27 @@ describe('a worker', () => {
   it.each(holes)('X23 cut off from %s, ways: %s: I1, I2, I3, I4, I5, I6, I7', async (server, hole) => {
     await begin();
     const during = await timeOf(async () => {
-      if (server !== 'Redis') await postgres.set({ hole });
-      if (server !== 'PostgreSQL') await redis.set({ hole });
+      if (server !== 'Redis') await far.postgres.set({ hole });
+      if (server !== 'PostgreSQL') await far.redis.set({ hole });
       expect(await isOpen()).toBe(true);
       await sleep(3 * leaseMs);
-      await Promise.all([redis, postgres].map((proxy) => proxy.set({})));
+      await far.heal();
     });
     expect(await trial.outcome(server === 'Redis' ? {} : { during: [during] })).toEqual([]);
-    await eventually('it has its share again', () => owns());
+    await far.hasShare();
   });
 
   it('X24 far away, whose connections are reset again and again: I1, I2, I3, I4, I5, I7', async () => {
     await begin();
     const dice = createDice(seed);
     const during = await timeOf(async () => {
-      await Promise.all([redis, postgres].map((proxy) => proxy.set({ delayMs: 30, jitterMs: 40 })));
+      for (const proxy of [far.redis, far.postgres]) await proxy.set({ delayMs: 30, jitterMs: 40 });
       for (let reset = 0; reset < 8; reset += 1) {
         await dice.wait(400);
         expect(await isOpen()).toBe(true);
-        (dice.chance(0.5) ? redis : postgres).reset();
+        (dice.chance(0.5) ? far.redis : far.postgres).reset();
       }
-      await Promise.all([redis, postgres].map((proxy) => proxy.set({})));
+      await far.heal();
     });
     expect(await trial.outcome({ during: [during] })).toEqual([]);
   });
