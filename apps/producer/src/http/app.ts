@@ -80,7 +80,7 @@ export function createApp(given: HttpDeps): Express {
   addResource(app, '/v1/workers', { get: listWorkers(deps) });
   addResource(app, '/v1/partitions', { get: listPartitions(deps) });
   addResource(app, '/v1/keys', { get: listKeys(deps), post: createKey(deps, withBody) });
-  addResource(app, '/v1/keys/:id', { delete: revokeKey(deps) });
+  addResource(app, '/v1/keys/:id', { delete: revokeKey(deps, withBody) });
   addResource(app, '/openapi.json', { get: showOpenApi() });
   addResource(app, '/docs', { get: showDocs() });
   addBoard(app, deps);

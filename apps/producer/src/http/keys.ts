@@ -8,7 +8,7 @@ import type { HttpDeps } from './deps.ts';
 import { HttpProblem } from './problem.ts';
 import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
-import { readSmall } from './small-body.ts';
+import { readNothing, readSmall } from './small-body.ts';
 
 type KeyDeps = Pick<HttpDeps, 'statements'> & { access: Pick<Access, 'forget'> };
 
@@ -49,9 +49,10 @@ export function createKey({ statements, access }: KeyDeps, withBody: BodyReader)
 }
 
 /** `DELETE /v1/keys/{id}`: refused from now on, for good. Again it is 204. */
-export function revokeKey({ statements, access }: KeyDeps): Route {
+export function revokeKey({ statements, access }: KeyDeps, withBody: BodyReader): Route {
   return async (req, res) => {
     readQuery(req, noQuery);
+    if (!(await readNothing(req, withBody))) return;
     const id = String(req.params['id']);
     const row = (await statements.apiKeys()).find((key) => key.id === id);
     if (row === undefined) throw new HttpProblem('not-found', 'There is no such key');

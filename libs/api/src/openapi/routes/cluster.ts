@@ -55,7 +55,7 @@ export const clusterRoutes: Routes = {
     post: {
       id: 'createKey',
       needs: 'admin',
-      summary: 'Makes a key, which is shown this once. The first one has to have the scope admin',
+      summary: 'Makes a key, which is shown this once. The first one has to have the scope admin, and no end',
       body: { [json]: newKeySchema },
       answers: { 201: { says: 'It holds from now on, within 2 s', content: { [json]: createdKeySchema } } },
       problems: [...bodyProblems, 'invalid-state'],
@@ -65,10 +65,11 @@ export const clusterRoutes: Routes = {
     delete: {
       id: 'revokeKey',
       needs: 'admin',
-      summary: 'Revokes a key for good: within 2 s it is refused. The last one with the scope admin stays',
+      summary:
+        'Revokes a key for good: within 2 s it is refused. The last one with the scope admin that has no end stays',
       path: { id: 'of the key' },
       answers: { 204: { says: 'It is revoked' } },
-      problems: ['invalid', 'not-found', 'invalid-state'],
+      problems: [...bodyProblems, 'not-found', 'invalid-state'],
     },
   },
 };
