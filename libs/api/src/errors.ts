@@ -13,7 +13,10 @@ export class ApiError extends Error {
   }
 }
 
-/** Nobody answers, one that takes connections says nothing, or the connection broke before the end of the answer: then nobody knows what has become of the request. */
+/**
+ * Nobody answers (silent), one that takes connections says nothing (mute), or the connection broke before the end of the answer: of the last
+ * two nobody knows what has become of the request.
+ */
 export class UnreachableError extends Error {
   readonly why: 'silent' | 'mute' | 'broke off';
 

@@ -26,8 +26,8 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
   const watch = watchKeys(access);
   return async (req, res, next) => {
     refuseTwice(req);
-    const byBrowser = isForReading(req);
-    const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, byBrowser);
+    const reads = isForReading(req);
+    const found = await access.caller({ peer: req.socket.remoteAddress, headers: req.headers }, reads);
     // Who has left meanwhile is heard of no more.
     if (res.destroyed) return;
     if (!('slug' in found)) {
@@ -40,7 +40,7 @@ export function guardAccess({ access, log }: { access: Access; log: Log }): Requ
     note(req, found.detail);
     const headers =
       found.slug === 'unauthorized'
-        ? { 'WWW-Authenticate': challenge(hasKeys, byBrowser && !req.path.startsWith('/v1/')) }
+        ? { 'WWW-Authenticate': challenge(hasKeys, reads && !req.path.startsWith('/v1/')) }
         : {};
     throw new HttpProblem(found.slug, found.detail, { headers });
   };

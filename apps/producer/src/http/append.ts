@@ -1,4 +1,3 @@
-import { readNothing } from './small-body.ts';
 import { randomInt } from 'node:crypto';
 import type { AppendAnswer } from '@bullpen/api';
 import { newId } from '@bullpen/api';
@@ -25,6 +24,7 @@ import type { HttpDeps } from './deps.ts';
 import { HttpProblem } from './problem.ts';
 import { noQuery, readQuery } from './query.ts';
 import type { Route } from './resource.ts';
+import { readNothing } from './small-body.ts';
 
 /** One append may have this many bytes and items. */
 const appendMaxBytes = 8 * 1024 * 1024;

@@ -1,7 +1,7 @@
-import type { BodyReader } from '../intake/body.ts';
 import { type Batch, batchesQuerySchema, batchQuerySchema, isId } from '@bullpen/api';
 import type { BatchRow, Statements } from '@bullpen/db';
 import type { Request, Response } from 'express';
+import type { BodyReader } from '../intake/body.ts';
 import { callerOf } from './access.ts';
 import { sendJson, sendText } from './answer.ts';
 import { toBatch } from './batch-answer.ts';
@@ -10,8 +10,8 @@ import { hasTag, tagOf } from './etag.ts';
 import { HttpProblem } from './problem.ts';
 import type { HttpDeps } from './deps.ts';
 import { noQuery, readQuery } from './query.ts';
-import { readNothing } from './small-body.ts';
 import type { Route } from './resource.ts';
+import { readNothing } from './small-body.ts';
 import type { Summaries } from './summaries.ts';
 import type { Watcher } from './watch.ts';
 

@@ -20,9 +20,12 @@ export interface WebhookState {
   lastError: string | null;
 }
 
-/** Sends of one owner to one host that one take begins at most; while they run, none of these is taken: a host of many is slow for who made it so. */
+/**
+ * Sends of one owner to one host that one take begins at most; while they run, none of these is taken. Of another owner some are: who
+ * makes a host of many slow waits for it alone.
+ */
 const perHostMax = sql.raw('8');
-/** Of one owner. */
+/** Sends of one owner that one take begins at most. */
 const perOwnerMax = sql.raw('16');
 /** What is due, of owners and hosts that are free, and looked at by one take. */
 const lookMax = sql.raw('200');
@@ -67,8 +70,8 @@ export interface Telling {
 }
 
 /**
- * Take: completions that are due to be told, at most `most`, none of an owner to a host in `busy`, and none of the owners in `full`. Each is the caller's for `leaseMs`; a caller
- * that dies leaves it to the next one, under the same delivery id.
+ * Take: completions that are due to be told, at most `most`, none of an owner to a host in `busy`, and none of the owners in `full`. Each
+ * is the caller's for `leaseMs`; a caller that dies leaves it to the next one, under the same delivery id.
  *
  * No statement that completes a batch has to say so: due is what is completed and has its time, which accept gave it. That is read
  * when it is committed, and a completion waits for the disk (count-outcomes.ts), so nothing is told that a crash could take back.
