@@ -59,10 +59,9 @@ describe('a batch', () => {
     );
     expect(await post(app, {}, {}, `/v1/batches/${id}/cancel`)).toMatchObject({ status: 200 });
     const path = `/v1/batches/${id}`;
-    expect(
-      (await ask(app, path, { method: 'DELETE', headers: { ...json, 'content-length': '9' }, body: '{"foo":1}' }))
-        .status,
-    ).toBe(422);
+    const headers = { ...json, 'content-length': '9' };
+    for (const each of [path, '/v1/keys/any'])
+      expect((await ask(app, each, { method: 'DELETE', headers, body: '{"foo":1}' })).status).toBe(422);
     expect((await ask(app, path, { method: 'DELETE' })).status).toBe(204);
   });
 
