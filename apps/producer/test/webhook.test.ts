@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '@bullpen/runtime';
 import { eventually, isSigned, openReceiver, type Receiver, selfSigned } from '@bullpen/testkit';
 import { sql } from 'drizzle-orm';
@@ -344,6 +345,33 @@ describe('a receiver', () => {
 });
 
 describe('tries', () => {
+  it('of one owner leave half of all that may be under way to others, at the same hosts too', async () => {
+    const silent = await Promise.all(
+      Array.from({ length: 40 }, () => receiver((_, { text }) => (text.includes('"acme"') ? 200 : 'never'))),
+    );
+    for (const { url } of silent) await make(url);
+    const other = await make(silent[0]!.url, { name: 'acme' });
+    await work(app.database);
+    await app.database.db.execute(sql`update batches set owner = 'acme', tell_at = now() where id = ${other}::uuid`);
+    tell({ limits: { timeoutMs: 5000 } });
+    await eventually(
+      'the other one is told',
+      async () => {
+        const [row] = await app.database.db.execute<{ state: string }>(
+          sql`select w.state from webhooks w join batches b on b.no = w.batch where b.id = ${other}::uuid`,
+        );
+        return row!.state === 'delivered';
+      },
+      3000,
+    );
+    // One that has 16 or more gets no others: one take is 16 at most.
+    await sleep(1000);
+    const begun = silent.reduce((sum, { letters }) => sum + letters.length, 0);
+    expect(begun).toBeGreaterThan(8);
+    expect(begun).toBeLessThanOrEqual(32);
+    await Promise.all(silent.map((each) => each.close()));
+  });
+
   it('to a receiver that is slow hold up nobody else', async () => {
     const slow = await receiver(() => 'never');
     const quick = await receiver();
